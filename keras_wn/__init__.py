@@ -1,0 +1,7 @@
+"""Weight normalization for Keras 3, and its study against batch normalization. Importing it imports Keras alone."""
+
+from keras_wn import constraints, initializers, layers, methods, models, reparameterizations
+from keras_wn.initializers import data_dependent_init
+
+__version__ = "0.1.0"
+__all__ = ["constraints", "data_dependent_init", "initializers", "layers", "methods", "models", "reparameterizations"]

@@ -1,0 +1,53 @@
+"""Scikit-learn's 1,797 handwritten digits: real images that need no download."""
+
+import functools
+
+import numpy as np
+from keras import ops
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from keras_wn.data.splits import Examples, Splits
+
+# The split is part of the data set: it never changes with a run's seed.
+_SPLIT_SEED = 0
+_HELD_OUT = 250  # Images in the validation split, and in the test split.
+
+
+@functools.cache
+def load(image_size=32):
+    """The digits as RGB images with a fixed, stratified split: 1,297 to train, 250 to validate, 250 to test.
+
+    The 8x8 images are resized bilinearly, the one channel is repeated three times, and everything is standardized by the
+    mean and standard deviation of all training pixels (one number each: border pixels are constant).
+
+    Args:
+        image_size: Positive integer, height and width.
+
+    Returns:
+        `Splits`; images are float32 of shape `(n, image_size, image_size, 3)`, labels int32 of shape `(n,)`.
+
+    Example:
+
+    >>> splits = load()
+    >>> splits.train.images.shape, splits.classes
+    ((1297, 32, 32, 3), 10)
+
+    Reference: scikit-learn `load_digits`: the test part of the UCI "Optical Recognition of Handwritten Digits" set
+    (Alpaydin & Kaynak 1998).
+    """
+    digits = load_digits()
+    rest, test = _hold_out(np.arange(len(digits.target)), digits.target)
+    train, validation = _hold_out(rest, digits.target)
+    images = ops.image.resize(
+        digits.images[..., None].astype("float32"), (image_size, image_size), data_format="channels_last"
+    )
+    images = np.repeat(ops.convert_to_numpy(images), 3, axis=-1)
+    images = (images - images[train].mean()) / images[train].std()
+    examples = [Examples(images[part], digits.target[part].astype("int32")) for part in (train, validation, test)]
+    return Splits("digits", *examples, classes=10)
+
+
+def _hold_out(indices, labels):
+    kept, held_out = train_test_split(indices, test_size=_HELD_OUT, stratify=labels[indices], random_state=_SPLIT_SEED)
+    return np.sort(kept), np.sort(held_out)

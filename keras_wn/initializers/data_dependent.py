@@ -1,0 +1,94 @@
+"""Data-dependent start of g and b."""
+
+import contextlib
+import functools
+import warnings
+
+import keras
+from keras import activations, ops
+
+from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.substitution import replaced_call
+
+# A channel whose standard deviation over the batch is below this counts as constant.
+_MIN_STD = 1e-6
+
+
+def data_dependent_init(model, batch, init_scale=1.0):
+    """Sets g and b of every weight-normalized layer from one batch: outputs with mean 0 and standard deviation `init_scale`.
+
+    `t = v . x / ||v||`, `g = init_scale / std[t]`, `b = -mean[t] init_scale / std[t]`, per channel over the batch and all
+    positions, layer after layer in one forward pass: each layer is fed what the layers before it put out after their own
+    start. t is measured before the layer's activation. Call it eagerly, once, before `fit`, with a batch as the whole
+    training sees it (the global batch, not a replica's).
+
+    Args:
+        model: Built Keras model or layer. Layers with `use_gain=False` keep what they have; a layer without bias gets its
+            g only. A layer that is called several times is set by its first call.
+        batch: What `model` takes; as preprocessed for training.
+        init_scale: Positive float, the standard deviation asked for; or a function from a layer to it.
+
+    Returns:
+        None. g and b are assigned.
+
+    Raises:
+        ValueError: If there is no layer to set, if `init_scale` is not positive, or if an output is not finite.
+
+    Example:
+
+    >>> import numpy as np, keras, keras_wn
+    >>> model = keras.Sequential([keras.Input((4,)), keras_wn.layers.WNDense(3)])
+    >>> batch = np.random.default_rng(0).normal(5.0, 2.0, (64, 4))
+    >>> keras_wn.data_dependent_init(model, batch)
+    >>> [abs(round(float(m), 3)) for m in np.mean(model(batch), axis=0)]
+    [0.0, 0.0, 0.0]
+
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eqs. 5 and 6. A channel that is constant over the batch keeps
+    `g = init_scale` (the paper's g would be infinite), with a warning.
+    """
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, Reparameterized) and layer.use_gain]
+    if not layers:
+        raise ValueError(f"data_dependent_init: model '{model.name}' has no weight-normalized layer with a gain.")
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            scale = init_scale(layer) if callable(init_scale) else init_scale
+            if not scale > 0:
+                raise ValueError(
+                    f"data_dependent_init: init_scale={scale!r} is not allowed. Allowed: a positive number."
+                )
+            stack.enter_context(replaced_call(layer, functools.partial(_first_call, layer, layer.call, scale, [])))
+        model(batch, training=False)
+
+
+def _first_call(layer, call, init_scale, done, *args, **kwargs):
+    if not done:
+        done.append(True)
+        _set_gain_and_bias(layer, call, init_scale, *args, **kwargs)
+    return call(*args, **kwargs)
+
+
+def _set_gain_and_bias(layer, call, init_scale, *args, **kwargs):
+    activation, layer.activation = layer.activation, activations.linear
+    try:
+        layer.g.assign(ops.ones_like(layer.g))
+        if layer.bias is not None:
+            layer.bias.assign(ops.zeros_like(layer.bias))
+        t = ops.cast(call(*args, **kwargs), "float32")
+    finally:
+        layer.activation = activation
+    channels_first = getattr(layer, "data_format", None) == "channels_first"
+    channel_axis = 1 if channels_first else len(t.shape) - 1
+    mean, variance = ops.moments(t, [a for a in range(len(t.shape)) if a != channel_axis])
+    std = ops.sqrt(variance)
+    constant = std < _MIN_STD * (1.0 + ops.abs(mean))
+    finite = bool(keras.ops.convert_to_numpy(ops.all(ops.isfinite(std))))
+    if not finite:
+        raise ValueError(f"data_dependent_init: the output of layer '{layer.name}' is not finite on this batch.")
+    if bool(keras.ops.convert_to_numpy(ops.any(constant))):
+        warnings.warn(
+            f"data_dependent_init: layer '{layer.name}' has channels that are constant on this batch.", stacklevel=4
+        )
+    gain = init_scale / ops.where(constant, ops.ones_like(std), std)
+    layer.g.assign(gain)
+    if layer.bias is not None:
+        layer.bias.assign(-mean * gain)

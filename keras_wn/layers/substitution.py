@@ -1,0 +1,52 @@
+"""The one mechanism: run a layer's own `call` while some of its variables read as other tensors."""
+
+import contextlib
+
+import keras
+from keras.src.backend import AutocastScope  # Not exported by Keras; the only private name that the package uses.
+
+
+def full_precision():
+    """Scope in which variables read in their own dtype, not in the policy's compute dtype."""
+    return AutocastScope(None)
+
+
+def call_substituted(layer, call, substitutes, *args, **kwargs):
+    """`call(*args, **kwargs)`, with each variable in `substitutes` reading as the tensor beside it.
+
+    Nothing is assigned to the substituted variables. Updates that `call` makes to others (random seeds, moving
+    statistics) and losses that it adds are kept, as if it had run outside.
+
+    Args:
+        layer: Keras layer whose variables `call` reads.
+        call: Function to run, for example the parent class's `call`.
+        substitutes: Dict from `id(variable)` to a tensor of the variable's shape.
+        *args, **kwargs: What `call` takes.
+
+    Returns:
+        What `call` returns.
+    """
+    # Every variable is mapped, not only the substituted: an enclosing stateless scope (the JAX trainer's, or a symbolic
+    # call's) is hidden inside the inner one, and its values with it.
+    with full_precision():
+        mapping = [(v, substitutes[id(v)] if id(v) in substitutes else v.value) for v in layer.variables]
+    with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        before = {id(v): scope.get_current_value(v) for v, _ in mapping}
+        outputs = call(*args, **kwargs)
+    for variable, _ in mapping:
+        after = scope.get_current_value(variable)
+        if after is not before[id(variable)] and id(variable) not in substitutes:
+            variable.assign(after)
+    for loss in scope.losses:
+        layer.add_loss(loss)
+    return outputs
+
+
+@contextlib.contextmanager
+def replaced_call(layer, call):
+    """Scope in which `layer.call` is `call`: for eager procedures that must act as each layer runs."""
+    layer.call = call
+    try:
+        yield layer
+    finally:
+        del layer.call

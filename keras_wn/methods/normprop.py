@@ -1,0 +1,41 @@
+"""Normalization propagation: unit filters, and activations with a Gaussian's moments removed."""
+
+import keras
+
+from keras_wn.layers import NormalizedReLU, NormPropConv2D
+from keras_wn.layers.norm_prop import INITIAL_GAIN
+from keras_wn.methods.card import MethodCard
+
+
+def _convolution(x, filters, kernel_size, strides, role, name):
+    # The last convolution of a branch is followed by no activation of its own, whose shrinking the gain would allow for.
+    gain = 1.0 if role == "last" else INITIAL_GAIN
+    layer = NormPropConv2D(
+        filters,
+        kernel_size,
+        strides,
+        padding="same",
+        gain_initializer=keras.initializers.Constant(gain),
+        name=name,
+    )
+    return layer(x)
+
+
+CARD = MethodCard(
+    name="normprop",
+    title="normalization propagation",
+    convolution=_convolution,
+    activation=lambda name: NormalizedReLU(name=name),
+    head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
+    join="rsqrt2",
+    unstable_joins={"sum": "the variance grows with every block"},
+    initialize=None,
+    learning_rate=0.008,
+    warmup_epochs=2,
+    weight_decay=1e-4,
+    decayed=("kernel",),
+    scale_of_v="||v|| = 1, restored by the constraint after every step",
+    batch_statistics=False,
+    ours=("Residual nets are not in the paper.",),
+    references=("Arpit et al. 2016, arXiv 1603.01431",),
+)

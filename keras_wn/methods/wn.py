@@ -1,0 +1,41 @@
+"""Weight normalization with a trained gain and a data-dependent start."""
+
+import keras
+
+from keras_wn.initializers import data_dependent_init
+from keras_wn.layers import WNConv2D
+from keras_wn.methods.card import MethodCard
+
+
+def _convolution(x, filters, kernel_size, strides, role, name):
+    del role  # Every convolution is alike.
+    layer = WNConv2D(
+        filters,
+        kernel_size,
+        strides,
+        padding="same",
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.05),
+        gain_initializer="ones",
+        name=name,
+    )
+    return layer(x)
+
+
+CARD = MethodCard(
+    name="wn",
+    title="weight normalization",
+    convolution=_convolution,
+    activation=lambda name: keras.layers.ReLU(name=name),
+    head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
+    join="sum",
+    unstable_joins={},
+    initialize=data_dependent_init,
+    learning_rate=0.008,
+    warmup_epochs=2,
+    weight_decay=1e-4,
+    decayed=("kernel",),
+    scale_of_v="v ~ N(0, 0.05^2), as in the paper: ||v|| = 0.05 sqrt(fan-in), 0.4 to 3.4 in ResNet-50",
+    batch_statistics=False,
+    ours=("The plain sum and the plain classifier.",),
+    references=("Salimans & Kingma 2016, arXiv 1602.07868",),
+)

@@ -1,0 +1,39 @@
+"""Strict weight normalization with translated ReLU."""
+
+from keras_wn.layers import TReLU, WNConv2D, WNDense
+from keras_wn.methods.card import MethodCard
+
+
+def _convolution(x, filters, kernel_size, strides, role, name):
+    del role  # Every convolution is alike.
+    layer = WNConv2D(
+        filters,
+        kernel_size,
+        strides,
+        padding="same",
+        use_gain=False,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )
+    return layer(x)
+
+
+CARD = MethodCard(
+    name="wn_trelu",
+    title="weight normalization + translated ReLU",
+    convolution=_convolution,
+    activation=lambda name: TReLU(name=name),
+    head=lambda classes, name: WNDense(classes, gain_initializer="ones", dtype="float32", name=name),
+    join="sum",
+    unstable_joins={},
+    initialize=None,
+    learning_rate=0.2,
+    warmup_epochs=2,
+    weight_decay=1e-4,
+    decayed=("kernel",),
+    scale_of_v="||v|| about sqrt(2): He et al. 2015, variance 2 / fan-in",
+    batch_statistics=False,
+    ours=("The plain sum.",),
+    references=("Xiang & Li 2017, arXiv 1704.03971",),
+)

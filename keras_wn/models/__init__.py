@@ -1,0 +1,49 @@
+"""Networks, built from a method card: what `--model` selects."""
+
+from keras_wn.models.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152, resnet
+
+_BUILDERS = {
+    "resnet18": ResNet18,
+    "resnet34": ResNet34,
+    "resnet50": ResNet50,
+    "resnet101": ResNet101,
+    "resnet152": ResNet152,
+}
+
+
+def names():
+    """Names that `get` and `--model` take.
+
+    Example:
+
+    >>> import keras_wn
+    >>> keras_wn.models.names()
+    ('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152')
+    """
+    return tuple(_BUILDERS)
+
+
+def get(name):
+    """The builder of a network.
+
+    Args:
+        name: One of `names()`.
+
+    Returns:
+        Function as `ResNet50`.
+
+    Raises:
+        ValueError: If there is no such network.
+
+    Example:
+
+    >>> import keras_wn
+    >>> keras_wn.models.get("resnet50").__name__
+    'ResNet50'
+    """
+    if name not in _BUILDERS:
+        raise ValueError(f"Unknown model {name!r}. Allowed: {', '.join(names())}.")
+    return _BUILDERS[name]
+
+
+__all__ = ["ResNet18", "ResNet34", "ResNet50", "ResNet101", "ResNet152", "get", "names", "resnet"]

@@ -1,0 +1,67 @@
+"""Files that are whole or absent: writing that survives a crash at any point."""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import tempfile
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Scope that gives a temporary path beside `path`; at the end it takes the place of `path`, all at once.
+
+    Args:
+        path: Path to write. The temporary one ends in the same suffixes, which Keras' savers read.
+
+    Raises:
+        OSError: If the folder cannot be written or is full; `path` is then as it was before.
+    """
+    path = pathlib.Path(path)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        temporary = pathlib.Path(folder) / path.name
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+
+
+def write_json(path, record):
+    """Writes `record` as indented JSON, atomically. Numbers that are not finite become null."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(_strict(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def append_json_line(path, record):
+    """Appends `record` to `path` as one line of JSON. Numbers that are not finite become null."""
+    with open(path, "a", encoding="utf-8") as log:
+        log.write(json.dumps(_strict(record), allow_nan=False) + "\n")
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def read_json_lines(path):
+    """Records of a JSON-lines file; a torn last line, as a crash leaves it, is left out."""
+    lines = pathlib.Path(path).read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def keep_json_lines(path, wanted):
+    """Rewrites a JSON-lines file, atomically, with the records for which `wanted(record)` is true; if there is a file."""
+    path = pathlib.Path(path)
+    if not path.exists():
+        return
+    kept = [record for record in read_json_lines(path) if wanted(record)]
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+
+def _strict(value):
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

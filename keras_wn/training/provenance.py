@@ -1,0 +1,71 @@
+"""Where a run's figures come from: flags, versions, data, machine."""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+
+import keras
+
+import keras_wn
+
+# Data set -> what it is, for logs and result files.
+DATA = {"digits": "scikit-learn's handwritten digits, embedded (no --data_dir given)"}
+
+_PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn")
+
+
+def of_run(config, splits):
+    """What `config.json` holds.
+
+    Args:
+        config: Resolved `TrainConfig`.
+        splits: `Splits`.
+    """
+    return {
+        "flags": dataclasses.asdict(config),
+        "command": " ".join(sys.argv),
+        "versions": {
+            "keras_wn": keras_wn.__version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+        "backend": keras.backend.backend(),
+        "machine": {"platform": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()},
+        "data": _data(splits),
+        "bn_semantics": _bn_semantics(config),
+        "method": {
+            name: getattr(config.card, name) for name in ("title", "scale_of_v", "decayed", "ours", "references")
+        },
+    }
+
+
+def of_result(config, splits, wall_seconds):
+    """What `result.json` holds beside the figures.
+
+    Args:
+        config: Resolved `TrainConfig`.
+        splits: `Splits`.
+        wall_seconds: Float, from reading the data to now.
+    """
+    # Linux counts in KiB, macOS in bytes.
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "data": _data(splits),
+        "bn_semantics": _bn_semantics(config),
+        "wall_seconds": round(wall_seconds, 1),
+        "peak_memory_gib": round(peak_bytes / 2**30, 2),
+    }
+
+
+def _data(splits):
+    counts = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
+    return {"name": splits.name, "description": DATA[splits.name], "images": counts, "classes": splits.classes}
+
+
+def _bn_semantics(config):
+    if not config.card.batch_statistics:
+        return None
+    return f"statistics of the whole batch of {config.batch_size} on one device; moving averages at inference"

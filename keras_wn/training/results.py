@@ -1,0 +1,71 @@
+"""The end of a run: `result.json`, and the table on the screen."""
+
+import json
+
+from keras_wn.training import files
+
+_SPLITS = ("train", "validation", "test")
+
+
+def summarize(config, folder, status, step, final, images_per_second, context):
+    """Writes `result.json` and returns what it holds.
+
+    Args:
+        config: Resolved `TrainConfig`.
+        folder: `ModelDir`.
+        status: `finished`, `diverged` or `interrupted`.
+        step: Integer, optimizer steps done.
+        final: Dict from split to its figures in inference mode; empty if they were not measured.
+        images_per_second: Float or None.
+        context: Dict of what else is to be known: data, semantics, memory, time.
+    """
+    validation = [r for r in _metrics(folder) if r["split"] == "validation" and r["top1"] is not None]
+    best = max(validation, key=lambda record: record["top1"], default=None)
+    result = {
+        "status": status,
+        "method": config.norm,
+        "model": config.model,
+        "seed": config.seed,
+        "step": step,
+        "final": {split: final.get(split) for split in _SPLITS},
+        "gap_top1": final["train"]["top1"] - final["test"]["top1"] if final else None,
+        "best_validation": best and {name: best[name] for name in ("epoch", "step", "top1", "top5", "loss")},
+        "images_per_second": images_per_second,
+        **context,
+    }
+    files.write_json(folder.result_json, result)
+    return result
+
+
+def read(folder):
+    """What `result.json` holds."""
+    return json.loads(folder.result_json.read_text(encoding="utf-8"))
+
+
+def show(result, folder):
+    """Prints the result as a short table."""
+    top1 = [_number(result["final"][split] and result["final"][split]["top1"], ".4f") for split in _SPLITS]
+    cells = [result["method"], *top1, _number(result["gap_top1"], ".4f"), _number(result["images_per_second"], ".1f")]
+    headings = ["method", "train top-1", "validation top-1", "test top-1", "gap", "images/s"]
+    widths = [max(len(h), len(c)) for h, c in zip(headings, cells, strict=True)]
+    print()
+    if result["status"] != "finished":
+        print(f"*** This run {_ENDINGS[result['status']]} at step {result['step']}. ***")
+    for row in (headings, cells):
+        print("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
+    print("Accuracy in inference mode on un-augmented images of each split; gap = train - test.")
+    print(f"Files: {folder.path}", flush=True)
+
+
+_ENDINGS = {
+    "diverged": "DIVERGED (its loss is not finite)",
+    "interrupted": "was INTERRUPTED (continue it with --resume)",
+}
+
+
+def _number(value, form):
+    return "-" if value is None else format(value, form)
+
+
+def _metrics(folder):
+    return files.read_json_lines(folder.metrics_jsonl) if folder.metrics_jsonl.exists() else []

@@ -1,0 +1,104 @@
+"""How activations and gradients travel through a residual net, block by block."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_wn.training import files
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockSignal:
+    """Statistics of what one residual block's join puts out, over a batch.
+
+    Attributes:
+        block: Name, for example `stage1_block1`.
+        mean: Mean over everything.
+        variance: Variance over examples and positions, averaged over channels.
+        gradient_norm: Euclidean norm of the loss's gradient with respect to it.
+    """
+
+    block: str
+    mean: float
+    variance: float
+    gradient_norm: float
+
+
+def measure(model, images, labels, loss):
+    """Signal statistics of each block in training mode; the model is left as it was.
+
+    Args:
+        model: Model from `keras_wn.models`.
+        images: Array `(n, height, width, channels)`.
+        labels: One-hot array `(n, classes)`.
+        loss: Keras loss.
+
+    Returns:
+        List of `BlockSignal`, from the first block to the last.
+    """
+    joins = [layer for layer in model.layers if layer.name.endswith("_join")]
+    probe = keras.Model(model.input, [*(layer.output for layer in joins), model.output])
+    trainable = [v.value for v in probe.trainable_variables]
+    non_trainable = [v.value for v in probe.non_trainable_variables]
+    with tf.GradientTape() as tape:
+        # Statistics that training mode updates come back as values, and are dropped.
+        (*outputs, logits), _ = probe.stateless_call(trainable, non_trainable, images, training=True)
+        value = loss(labels, logits)
+    gradients = tape.gradient(value, outputs)
+    return [_block_signal(layer.name, x, g) for layer, x, g in zip(joins, outputs, gradients, strict=True)]
+
+
+def _block_signal(name, output, gradient):
+    output = keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")).astype("float64")
+    gradient = keras.ops.convert_to_numpy(keras.ops.cast(gradient, "float32")).astype("float64")
+    return BlockSignal(
+        block=name.removesuffix("_join"),
+        mean=float(output.mean()),
+        variance=float(output.var(axis=tuple(range(output.ndim - 1))).mean()),
+        gradient_norm=float(np.linalg.norm(gradient)),
+    )
+
+
+def table(signals):
+    """The statistics as text, a line a block."""
+    lines = [f"{'block':<16}{'mean':>11}{'variance':>11}{'gradient norm':>15}"]
+    lines += [f"{s.block:<16}{s.mean:>11.3g}{s.variance:>11.3g}{s.gradient_norm:>15.3g}" for s in signals]
+    return "\n".join(lines)
+
+
+def write(signals, title, json_path, png_path):
+    """Writes the statistics as JSON and as a plot.
+
+    Args:
+        signals: List of `BlockSignal`.
+        title: Text over the plot.
+        json_path, png_path: Paths.
+    """
+    files.write_json(json_path, [dataclasses.asdict(s) for s in signals])
+    with files.atomic_path(png_path) as temporary:
+        _plot(signals, title, temporary)
+
+
+def _plot(signals, title, path):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    axes = figure.subplots(3, 1, sharex=True)
+    positions = np.arange(1, len(signals) + 1)
+    rows = [
+        ("mean", [s.mean for s in signals], False),
+        ("variance", [s.variance for s in signals], True),
+        ("gradient norm", [s.gradient_norm for s in signals], True),
+    ]
+    for axis, (label, values, logarithmic) in zip(axes, rows, strict=True):
+        axis.plot(positions, values, marker="o", color="#0072B2")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+        if logarithmic:
+            axis.set_yscale("log")
+    axes[0].set_title(title)
+    axes[-1].set_xlabel("residual block, from the input")
+    axes[-1].set_xticks(positions)
+    figure.savefig(path, dpi=120)

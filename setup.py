@@ -1,0 +1,37 @@
+"""keras_wn: weight normalization for Keras 3, and its study against batch normalization."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "keras_wn/__init__.py").read_text(encoding="utf-8"))[1]
+
+TRAIN = [
+    "tensorflow>=2.20",
+    "tensorflow-datasets>=4.9.10",
+    "importlib_resources",  # TFDS needs it to prepare a data set, and does not declare it.
+    "scikit-learn",
+    "matplotlib",
+    "tensorboard",
+]
+
+setup(
+    name="keras_wn",
+    version=VERSION,
+    description=__doc__.strip(),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["keras_wn", "keras_wn.*"]),
+    python_requires=">=3.11",
+    install_requires=["keras>=3.15", "numpy", "absl-py"],
+    extras_require={
+        "train": TRAIN,
+        "jax": ["jax"],
+        "torch": ["torch"],
+        "tpu": ["jax[tpu]"],
+        "test": [*TRAIN, "pytest", "ruff", "nox"],
+    },
+)

@@ -1,0 +1,54 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from keras_wn.data import pipeline
+from keras_wn.data.splits import Examples
+
+TEN = Examples(np.arange(10, dtype="float32").reshape(10, 1, 1, 1), np.arange(10) % 3)
+
+
+def steps(count, **arguments):
+    batches = pipeline.training_batches(TEN, **{"batch_size": 3, "classes": 3, "seed": 0, **arguments})
+    return [(images.numpy().ravel().astype(int), labels.numpy()) for images, labels in itertools.islice(batches, count)]
+
+
+def test_an_epoch_shows_no_image_twice_and_leaves_the_rest_out():
+    for epoch in range(20):
+        shown = np.concatenate([images for images, _ in steps(3, first_step=3 * epoch)])
+        assert len(set(shown)) == 9
+
+
+def test_each_epoch_has_an_order_of_its_own_and_every_image_is_shown_sooner_or_later():
+    shown = [np.concatenate([images for images, _ in steps(3, first_step=3 * e)]) for e in range(20)]
+    assert len({tuple(order) for order in shown}) > 15
+    assert set(np.concatenate(shown)) == set(range(10))
+
+
+def test_labels_belong_to_their_images():
+    for images, labels in steps(9):
+        np.testing.assert_array_equal(labels.argmax(axis=1), images % 3)
+        np.testing.assert_array_equal(labels.sum(axis=1), 1)
+
+
+def test_stream_from_a_later_step_is_the_same_stream():
+    whole = [images for images, _ in steps(12)]
+    for first in (1, 5, 9):
+        rest = [images for images, _ in steps(12 - first, first_step=first)]
+        np.testing.assert_array_equal(whole[first:], rest)
+
+
+def test_order_depends_on_the_seed():
+    assert not np.array_equal(steps(3)[0][0], steps(3, seed=1)[0][0])
+
+
+def test_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match="11 is larger than the 10 examples"):
+        pipeline.training_batches(TEN, 11, 3, 0)
+
+
+def test_evaluation_shows_every_image_once_in_order():
+    batches = list(pipeline.evaluation_batches(TEN, 4, 3))
+    assert [len(images) for images, _ in batches] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate([x.numpy().ravel() for x, _ in batches]), np.arange(10))

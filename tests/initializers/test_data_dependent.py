@@ -1,0 +1,121 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_wn
+from keras_wn.layers import WNConv2D, WNDense
+from tests.helpers import to_numpy
+
+BATCH = np.random.default_rng(0).normal(3.0, 2.0, (64, 8, 8, 3)).astype("float32")
+
+
+def residual_net():
+    """Two blocks whose kernels have norms far from 1, one of them behind an activation inside a layer."""
+    long = keras.initializers.RandomNormal(stddev=3.0)
+    short = keras.initializers.RandomNormal(stddev=0.001)
+    x = inputs = keras.Input((8, 8, 3))
+    x = WNConv2D(6, 3, padding="same", kernel_initializer=long, name="stem")(x)
+    for i in (1, 2):
+        branch = WNConv2D(6, 3, padding="same", activation="relu", kernel_initializer=short, name=f"a{i}")(x)
+        branch = WNConv2D(6, 3, padding="same", kernel_initializer=long, name=f"b{i}")(branch)
+        x = keras.layers.Add()([x, branch])
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, WNDense(4, kernel_initializer=short, name="head")(x))
+
+
+def pre_activations(model, batch):
+    """What each weight-normalized layer puts out before its activation, in the whole net."""
+    names = [layer.name for layer in model.layers if hasattr(layer, "effective_kernel")]
+    found = {}
+    for name in names:
+        layer = model.get_layer(name)
+        x = to_numpy(keras.Model(model.input, layer.input)(batch))
+        activation, layer.activation = layer.activation, None
+        found[name] = to_numpy(layer(x))
+        layer.activation = activation
+    return found
+
+
+@pytest.mark.parametrize("init_scale", [1.0, 0.1])
+def test_every_layer_of_a_residual_net_gets_mean_0_and_the_scale_per_channel(init_scale):
+    model = residual_net()
+    keras_wn.data_dependent_init(model, BATCH, init_scale=init_scale)
+    outputs = pre_activations(model, BATCH)
+    assert set(outputs) == {"stem", "a1", "b1", "a2", "b2", "head"}
+    for name, y in outputs.items():
+        y = y.reshape(-1, y.shape[-1]).astype("float64")
+        np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(y.std(axis=0), init_scale, rtol=1e-3, err_msg=name)
+
+
+def test_gain_and_bias_are_equations_5_and_6():
+    layer = WNDense(3)
+    model = keras.Sequential([keras.Input((5,)), layer])
+    x = np.random.default_rng(1).normal(2.0, 4.0, (100, 5)).astype("float32")
+    v = to_numpy(layer.v)
+    t = x @ v / np.linalg.norm(v, axis=0)
+    keras_wn.data_dependent_init(model, x, init_scale=0.5)
+    np.testing.assert_allclose(to_numpy(layer.g), 0.5 / t.std(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(to_numpy(layer.bias), -t.mean(axis=0) * 0.5 / t.std(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(to_numpy(layer.v), v)
+
+
+def test_scale_may_depend_on_the_layer():
+    model = residual_net()
+    keras_wn.data_dependent_init(model, BATCH, init_scale=lambda layer: 0.1 if layer.name.startswith("b") else 1.0)
+    outputs = pre_activations(model, BATCH)
+    np.testing.assert_allclose(outputs["b2"].std(axis=(0, 1, 2)), 0.1, rtol=1e-3)
+    np.testing.assert_allclose(outputs["a2"].std(axis=(0, 1, 2)), 1.0, rtol=1e-3)
+
+
+def test_layer_without_bias_gets_its_scale_only():
+    layer = WNDense(3, use_bias=False)
+    model = keras.Sequential([keras.Input((5,)), layer])
+    x = np.random.default_rng(1).normal(2.0, 4.0, (100, 5)).astype("float32")
+    keras_wn.data_dependent_init(model, x)
+    y = to_numpy(model(x))
+    np.testing.assert_allclose(y.std(axis=0), 1, rtol=1e-4)
+    assert np.all(np.abs(y.mean(axis=0)) > 0.01)
+
+
+def test_shared_layer_is_set_by_its_first_call():
+    shared = WNDense(5)
+    inputs = keras.Input((5,))
+    first = shared(inputs)
+    model = keras.Model(inputs, [first, shared(first)])
+    x = np.random.default_rng(1).normal(2.0, 4.0, (100, 5)).astype("float32")
+    keras_wn.data_dependent_init(model, x)
+    np.testing.assert_allclose(to_numpy(model(x)[0]).std(axis=0), 1, rtol=1e-4)
+
+
+def test_model_runs_as_before_afterwards():
+    model = residual_net()
+    keras_wn.data_dependent_init(model, BATCH)
+    assert not any("call" in vars(layer) for layer in model.layers)
+    assert model.get_layer("a1").activation is keras.activations.relu
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(BATCH, np.zeros((64, 4), "float32"), verbose=0)
+
+
+def test_constant_channel_keeps_a_finite_gain_and_warns():
+    model = keras.Sequential([keras.Input((5,)), WNDense(3)])
+    with pytest.warns(UserWarning, match="channels that are constant"):
+        keras_wn.data_dependent_init(model, np.ones((10, 5), "float32"))
+    np.testing.assert_allclose(to_numpy(model.layers[0].g), 1.0)
+
+
+@pytest.mark.parametrize("init_scale", [0.0, -1.0, float("nan")])
+def test_scale_that_is_not_positive_is_refused(init_scale):
+    with pytest.raises(ValueError, match=f"init_scale={init_scale}"):
+        keras_wn.data_dependent_init(residual_net(), BATCH, init_scale=init_scale)
+
+
+def test_batch_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="layer 'stem' is not finite"):
+        keras_wn.data_dependent_init(residual_net(), np.full_like(BATCH, np.inf))
+
+
+def test_model_without_such_layers_is_refused():
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3), WNDense(2, use_gain=False)], name="plain")
+    with pytest.raises(ValueError, match="model 'plain' has no weight-normalized layer"):
+        keras_wn.data_dependent_init(model, np.ones((10, 5), "float32"))

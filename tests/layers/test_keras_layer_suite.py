@@ -1,0 +1,45 @@
+"""Keras' own layer test for each class: serialization, symbolic and eager calls, a fit step, mixed precision."""
+
+import numpy as np
+import pytest
+from keras.src.testing import TestCase  # Not exported: the suite that Keras tests its own layers with.
+
+from keras_wn import layers
+
+# Layer class, arguments, shape of the input, of the output, trainable variables.
+CASES = {
+    "WNDense": (layers.WNDense, {"units": 3}, (2, 4), (2, 3), 3),
+    "WNDense_strict": (layers.WNDense, {"units": 3, "use_gain": False}, (2, 4), (2, 3), 2),
+    "WNConv2D": (layers.WNConv2D, {"filters": 3, "kernel_size": 2}, (2, 5, 5, 4), (2, 4, 4, 3), 3),
+    "WNConv2D_ones": (
+        layers.WNConv2D,
+        {"filters": 3, "kernel_size": 2, "padding": "same", "gain_initializer": "ones", "use_bias": False},
+        (2, 5, 5, 4),
+        (2, 5, 5, 3),
+        2,
+    ),
+    "NormPropDense": (layers.NormPropDense, {"units": 3}, (2, 4), (2, 3), 3),
+    "NormPropConv2D": (layers.NormPropConv2D, {"filters": 3, "kernel_size": 2}, (2, 5, 5, 4), (2, 4, 4, 3), 3),
+    "NormalizedReLU": (layers.NormalizedReLU, {"negative_slope": 0.1}, (2, 4), (2, 4), 0),
+    "TReLU": (layers.TReLU, {"alpha_initializer": "ones"}, (2, 5, 4), (2, 5, 4), 1),
+    "ScaledAdd": (layers.ScaledAdd, {"scale": 0.5}, ((2, 4), (2, 4)), (2, 4), 0),
+    "WeightedAdd": (layers.WeightedAdd, {"branch_initializer": "ones"}, ((2, 4), (2, 4)), (2, 4), 2),
+}
+
+
+# The suite itself feeds `fit` from a generator.
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
+@pytest.mark.parametrize("name", CASES)
+def test_keras_layer_suite(name):
+    layer_class, arguments, input_shape, output_shape, trainable = CASES[name]
+    TestCase().run_layer_test(
+        layer_class,
+        init_kwargs=arguments,
+        input_shape=input_shape,
+        expected_output_shape=output_shape,
+        expected_num_trainable_weights=trainable,
+        expected_num_non_trainable_weights=0,
+        expected_num_losses=0,
+        supports_masking=np.isin(layer_class.__name__, ["WNDense", "NormPropDense", "NormalizedReLU", "TReLU"]).item(),
+    )

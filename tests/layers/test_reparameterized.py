@@ -1,0 +1,166 @@
+"""What holds for every weight-normalized layer: the paper's gradients, limiting cases, saving and loading."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_wn import layers
+from tests.helpers import filter_norms, gradients, randomize, to_numpy
+
+RNG = np.random.default_rng(1)
+IMAGES = RNG.normal(size=(2, 6, 6, 4)).astype("float32")
+VECTORS = RNG.normal(size=(5, 4)).astype("float32")
+
+# Layer class, its arguments, the plain Keras class, input.
+CASES = {
+    "dense": (layers.WNDense, {"units": 3}, keras.layers.Dense, VECTORS),
+    "dense_activation": (layers.WNDense, {"units": 3, "activation": "tanh"}, keras.layers.Dense, VECTORS),
+    "conv": (layers.WNConv2D, {"filters": 3, "kernel_size": 3}, keras.layers.Conv2D, IMAGES),
+    "conv_strided": (
+        layers.WNConv2D,
+        {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same", "use_bias": False},
+        keras.layers.Conv2D,
+        IMAGES,
+    ),
+    "conv_grouped": (layers.WNConv2D, {"filters": 6, "kernel_size": 3, "groups": 2}, keras.layers.Conv2D, IMAGES),
+    "conv_dilated": (
+        layers.WNConv2D,
+        {"filters": 3, "kernel_size": 2, "dilation_rate": 2},
+        keras.layers.Conv2D,
+        IMAGES,
+    ),
+}
+# Keras' convolutions with groups have no CPU gradient on TensorFlow outside XLA.
+WITH_GRADIENT = [name for name in CASES if name != "conv_grouped"]
+
+
+def build(name, **extra):
+    layer_class, arguments, plain_class, x = CASES[name]
+    layer = layer_class(**arguments, **extra)
+    layer(x)
+    plain = plain_class(**arguments)
+    plain(x)
+    return layer, plain, x
+
+
+def set_plain(plain, layer):
+    plain.kernel.assign(to_numpy(layer.effective_kernel))
+    if plain.use_bias:
+        plain.bias.assign(to_numpy(layer.bias))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_the_plain_layer_with_the_effective_kernel(name):
+    layer, plain, x = build(name)
+    randomize(layer)
+    set_plain(plain, layer)
+    np.testing.assert_allclose(to_numpy(layer(x)), to_numpy(plain(x)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_starts_as_the_plain_layer_when_the_gain_is_the_norm(name):
+    layer, _, _ = build(name)
+    np.testing.assert_allclose(to_numpy(layer.g), filter_norms(layer.v), rtol=1e-6)
+    np.testing.assert_allclose(to_numpy(layer.effective_kernel), to_numpy(layer.v), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", WITH_GRADIENT)
+@pytest.mark.parametrize("use_gain", [True, False])
+def test_gradients_are_equation_3_of_the_paper(name, use_gain):
+    layer, plain, x = build(name, use_gain=use_gain)
+    randomize(layer)
+    set_plain(plain, layer)
+    cotangent = np.random.default_rng(2).normal(size=layer(x).shape).astype("float32")
+    of_w = gradients(plain, x, cotangent)["kernel"]
+    actual = gradients(layer, x, cotangent)
+    v, length = to_numpy(layer.v), filter_norms(layer.v)
+    g = to_numpy(layer.g) if use_gain else np.ones_like(length)
+    of_g = (of_w * v / length).reshape(-1, v.shape[-1]).sum(axis=0)
+    np.testing.assert_allclose(actual["kernel"], g / length * of_w - g * of_g / length**2 * v, rtol=2e-4, atol=2e-5)
+    if use_gain:
+        np.testing.assert_allclose(actual["kernel_g"], of_g, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", WITH_GRADIENT)
+def test_gradient_of_v_is_orthogonal_to_v(name):
+    layer, _, x = build(name)
+    randomize(layer)
+    of_v = gradients(layer, x, np.ones(layer(x).shape, "float32"))["kernel"]
+    v = to_numpy(layer.v)
+    products = (of_v * v).reshape(-1, v.shape[-1]).sum(axis=0)
+    sizes = filter_norms(of_v) * filter_norms(v)
+    np.testing.assert_allclose(products / sizes, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_calling_changes_no_variable(name):
+    layer, _, x = build(name)
+    randomize(layer)
+    before = [to_numpy(v).copy() for v in layer.variables]
+    layer(x, training=True) if "training" in layer._call_signature.parameters else layer(x)
+    for old, variable in zip(before, layer.variables, strict=True):
+        np.testing.assert_array_equal(old, to_numpy(variable))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_saved_and_loaded_layer_puts_out_the_same(name, tmp_path):
+    layer, _, x = build(name)
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+    randomize(layer)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(to_numpy(loaded(x)), to_numpy(model(x)))
+    np.testing.assert_array_equal(to_numpy(loaded.layers[0].v), to_numpy(layer.v))
+
+
+def test_gain_is_trainable_and_strict_form_has_none():
+    layer, _, _ = build("dense")
+    assert {v.name for v in layer.trainable_variables} == {"kernel", "kernel_g", "bias"}
+    strict, _, _ = build("dense", use_gain=False)
+    assert strict.g is None and {v.name for v in strict.trainable_variables} == {"kernel", "bias"}
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_computes_in_half_and_norms_in_full(policy):
+    layer, plain, x = build("dense", dtype=policy)
+    layer.v.assign(to_numpy(layer.v) * 1e-4)  # Squares that underflow in float16.
+    assert keras.backend.standardize_dtype(layer(x).dtype) == policy.removeprefix("mixed_")
+    assert layer.v.dtype == layer.g.dtype == "float32"
+    np.testing.assert_allclose(filter_norms(layer.effective_kernel), to_numpy(layer.g), rtol=1e-5)
+    set_plain(plain, layer)
+    np.testing.assert_allclose(to_numpy(keras.ops.cast(layer(x), "float32")), to_numpy(plain(x)), rtol=0.02, atol=0.02)
+
+
+def test_regularizer_and_constraint_act_on_v():
+    layer, _, x = build("dense", kernel_regularizer=keras.regularizers.L2(1.0))
+    layer(x)
+    np.testing.assert_allclose(to_numpy(layer.losses[0]), np.sum(to_numpy(layer.v) ** 2), rtol=1e-5)
+
+
+def test_fit_trains_v_and_g():
+    layer, _, x = build("dense")
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+    before = [to_numpy(v).copy() for v in layer.trainable_variables]
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+    model.fit(x, np.ones((5, 3), "float32"), epochs=2, verbose=0)
+    assert all(np.any(old != to_numpy(v)) for old, v in zip(before, layer.trainable_variables, strict=True))
+
+
+def test_weights_file_of_a_plain_layer_is_refused_and_changes_nothing(tmp_path):
+    layer, plain, x = build("dense")
+    keras.Sequential([keras.Input(x.shape[1:]), plain]).save_weights(tmp_path / "plain.weights.h5")
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+    before = to_numpy(layer.v).copy()
+    with pytest.raises(ValueError, match=r"expected the variables \['bias', 'kernel', 'kernel_g'\]"):
+        model.load_weights(tmp_path / "plain.weights.h5")
+    np.testing.assert_array_equal(to_numpy(layer.v), before)
+
+
+def test_lora_and_quantization_are_refused():
+    with pytest.raises(ValueError, match=r"WNDense does not support lora_rank. Received: lora_rank=2"):
+        layers.WNDense(3, lora_rank=2)
+    layer, _, _ = build("dense")
+    with pytest.raises(NotImplementedError, match="rank=2"):
+        layer.enable_lora(2)
+    with pytest.raises(NotImplementedError, match="'int8'"):
+        layer.quantize("int8")

@@ -1,0 +1,69 @@
+"""What a user does at the command line."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+RUNNER = pathlib.Path(__file__).parents[2] / "runners/imagenet.py"
+
+
+def start(*flags):
+    return subprocess.Popen(
+        [sys.executable, RUNNER, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+
+
+def finish(*flags):
+    process = start(*flags)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
+    code, out, err = finish("--norm=wn_trelu", "--model=resnet18", "--dry_run", f"--model_dir={tmp_path}/run")
+    assert code == 0, err
+    headings, numbers = out.splitlines()[-4:-2]
+    assert headings.split() == "method train top-1 validation top-1 test top-1 gap images/s".split()
+    assert numbers.split()[0] == "wn_trelu"
+    assert out.splitlines()[-1] == f"Files: {tmp_path}/run"
+    assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--norm=bnn", "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu."),
+        ("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
+        ("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(flag, message):
+    code, out, err = finish(flag)
+    lines = [line for line in err.splitlines() if line.startswith("imagenet.py: error: ")]
+    assert code == 2 and len(lines) == 1 and message in lines[0]
+    assert "Traceback" not in err and "Epoch" not in out
+
+
+def test_help_lists_the_methods():
+    code, out, _ = finish("--help")
+    assert code == 1  # As absl does.
+    assert "Method: none, bn, wn, normprop, wn_trelu." in out
+
+
+def test_ctrl_c_leaves_complete_files(tmp_path):
+    process = start("--model=resnet18", f"--model_dir={tmp_path}/run")
+    metrics, deadline = tmp_path / "run/metrics.jsonl", time.monotonic() + 240
+    while not metrics.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "INTERRUPTED" in out and "Traceback" not in err
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result["status"] == "interrupted" and result["step"] >= 20
+    assert (tmp_path / "run/model.keras").stat().st_size > 0

@@ -1,0 +1,32 @@
+"""A net so small that whole runs take seconds, selected as any other: `model="tiny"`."""
+
+import keras
+import pytest
+
+from keras_wn import methods, models
+from keras_wn.training.config import TrainConfig
+
+
+def tiny(method, input_shape, classes, join=None, dropout=0.0):
+    card = methods.get(method)
+    inputs = keras.Input(input_shape)
+    x = keras.layers.AveragePooling2D(4)(inputs)
+    x = shortcut = card.activation("stem_out")(card.convolution(x, 16, 3, 1, "stem", "stem_conv"))
+    x = card.activation("stage1_block1_act1")(card.convolution(x, 16, 3, 1, "inner", "stage1_block1_conv1"))
+    x = card.convolution(x, 16, 3, 1, "last", "stage1_block1_conv2")
+    x = methods.JOINS[join or card.join]("stage1_block1_join")([x, shortcut])
+    x = keras.layers.Flatten()(card.activation("stage1_block1_out")(x))
+    x = keras.layers.Dropout(dropout)(x)
+    return keras.Model(inputs, card.head(classes, "logits")(x), name="tiny")
+
+
+@pytest.fixture
+def config(monkeypatch, tmp_path):
+    """Function that makes a configuration of a tiny run in a folder of its own."""
+    monkeypatch.setitem(models._BUILDERS, "tiny", tiny)
+
+    def make(**values):
+        defaults = {"norm": "wn", "model": "tiny", "model_dir": str(tmp_path / "run")}
+        return TrainConfig(**{**defaults, "train_epochs": 3, "warmup_epochs": 1, **values})
+
+    return make

@@ -1,0 +1,50 @@
+import pytest
+
+from keras_wn import methods
+from keras_wn.training.config import TrainConfig
+from keras_wn.training.errors import UsageError
+
+
+@pytest.mark.parametrize("norm", methods.names())
+def test_what_is_not_given_comes_from_the_card(norm):
+    config, card = TrainConfig(norm=norm).resolved(), methods.get(norm)
+    assert (config.join, config.base_learning_rate) == (card.join, card.learning_rate)
+    assert (config.warmup_epochs, config.weight_decay) == (card.warmup_epochs, card.weight_decay)
+
+
+def test_what_is_given_stays():
+    config = TrainConfig(norm="normprop", join="sum", weight_decay=0.0, base_learning_rate=1.0).resolved()
+    assert (config.join, config.weight_decay, config.base_learning_rate) == ("sum", 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"norm": "bnn"}, "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu."),
+        ({"model": "vgg"}, "--model=vgg: unknown. Allowed: resnet18, resnet34, resnet50, resnet101, resnet152."),
+        ({"join": "add"}, "--join=add: unknown. Allowed: sum, rsqrt2, weighted."),
+        ({"schedule": "linear"}, "--schedule=linear: unknown. Allowed: polynomial, cosine, stepwise."),
+        ({"precision": "half"}, "--precision=half: unknown. Allowed: float32, mixed_bfloat16, mixed_float16."),
+        ({"batch_size": 0}, "--batch_size=0: not allowed. Allowed: a number above 0."),
+        ({"train_epochs": -1}, "--train_epochs=-1: not allowed. Allowed: a number above 0."),
+        ({"base_learning_rate": 0.0}, "--base_learning_rate=0.0: not allowed. Allowed: a number above 0."),
+        ({"base_learning_rate": float("nan")}, "--base_learning_rate=nan: not allowed. Allowed: a number above 0."),
+        ({"weight_decay": -1e-4}, "--weight_decay=-0.0001: not allowed. Allowed: 0 or more."),
+        ({"dropout": 1.0}, "--dropout=1.0: not allowed. Allowed: at least 0 and less than 1."),
+        ({"label_smoothing": 1.5}, "--label_smoothing=1.5: not allowed. Allowed: at least 0 and less than 1."),
+        ({"momentum": 1.0}, "--momentum=1.0: not allowed. Allowed: at least 0 and less than 1."),
+        ({"seed": -1}, "--seed=-1: not allowed. Allowed: 0 to 2^32 - 1."),
+        ({"init_batches": 0}, "--init_batches=0: not allowed. Allowed: a number above 0."),
+        ({"warmup_epochs": 10}, "--warmup_epochs=10: not allowed. Allowed: 0 to less than --train_epochs=10."),
+        ({"data_dir": "/no/such"}, "--data_dir=/no/such: no such folder."),
+    ],
+)
+def test_bad_value_is_refused_in_one_line_that_quotes_it(values, message):
+    with pytest.raises(UsageError) as error:
+        TrainConfig(**{"train_epochs": 10, **values}).resolved()
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_folder_that_exists_is_not_taken_for_the_embedded_data(tmp_path):
+    with pytest.raises(UsageError, match="this version reads no folder"):
+        TrainConfig(data_dir=str(tmp_path)).resolved()

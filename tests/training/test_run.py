@@ -1,0 +1,207 @@
+"""The whole training loop, on a net that takes seconds."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_wn import methods
+from keras_wn.data import digits
+from keras_wn.training import files, run
+from keras_wn.training.callbacks import MetricsLog
+from keras_wn.training.errors import UsageError
+from keras_wn.training.model_dir import ModelDir
+
+
+def folder_of(config):
+    return ModelDir(config.model_dir, config)
+
+
+def weights(config):
+    model = keras.saving.load_model(folder_of(config).model_keras)
+    return [v.numpy() for v in model.variables if v.name != "seed_generator_state"]
+
+
+@pytest.mark.parametrize("norm", methods.names())
+def test_every_method_learns_and_leaves_all_its_files(norm, config, capsys):
+    asked = config(norm=norm, base_learning_rate=0.02)
+    result = run.train(asked)
+    assert result["status"] == "finished" and result["step"] == 60
+    assert result["final"]["test"]["top1"] > 0.5
+    folder = folder_of(asked)
+    assert json.loads(folder.result_json.read_text()) == result
+    for path in (folder.config_json, folder.signal_json, folder.signal_png, folder.model_keras):
+        assert path.stat().st_size > 0
+    assert len(list(folder.checkpoints.iterdir())) == 2 and any(folder.tensorboard.rglob("events*"))
+    printed = capsys.readouterr().out
+    assert printed.startswith("Data: scikit-learn's handwritten digits, embedded (no --data_dir given)")
+    assert f"Files: {asked.model_dir}" in printed.splitlines()[-1]
+
+
+def test_config_json_tells_flags_versions_data_and_bn_semantics(config):
+    asked = config(norm="bn", dry_run=True)
+    run.train(asked)
+    record = json.loads(folder_of(asked).config_json.read_text())
+    assert record["flags"]["weight_decay"] == methods.get("bn").weight_decay
+    assert record["versions"]["keras"] == keras.__version__
+    assert "batch of 64" in record["bn_semantics"] and record["data"]["images"]["train"] == 1297
+
+
+def test_metrics_have_a_line_per_epoch_and_split(config):
+    asked = config()
+    result = run.train(asked)
+    records = files.read_json_lines(folder_of(asked).metrics_jsonl)
+    assert [(r["epoch"], r["step"], r["split"], r["mode"]) for r in records] == [
+        (e, 20 * e, *kind) for e in (1, 2, 3) for kind in (("train", "training"), ("validation", "inference"))
+    ]
+    rates = [r["learning_rate"] for r in records[::2]]
+    peak = methods.get("wn").learning_rate * 64 / 256
+    # Behind the warm-up's last step; then (1 - 20/40)^2; then 0.
+    assert rates == pytest.approx([peak, peak / 4, 0], abs=1e-9)
+    assert all(r["images_per_second"] > 0 for r in records if r["split"] == "train")
+    assert result["final"]["validation"]["top1"] == pytest.approx(records[-1]["top1"])
+    assert result["best_validation"]["top1"] == max(r["top1"] for r in records if r["split"] == "validation")
+
+
+def test_accuracy_at_the_end_is_in_inference_mode_on_every_image(config):
+    asked = config(dropout=0.5, base_learning_rate=0.05)
+    result = run.train(asked)
+    splits = digits.load()
+    model = keras.saving.load_model(folder_of(asked).model_keras)
+    for name in ("train", "test"):
+        examples = getattr(splits, name)
+        predicted = model.predict(examples.images, verbose=0).argmax(axis=1)
+        assert result["final"][name]["top1"] == pytest.approx(np.mean(predicted == examples.labels), abs=1e-6)
+    assert result["gap_top1"] == pytest.approx(result["final"]["train"]["top1"] - result["final"]["test"]["top1"])
+    in_training = files.read_json_lines(folder_of(asked).metrics_jsonl)[-2]["top1"]
+    assert in_training < result["final"]["train"]["top1"] - 0.02
+
+
+def test_saved_model_loads_in_a_fresh_process_with_keras_wn_alone(config):
+    asked = config(norm="wn_trelu")
+    result = run.train(asked)
+    code = (
+        "import sys, numpy as np, keras, keras_wn\n"
+        "model = keras.saving.load_model(sys.argv[1])\n"
+        "data = np.load(sys.argv[2])\n"
+        "print(np.mean(model.predict(data['x'], verbose=0).argmax(1) == data['y']))\n"
+        "assert 'keras_wn.training' not in sys.modules\n"
+    )
+    folder, test = folder_of(asked), digits.load().test
+    np.savez(folder.path / "test.npz", x=test.images, y=test.labels)
+    command = [sys.executable, "-c", code, str(folder.model_keras), str(folder.path / "test.npz")]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert float(output) == pytest.approx(result["final"]["test"]["top1"])
+
+
+def test_same_seed_gives_the_same_run_and_another_seed_another(config, tmp_path):
+    runs = [config(model_dir=str(tmp_path / name), seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    for asked in runs:
+        run.train(asked)
+    a, b, c = map(weights, runs)
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=True))
+
+
+class _StopAfter:
+    """Ctrl-C at the end of an epoch, as `fit` sees it."""
+
+    def __init__(self, monkeypatch, epoch):
+        on_epoch_end = MetricsLog.on_epoch_end
+
+        def stop(log, current, logs=None):
+            on_epoch_end(log, current, logs)
+            if current + 1 == epoch:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(MetricsLog, "on_epoch_end", stop)
+
+
+def test_interrupted_run_has_complete_files_and_resumes_to_the_same_weights(config, tmp_path, monkeypatch, capsys):
+    whole = config(model_dir=str(tmp_path / "whole"), dropout=0.3)
+    run.train(whole)
+    asked = config(dropout=0.3)
+    with monkeypatch.context() as patch:
+        _StopAfter(patch, epoch=2)  # Before the second epoch's checkpoint: the first one's is the newest.
+        result = run.train(asked)
+    assert result["status"] == "interrupted" and result["final"]["test"] is None
+    assert json.loads(folder_of(asked).result_json.read_text()) == result
+    assert "INTERRUPTED" in capsys.readouterr().out and folder_of(asked).model_keras.exists()
+
+    resumed = run.train(asked, resume=True)
+    assert resumed["status"] == "finished" and resumed["step"] == 60
+    assert all(np.array_equal(x, y) for x, y in zip(weights(whole), weights(asked), strict=True))
+    epochs = [r["epoch"] for r in files.read_json_lines(folder_of(asked).metrics_jsonl)]
+    assert epochs == [1, 1, 2, 2, 3, 3]
+    assert run.train(asked, resume=True) == resumed
+    assert "there is nothing to resume" in capsys.readouterr().out
+
+
+def test_diverged_run_is_a_result(config, capsys):
+    asked = config(norm="none", base_learning_rate=1e30, warmup_epochs=0.0)
+    result = run.train(asked)
+    assert result["status"] == "diverged" and result["step"] < 60
+    assert "DIVERGED" in capsys.readouterr().out
+    saved = json.loads(folder_of(asked).result_json.read_text())
+    assert saved["status"] == "diverged" and saved["final"]["test"]["loss"] is None
+    assert list(folder_of(asked).checkpoints.iterdir()) == []
+
+
+def test_dry_run_takes_two_steps_and_writes_everything(config):
+    asked = config(dry_run=True)
+    result = run.train(asked)
+    assert result["step"] == 2 and result["status"] == "finished"
+    assert all((folder_of(asked).path / name).exists() for name in ("config.json", "metrics.jsonl", "model.keras"))
+
+
+def test_signal_report_alone_trains_nothing(config, capsys):
+    asked = config()
+    assert run.train(asked, signal_only=True) is None
+    assert "gradient norm" in capsys.readouterr().out
+    assert folder_of(asked).signal_png.exists() and not folder_of(asked).result_json.exists()
+
+
+def test_card_initializes_on_so_many_batches(config, monkeypatch):
+    seen = []
+    card = methods.get("wn")
+    monkeypatch.setitem(vars(card), "initialize", lambda model, batch: seen.append(batch.shape))
+    run.train(config(dry_run=True, init_batches=3))
+    assert seen == [(192, 32, 32, 3)]
+
+
+def test_unstable_join_warns_and_runs(config, capsys):
+    result = run.train(config(norm="normprop", join="sum", dry_run=True))
+    assert result["status"] == "finished"
+    assert "Warning: --join=sum with --norm=normprop" in capsys.readouterr().err
+
+
+def test_label_smoothing_raises_the_least_possible_loss(config):
+    plain = run.train(config(base_learning_rate=0.05))["final"]["train"]["loss"]
+    smooth = run.train(config(base_learning_rate=0.05, label_smoothing=0.2), overwrite=True)["final"]["train"]["loss"]
+    assert plain < 0.5 < smooth
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains(config, precision):
+    result = run.train(config(precision=precision, base_learning_rate=0.02))
+    assert result["status"] == "finished" and result["final"]["test"]["top1"] > 0.5
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"batch_size": 2000}, "--batch_size=2000: more than the training images. Allowed: 1 to 1297"),
+        (
+            {"init_batches": 100},
+            "--init_batches=100: more than the training images. Allowed with --batch_size=64: 1 to 20",
+        ),
+    ],
+)
+def test_more_than_the_data_is_refused_before_anything_is_written(config, values, message):
+    asked = config(**values)
+    with pytest.raises(UsageError, match=message):
+        run.train(asked)
+    assert not folder_of(asked).path.exists()

@@ -70,9 +70,9 @@ def _first_call(layer, call, init_scale, done, *args, **kwargs):
 def _set_gain_and_bias(layer, call, init_scale, *args, **kwargs):
     activation, layer.activation = layer.activation, activations.linear
     try:
-        layer.g.assign(ops.ones_like(layer.g))
+        layer.g.assign(ops.ones(layer.g.shape))
         if layer.bias is not None:
-            layer.bias.assign(ops.zeros_like(layer.bias))
+            layer.bias.assign(ops.zeros(layer.bias.shape))
         t = ops.cast(call(*args, **kwargs), "float32")
     finally:
         layer.activation = activation

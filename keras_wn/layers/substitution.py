@@ -3,7 +3,7 @@
 import contextlib
 
 import keras
-from keras.src.backend import AutocastScope  # Not exported by Keras; the only private name that the package uses.
+from keras.src.backend import AutocastScope  # Not exported by Keras.
 
 
 def full_precision():

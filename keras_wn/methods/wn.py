@@ -14,7 +14,7 @@ def _convolution(x, filters, kernel_size, strides, role, name):
         kernel_size,
         strides,
         padding="same",
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.05),
+        kernel_initializer="he_normal",
         gain_initializer="ones",
         name=name,
     )
@@ -30,12 +30,16 @@ CARD = MethodCard(
     join="sum",
     unstable_joins={},
     initialize=data_dependent_init,
-    learning_rate=0.008,
-    warmup_epochs=2,
+    learning_rate=0.016,
+    warmup_epochs=4,
     weight_decay=1e-4,
     decayed=("kernel",),
-    scale_of_v="v ~ N(0, 0.05^2), as in the paper: ||v|| = 0.05 sqrt(fan-in), 0.4 to 3.4 in ResNet-50",
+    scale_of_v="||v|| about sqrt(2), alike in all layers: v as He et al. 2015, variance 2 / fan-in",
     batch_statistics=False,
-    ours=("The plain sum and the plain classifier.",),
+    ours=(
+        "The scale of v: the paper's N(0, 0.05^2) gives ||v|| = 0.05 sqrt(fan-in), 0.4 to 3.4 in ResNet-50, and with it "
+        "effective learning rates that differ 70-fold between layers.",
+        "The plain sum at the join, the plain classifier, and the warm-up.",
+    ),
     references=("Salimans & Kingma 2016, arXiv 1602.07868",),
 )

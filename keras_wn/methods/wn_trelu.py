@@ -34,6 +34,10 @@ CARD = MethodCard(
     decayed=("kernel",),
     scale_of_v="||v|| about sqrt(2): He et al. 2015, variance 2 / fan-in",
     batch_statistics=False,
-    ours=("The plain sum.",),
+    ours=(
+        "The plain sum at the join. The author's code has a weighted join, made for generative networks (--join=weighted): it "
+        "starts as the identity, and learned slowly in a classifier.",
+        "The scale of v, and the warm-up, which the paper advises for deep nets without giving its length.",
+    ),
     references=("Xiang & Li 2017, arXiv 1704.03971",),
 )

@@ -49,7 +49,7 @@ class TrainConfig:
     join: str | None = None
     schedule: str = "polynomial"
     batch_size: int = 64
-    train_epochs: int = 10
+    train_epochs: int = 12
     base_learning_rate: float | None = None
     warmup_epochs: float | None = None
     momentum: float = 0.9

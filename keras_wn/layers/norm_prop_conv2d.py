@@ -16,7 +16,8 @@ class NormPropConv2D(NormProp, WNConv2D):
     Args:
         filters: Positive integer, number of filters.
         kernel_size: Integer or pair of integers.
-        *args, **kwargs: As `WNConv2D`, with the defaults above.
+        *args, **kwargs: As `WNConv2D`, with the defaults above; these three by keyword alone: `kernel_initializer`,
+            `kernel_constraint`, `gain_initializer`.
 
     Input shape:
         `(batch_size, height, width, channels)`, with mean 0 and variance 1 per element.

@@ -15,7 +15,8 @@ class NormPropDense(NormProp, WNDense):
 
     Args:
         units: Positive integer, dimension of the output.
-        *args, **kwargs: As `WNDense`, with the defaults above.
+        *args, **kwargs: As `WNDense`, with the defaults above; these three by keyword alone: `kernel_initializer`,
+            `kernel_constraint`, `gain_initializer`.
 
     Input shape:
         `(batch_size, ..., input_dim)`, with mean 0 and variance 1 per element.

@@ -30,6 +30,10 @@ class Reparameterized:
                     f"{type(self).__name__} does not support {name}. Received: {name}={kwargs[name]!r}. Allowed: None."
                 )
         super().__init__(*args, **kwargs)
+        if self.quantization_mode is not None:
+            raise ValueError(
+                f"{type(self).__name__} cannot be quantized. Received: dtype={kwargs['dtype']!r}. Allowed: a floating-point policy."
+            )
         self.use_gain = use_gain
         self.gain_initializer = initializers.get(gain_initializer)
         self.g = None
@@ -52,7 +56,8 @@ class Reparameterized:
     def effective_kernel(self):
         with substitution.full_precision():
             gain = None if self.g is None else self.g.value
-            return keras.ops.cast(weight_norm(self.v.value, gain, self._norm_axis), self.v.dtype)
+            w = weight_norm(self.v.value, gain, self._norm_axis)
+        return keras.ops.cast(w, self.variable_dtype)
 
     def call(self, inputs):
         return substitution.call_substituted(self, super().call, {id(self.v): self.effective_kernel}, inputs)

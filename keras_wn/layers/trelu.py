@@ -52,7 +52,8 @@ class TReLU(keras.layers.Layer):
         shape = [1] * len(inputs.shape)
         shape[self.axis] = -1
         alpha = ops.reshape(self.alpha, shape)
-        return ops.where(inputs > alpha, inputs, alpha)
+        # Compared so that NaN passes: `inputs > alpha` would turn it into alpha, and hide a diverged net.
+        return ops.where(inputs <= alpha, alpha, inputs)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -27,6 +27,7 @@ CARD = MethodCard(
     warmup_epochs=2,
     weight_decay=1e-4,
     decayed=("kernel",),
+    decay_effect="on a convolution, changes the effective learning rate alone: its scale is normalized away; shrinks the classifier",
     scale_of_v="kernel as He et al. 2015: variance 2 / fan-in",
     batch_statistics=True,
     ours=("The warm-up.",),

@@ -18,10 +18,12 @@ class MethodCard:
         join: Name of the default join of residual branch and shortcut, in `keras_wn.methods.JOINS`.
         unstable_joins: Dict from the name of a join that is known not to work to the reason, with its measurement.
         initialize: Function `(model, batch)`, run once before training on the global batch; or None.
-        learning_rate: Float, for a batch of 256; scaled in proportion to the batch. Tuned on the embedded digits' validation split.
-        warmup_epochs: Float, length of the linear warm-up.
+        learning_rate: Float, for a batch of 256; scaled in proportion to the batch. Chosen by a few runs on the embedded
+            digits' validation split, for ResNet-50.
+        warmup_epochs: Float, length of the linear warm-up; at most half of a run is taken.
         weight_decay: Float, L2 coefficient of the variables in `decayed`.
         decayed: Tuple of variable names that decay applies to. Gains, biases and thresholds are never in it.
+        decay_effect: Text, what decay does to the function that the net computes.
         scale_of_v: Text, the length of v at the start. With normalized weights it sets the effective learning rate, about
             `learning_rate / ||v||^2`.
         batch_statistics: Whether training normalizes by statistics of the batch.
@@ -41,6 +43,7 @@ class MethodCard:
     warmup_epochs: float
     weight_decay: float
     decayed: tuple[str, ...]
+    decay_effect: str
     scale_of_v: str
     batch_statistics: bool
     ours: tuple[str, ...]

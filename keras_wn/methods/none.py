@@ -26,6 +26,7 @@ CARD = MethodCard(
     warmup_epochs=2,
     weight_decay=1e-4,
     decayed=("kernel",),
+    decay_effect="shrinks the weights, and the outputs with them",
     scale_of_v="kernel as He et al. 2015: variance 2 / fan-in",
     batch_statistics=False,
     ours=("The whole card: the paper has no such baseline.",),

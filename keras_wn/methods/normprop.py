@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_wn.constraints import UnitNorm
+from keras_wn.initializers import UnitFilters
 from keras_wn.layers import NormalizedReLU, NormPropConv2D
 from keras_wn.layers.norm_prop import INITIAL_GAIN
 from keras_wn.methods.card import MethodCard
@@ -15,6 +17,8 @@ def _convolution(x, filters, kernel_size, strides, role, name):
         kernel_size,
         strides,
         padding="same",
+        kernel_initializer=UnitFilters("glorot_uniform"),
+        kernel_constraint=UnitNorm(),
         gain_initializer=keras.initializers.Constant(gain),
         name=name,
     )
@@ -34,6 +38,7 @@ CARD = MethodCard(
     warmup_epochs=2,
     weight_decay=1e-4,
     decayed=("kernel",),
+    decay_effect="none on a convolution, whose v is rescaled to unit norm after the step; shrinks the classifier",
     scale_of_v="||v|| = 1, restored by the constraint after every step",
     batch_statistics=False,
     ours=(

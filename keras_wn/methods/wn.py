@@ -34,12 +34,15 @@ CARD = MethodCard(
     warmup_epochs=4,
     weight_decay=1e-4,
     decayed=("kernel",),
+    decay_effect="on a convolution, changes the effective learning rate alone: no output depends on ||v||; shrinks the classifier",
     scale_of_v="||v|| about sqrt(2), alike in all layers: v as He et al. 2015, variance 2 / fan-in",
     batch_statistics=False,
     ours=(
         "The scale of v: the paper's N(0, 0.05^2) gives ||v|| = 0.05 sqrt(fan-in), 0.4 to 3.4 in ResNet-50, and with it "
         "effective learning rates that differ 70-fold between layers.",
-        "The plain sum at the join, the plain classifier, and the warm-up.",
+        "Standard deviation 1 for the last convolution of a branch too, as the net with batch normalization starts; the "
+        "authors' residual nets use 0.1 there, with the same plain sum.",
+        "The plain classifier, the learning rate and the warm-up.",
     ),
     references=("Salimans & Kingma 2016, arXiv 1602.07868",),
 )

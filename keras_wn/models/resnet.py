@@ -43,7 +43,8 @@ def resnet(depth, method="wn", input_shape=(224, 224, 3), classes=1000, join=Non
     `method="bn"` and 1000 classes, ResNet-50 has 25,610,152 parameters. `keras.applications.ResNet50` has 26,560 more: its
     convolutions have biases in front of batch normalization (one a filter). Further differences from it: batch
     normalization's epsilon is 1e-5 (there 1.001e-5) and momentum 0.9 (there 0.99); padding is "same" everywhere (there
-    explicit and symmetric for the first convolution and the pooling); the output is logits (there softmax).
+    explicit and symmetric for the first convolution and the pooling); kernels start as the card says (there Glorot's); the
+    output is logits (there softmax).
     """
     if depth not in _LAYOUTS:
         raise ValueError(f"Unknown ResNet depth {depth!r}. Allowed: {', '.join(map(str, _LAYOUTS))}.")

@@ -1,6 +1,6 @@
 """Weight normalization, `w = g v / ||v||`."""
 
-from keras import ops
+from keras import backend, ops
 
 # Below this norm a filter counts as zero: w is then v / MIN_NORM, finite and with a finite gradient.
 MIN_NORM = 1e-12
@@ -20,7 +20,7 @@ def norm(v, axis):
 
     Example:
 
-    >>> from keras import ops
+    >>> from keras import backend, ops
     >>> float(norm(ops.array([[3.0], [4.0]]), axis=(0,))[0, 0])
     5.0
     """
@@ -44,7 +44,7 @@ def weight_norm(v, g=None, axis=(0,)):
 
     Example:
 
-    >>> from keras import ops
+    >>> from keras import backend, ops
     >>> w = weight_norm(ops.array([[3.0], [4.0]]), g=ops.array([10.0]))
     >>> [float(x) for x in w[:, 0]]
     [6.0, 8.0]
@@ -61,4 +61,4 @@ def weight_norm(v, g=None, axis=(0,)):
 
 def _at_least_float32(v):
     v = ops.convert_to_tensor(v)
-    return v if v.dtype == "float64" or str(v.dtype).endswith("float64") else ops.cast(v, "float32")
+    return v if backend.standardize_dtype(v.dtype) == "float64" else ops.cast(v, "float32")

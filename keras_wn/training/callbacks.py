@@ -15,16 +15,20 @@ class MetricsLog(keras.callbacks.Callback):
     are measured after it, in inference mode. `images_per_second` counts training alone, and not an epoch's first step, which
     may compile.
 
+    `learning_rate` is that of the epoch's last step.
+
     Args:
         path: Path of the file.
         batch_size: Global batch size.
+        schedule: Learning-rate schedule.
     """
 
-    def __init__(self, path, batch_size):
+    def __init__(self, path, batch_size, schedule):
         super().__init__()
         self.images_per_second = []
         self._path = path
         self._batch_size = batch_size
+        self._schedule = schedule
 
     def on_epoch_begin(self, epoch, logs=None):
         self._step_ends = []
@@ -39,7 +43,7 @@ class MetricsLog(keras.callbacks.Callback):
             self.images_per_second.append(speed)
         logs = dict(logs or {})
         step = int(self.model.optimizer.iterations)
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        rate = float(self._schedule(step - 1))
         for split, prefix in (("train", ""), ("validation", "val_")):
             if f"{prefix}loss" not in logs:
                 continue

@@ -4,6 +4,7 @@ import re
 
 import h5py
 import keras
+import numpy as np
 
 from keras_wn.training import files
 
@@ -25,7 +26,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._folder = folder
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.model.stop_training:  # Diverged: the last good state stays the newest.
+        losses = [(logs or {}).get(name, 0.0) for name in ("loss", "val_loss")]
+        if not np.all(np.isfinite(losses)):  # Diverged: the last good state stays the newest.
             return
         with files.atomic_path(self._folder / f"epoch-{epoch + 1:04d}.weights.h5") as temporary:
             self.model.save_weights(temporary)

@@ -20,6 +20,9 @@ def run(main):
         line = " ".join(str(error).split())
         print(f"{os.path.basename(sys.argv[0])}: error: {line}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{os.path.basename(sys.argv[0])}: interrupted before training.", file=sys.stderr)
+        sys.exit(130)
 
 
 def _parse(argv):

@@ -76,18 +76,24 @@ class TrainConfig:
             if value is not None and value not in allowed():
                 raise UsageError(f"--{flag}={value}: unknown. Allowed: {', '.join(allowed())}.")
         filled = {f: getattr(self.card, _CARD_VALUES[f]) for f in _CARD_VALUES if getattr(self, f) is None}
+        if "warmup_epochs" in filled:
+            # A card's warm-up is made for whole runs; a shorter one keeps half of its epochs for the rest.
+            filled["warmup_epochs"] = min(filled["warmup_epochs"], self.train_epochs / 2)
         config = dataclasses.replace(self, **filled)
         for flag, (allowed, text) in _RANGES.items():
             value = getattr(config, flag)
             if not (math.isfinite(value) and allowed(value)):
                 raise UsageError(f"--{flag}={value}: not allowed. Allowed: {text}.")
         _check_data_dir(config.data_dir)
-        if config.warmup_epochs >= config.train_epochs:
-            raise UsageError(
-                f"--warmup_epochs={config.warmup_epochs}: not allowed. "
-                f"Allowed: 0 to less than --train_epochs={config.train_epochs}."
-            )
         return config
+
+    def steps_per_epoch(self, splits):
+        """Whole batches in the training images of `splits`."""
+        return len(splits.train) // self.batch_size
+
+    def warmup_steps(self, splits):
+        """Steps of the warm-up."""
+        return round(self.warmup_epochs * self.steps_per_epoch(splits))
 
     def check_against(self, splits):
         """Raises `UsageError` if the data cannot be trained on as configured."""
@@ -95,7 +101,12 @@ class TrainConfig:
             raise UsageError(
                 f"--batch_size={self.batch_size}: more than the training images. Allowed: 1 to {len(splits.train)}."
             )
-        if self.batch_size * self.init_batches > len(splits.train):
+        if self.warmup_steps(splits) >= self.train_epochs * self.steps_per_epoch(splits):
+            raise UsageError(
+                f"--warmup_epochs={self.warmup_epochs}: the whole run. "
+                f"Allowed: 0 to less than --train_epochs={self.train_epochs}, by a step at least."
+            )
+        if self.card.initialize and self.batch_size * self.init_batches > len(splits.train):
             allowed = len(splits.train) // self.batch_size
             raise UsageError(
                 f"--init_batches={self.init_batches}: more than the training images. "

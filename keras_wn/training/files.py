@@ -5,7 +5,11 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import tempfile
+
+# Start of the names of temporary folders.
+_WRITING = ".writing-"
 
 
 @contextlib.contextmanager
@@ -19,12 +23,18 @@ def atomic_path(path):
         OSError: If the folder cannot be written or is full; `path` is then as it was before.
     """
     path = pathlib.Path(path)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_WRITING, dir=path.parent) as folder:
         temporary = pathlib.Path(folder) / path.name
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
+
+
+def remove_leftovers(folder):
+    """Removes what a process that was killed while it wrote has left under `folder`."""
+    for leftover in pathlib.Path(folder).rglob(f"{_WRITING}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_json(path, record):

@@ -24,6 +24,8 @@ class ModelDir:
     """
 
     def __init__(self, path, config):
+        if path == "":
+            raise UsageError("--model_dir=: not allowed. Allowed: a folder, or leave it out for a new one under runs/.")
         if path is None:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             path = f"runs/{config.norm}-{config.model}-{config.dataset}-seed{config.seed}-{now}"
@@ -52,11 +54,13 @@ class ModelDir:
             raise UsageError("--resume and --overwrite exclude each other. Allowed: one of them.")
         if resume and not self.config_json.exists():
             raise UsageError(f"--resume: --model_dir={self.path} holds no run. Leave --resume out to start one.")
+        if overwrite and any(p.exists() for p in self._own_paths()):
+            self._flags_there()  # What is not a run of ours is not replaced.
         if self.config_json.exists() and not overwrite:
             self._check_same_run(resume)
         elif not overwrite and any(p.exists() for p in self._own_paths()):
             raise UsageError(
-                f"--model_dir={self.path}: holds files of a run without its config.json. Allowed: another folder, or --overwrite."
+                f"--model_dir={self.path}: holds files of a run's names without its config.json. Allowed: another folder."
             )
         self._check_writable()
 
@@ -71,7 +75,9 @@ class ModelDir:
         """
         # The saved model, and weights with momentum in two checkpoints and a third being written; 4 bytes a number.
         needed = parameters * 4 * (1 + 2 * 3)
-        free = shutil.disk_usage(self.path).free
+        # What lies there of the same run, or of the one to be replaced, makes room for what follows.
+        there = sum(f.stat().st_size for p in self._own_paths() for f in [p, *p.rglob("*")] if f.is_file())
+        free = shutil.disk_usage(self.path).free + there
         if free < needed:
             raise UsageError(
                 f"--model_dir={self.path}: {free / 2**20:.0f} MiB are free, and the run's files need about {needed / 2**20:.0f} MiB. "
@@ -82,20 +88,26 @@ class ModelDir:
         """Takes the folder for a new run: removes, if asked, what another left, and writes `config.json`."""
         if overwrite:
             for path in self._own_paths():
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         self.checkpoints.mkdir(exist_ok=True)
         files.write_json(self.config_json, record)
 
     def _own_paths(self):
         return [value for value in vars(self).values() if isinstance(value, pathlib.Path) and value != self.path]
 
-    def _check_same_run(self, resume):
+    def _flags_there(self):
+        """Flags of the run that lies there."""
         try:
-            flags = json.loads(self.config_json.read_text(encoding="utf-8"))["flags"]
-        except (ValueError, KeyError) as error:
+            record = json.loads(self.config_json.read_text(encoding="utf-8"))
+            return dict(record["flags"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"--model_dir={self.path}: its config.json cannot be read ({error}). Allowed: another folder, or --overwrite."
+                f"--model_dir={self.path}: its config.json is not a run's ({type(error).__name__}: {error}). "
+                "Allowed: another folder."
             ) from None
+
+    def _check_same_run(self, resume):
+        flags = self._flags_there()
         differences = [
             f"--{name}={self._flags.get(name)} (there: {flags.get(name)})"
             for name in sorted(self._flags.keys() | flags.keys())

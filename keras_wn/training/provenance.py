@@ -1,20 +1,20 @@
 """Where a run's figures come from: flags, versions, data, machine."""
 
 import dataclasses
-import importlib.metadata
 import os
 import platform
 import resource
 import sys
 
 import keras
+import numpy
+import sklearn
+import tensorflow
 
 import keras_wn
 
 # Data set -> what it is, for logs and result files.
 DATA = {"digits": "scikit-learn's handwritten digits, embedded (no --data_dir given)"}
-
-_PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn")
 
 
 def of_run(config, splits):
@@ -30,7 +30,7 @@ def of_run(config, splits):
         "versions": {
             "keras_wn": keras_wn.__version__,
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+            **{module.__name__: module.__version__ for module in (keras, numpy, sklearn, tensorflow)},
         },
         "backend": keras.backend.backend(),
         "machine": {"platform": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()},
@@ -48,7 +48,7 @@ def of_result(config, splits, wall_seconds):
     Args:
         config: Resolved `TrainConfig`.
         splits: `Splits`.
-        wall_seconds: Float, from reading the data to now.
+        wall_seconds: Float, from building the net to now, in this process: a resumed run counts its last part.
     """
     # Linux counts in KiB, macOS in bytes.
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

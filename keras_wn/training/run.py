@@ -13,6 +13,7 @@ from keras_wn.training import files, provenance, results, schedules, signal
 from keras_wn.training.callbacks import MetricsLog, RemainingTime
 from keras_wn.training.checkpoints import EpochCheckpoint, restore_newest
 from keras_wn.training.config import BASE_BATCH_SIZE, DRY_RUN_STEPS
+from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.optimizer import SGDL2
 
@@ -32,16 +33,27 @@ def train(config, resume=False, overwrite=False, signal_only=False):
     Raises:
         UsageError: For what a user can mend, before anything is written.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise UsageError(f"KERAS_BACKEND={keras.backend.backend()}: not allowed for training. Allowed: tensorflow.")
+    if signal_only and (resume or overwrite):
+        raise UsageError("--signal_report trains nothing. Allowed: without --resume and --overwrite.")
     config = config.resolved()
     splits = digits.load()
     config.check_against(splits)
+    if resume and config.model_dir is None:
+        raise UsageError("--resume needs the folder of the run. Allowed: with --model_dir.")
     folder = ModelDir(config.model_dir, config)
     folder.check(resume, overwrite)
     if resume and folder.result_json.exists() and (result := results.read(folder))["status"] != "interrupted":
         print(f"This run has ended ({result['status']}): there is nothing to resume.")
         results.show(result, folder)
         return result
-    return _Run(config, splits, folder)(resume, overwrite, signal_only)
+    try:
+        return _Run(config, splits, folder)(resume, overwrite, signal_only)
+    except OSError as error:
+        raise UsageError(
+            f"--model_dir={folder.path}: writing failed ({error}). What was written before is whole."
+        ) from error
 
 
 class _Run:
@@ -49,9 +61,16 @@ class _Run:
         self.config = config
         self.splits = splits
         self.folder = folder
-        self.steps_per_epoch = len(splits.train) // config.batch_size
+        self.steps_per_epoch = config.steps_per_epoch(splits)
+        self.epochs = 1 if config.dry_run else config.train_epochs
         self.started = time.perf_counter()
-        self.metrics_log = MetricsLog(folder.metrics_jsonl, config.batch_size)
+        self.schedule = schedules.build(
+            config.schedule,
+            peak=config.base_learning_rate * config.batch_size / BASE_BATCH_SIZE,
+            total_steps=config.train_epochs * self.steps_per_epoch,
+            warmup_steps=config.warmup_steps(splits),
+        )
+        self.metrics_log = MetricsLog(folder.metrics_jsonl, config.batch_size, self.schedule)
         keras.config.set_dtype_policy(config.precision)
         keras.utils.set_random_seed(config.seed)
         self._say_what_runs()
@@ -60,6 +79,7 @@ class _Run:
     def __call__(self, resume, overwrite, signal_only):
         self.folder.check_space(self.model.count_params())
         epoch = 0
+        files.remove_leftovers(self.folder.path)
         if resume:
             epoch = restore_newest(self.model, self.folder.checkpoints)
             files.keep_json_lines(self.folder.metrics_jsonl, lambda record: record["epoch"] <= epoch)
@@ -71,8 +91,10 @@ class _Run:
                 self._report_signal()
             if signal_only:
                 return None
-            status = self._fit(epoch)
+            finite = self._fit(epoch) if epoch < self.epochs else True
             final = self._evaluate()
+            finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
+            status = "finished" if finite else "diverged"
         except KeyboardInterrupt:
             status, final = "interrupted", {}
         return self._finish(status, final)
@@ -81,9 +103,10 @@ class _Run:
         config, card, splits = self.config, self.config.card, self.splits
         counts = f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images"
         print(f"Data: {provenance.DATA[splits.name]}: {counts}.")
+        print(f"Run: {config.model}, {card.title} (--norm={config.norm}), join {config.join}, seed {config.seed}.")
         print(
-            f"Run: {config.model}, {card.title} (--norm={config.norm}), join {config.join}, seed {config.seed}, "
-            f"{config.train_epochs} epochs of {self.steps_per_epoch} steps of {config.batch_size} images.",
+            f"{config.train_epochs} epochs ({config.warmup_epochs:g} of them warm-up) of {self.steps_per_epoch} steps "
+            f"of {config.batch_size} images; learning rate up to {self.schedule.peak:g}.",
             flush=True,
         )
         if config.join in card.unstable_joins:
@@ -96,14 +119,10 @@ class _Run:
         config, splits = self.config, self.splits
         build = models.get(config.model)
         model = build(config.norm, splits.train.images.shape[1:], splits.classes, config.join, config.dropout)
-        schedule = schedules.build(
-            config.schedule,
-            peak=config.base_learning_rate * config.batch_size / BASE_BATCH_SIZE,
-            total_steps=config.train_epochs * self.steps_per_epoch,
-            warmup_steps=round(config.warmup_epochs * self.steps_per_epoch),
-        )
         model.compile(
-            optimizer=SGDL2(config.weight_decay, config.card.decayed, learning_rate=schedule, momentum=config.momentum),
+            optimizer=SGDL2(
+                config.weight_decay, config.card.decayed, learning_rate=self.schedule, momentum=config.momentum
+            ),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
             metrics=[keras.metrics.CategoricalAccuracy("top1"), keras.metrics.TopKCategoricalAccuracy(5, "top5")],
         )
@@ -128,6 +147,7 @@ class _Run:
         ]
 
     def _fit(self, epoch):
+        """Trains from an epoch on; whether the loss stayed finite."""
         config, splits = self.config, self.splits
         callbacks = [
             keras.callbacks.TerminateOnNaN(),
@@ -141,13 +161,13 @@ class _Run:
                 splits.train, config.batch_size, splits.classes, config.seed, epoch * self.steps_per_epoch
             ),
             validation_data=pipeline.evaluation_batches(splits.validation, config.batch_size, splits.classes),
-            epochs=1 if config.dry_run else config.train_epochs,
+            epochs=self.epochs,
             initial_epoch=epoch,
             steps_per_epoch=DRY_RUN_STEPS if config.dry_run else self.steps_per_epoch,
             callbacks=callbacks,
             shuffle=False,
         )
-        return "finished" if math.isfinite(history.history["loss"][-1]) else "diverged"
+        return math.isfinite(history.history["loss"][-1])
 
     def _evaluate(self):
         """Figures of each split in inference mode, on images as they are."""

@@ -69,6 +69,10 @@ def test_trelu_is_the_maximum_with_alpha_per_channel():
     np.testing.assert_array_equal(to_numpy(layer(X)), [[-1, -0.5, 2, 3]])
 
 
+def test_trelu_lets_nan_through_so_that_a_diverged_net_shows():
+    assert np.all(np.isnan(to_numpy(layers.TReLU()(np.full((1, 4), np.nan, "float32")))))
+
+
 def test_trelu_refuses_a_channel_axis_outside_the_input():
     with pytest.raises(ValueError, match="axis=2"):
         layers.TReLU(axis=2)(X)

@@ -97,7 +97,7 @@ def test_calling_changes_no_variable(name):
     layer, _, x = build(name)
     randomize(layer)
     before = [to_numpy(v).copy() for v in layer.variables]
-    layer(x, training=True) if "training" in layer._call_signature.parameters else layer(x)
+    layer(x)
     for old, variable in zip(before, layer.variables, strict=True):
         np.testing.assert_array_equal(old, to_numpy(variable))
 
@@ -131,10 +131,30 @@ def test_mixed_precision_computes_in_half_and_norms_in_full(policy):
     np.testing.assert_allclose(to_numpy(keras.ops.cast(layer(x), "float32")), to_numpy(plain(x)), rtol=0.02, atol=0.02)
 
 
-def test_regularizer_and_constraint_act_on_v():
+def test_regularizer_acts_on_v():
     layer, _, x = build("dense", kernel_regularizer=keras.regularizers.L2(1.0))
     layer(x)
     np.testing.assert_allclose(to_numpy(layer.losses[0]), np.sum(to_numpy(layer.v) ** 2), rtol=1e-5)
+
+
+def test_constraint_acts_on_v():
+    layer, _, x = build("dense", kernel_constraint=keras.constraints.NonNeg())
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+    assert np.any(to_numpy(layer.v) < 0)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+    model.train_on_batch(x, np.ones((5, 3), "float32"))
+    assert np.all(to_numpy(layer.v) >= 0)
+
+
+def test_float64_is_computed_in_float64():
+    layer, _, _ = build("dense", dtype="float64")
+    rng = np.random.default_rng(3)
+    v, g = rng.normal(size=(4, 3)), rng.normal(size=3)
+    layer.v.assign(v)
+    layer.g.assign(g)
+    # JAX holds float64 in float32 unless it is told otherwise.
+    rtol = 1e-14 if to_numpy(layer.v.value).dtype == "float64" else 1e-6
+    np.testing.assert_allclose(to_numpy(layer.effective_kernel), g * v / np.linalg.norm(v, axis=0), rtol=rtol)
 
 
 def test_fit_trains_v_and_g():
@@ -164,3 +184,5 @@ def test_lora_and_quantization_are_refused():
         layer.enable_lora(2)
     with pytest.raises(NotImplementedError, match="'int8'"):
         layer.quantize("int8")
+    with pytest.raises(ValueError, match="dtype='int8_from_float32'"):
+        layers.WNDense(3, dtype="int8_from_float32")

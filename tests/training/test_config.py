@@ -1,6 +1,7 @@
 import pytest
 
 from keras_wn import methods
+from keras_wn.data import digits
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.errors import UsageError
 
@@ -35,7 +36,6 @@ def test_what_is_given_stays():
         ({"momentum": 1.0}, "--momentum=1.0: not allowed. Allowed: at least 0 and less than 1."),
         ({"seed": -1}, "--seed=-1: not allowed. Allowed: 0 to 2^32 - 1."),
         ({"init_batches": 0}, "--init_batches=0: not allowed. Allowed: a number above 0."),
-        ({"warmup_epochs": 10}, "--warmup_epochs=10: not allowed. Allowed: 0 to less than --train_epochs=10."),
         ({"data_dir": "/no/such"}, "--data_dir=/no/such: no such folder."),
     ],
 )
@@ -43,6 +43,26 @@ def test_bad_value_is_refused_in_one_line_that_quotes_it(values, message):
     with pytest.raises(UsageError) as error:
         TrainConfig(**{"train_epochs": 10, **values}).resolved()
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_warm_up_of_the_card_takes_at_most_half_of_the_run():
+    assert TrainConfig(norm="wn", train_epochs=2).resolved().warmup_epochs == 1
+    assert TrainConfig(norm="wn", train_epochs=100).resolved().warmup_epochs == methods.get("wn").warmup_epochs
+
+
+def test_warm_up_that_leaves_no_step_is_refused():
+    splits = digits.load()
+    for epochs in (10.0, 9.99):
+        with pytest.raises(UsageError, match=f"--warmup_epochs={epochs}: the whole run"):
+            TrainConfig(train_epochs=10, warmup_epochs=epochs).resolved().check_against(splits)
+    TrainConfig(train_epochs=10, warmup_epochs=9.9).resolved().check_against(splits)
+
+
+def test_init_batches_matter_only_to_a_card_that_initializes_on_data():
+    splits = digits.load()
+    TrainConfig(norm="bn", batch_size=1000).resolved().check_against(splits)
+    with pytest.raises(UsageError, match="--init_batches=4: more than the training images"):
+        TrainConfig(norm="wn", batch_size=1000).resolved().check_against(splits)
 
 
 def test_folder_that_exists_is_not_taken_for_the_embedded_data(tmp_path):

@@ -40,6 +40,14 @@ def test_lines_are_appended_and_a_torn_last_one_is_left_out(tmp_path):
     assert path.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
 
 
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
+    (tmp_path / "checkpoints/.writing-x").mkdir(parents=True)
+    (tmp_path / "checkpoints/.writing-x/half").write_text("half")
+    (tmp_path / "checkpoints/whole").write_text("whole")
+    files.remove_leftovers(tmp_path)
+    assert [p.name for p in tmp_path.rglob("*")] == ["checkpoints", "whole"]
+
+
 def test_keeping_lines_of_a_file_that_is_not_there_does_nothing(tmp_path):
     files.keep_json_lines(tmp_path / "none.jsonl", lambda record: True)
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 
 import pytest
 
@@ -52,10 +53,18 @@ def test_files_of_a_run_without_its_configuration_are_not_written_over(tmp_path)
         folder_of(tmp_path).check(resume=False, overwrite=False)
 
 
-def test_unreadable_configuration_is_said(taken):
-    (taken / "config.json").write_text("{ torn")
-    with pytest.raises(UsageError, match=r"config\.json cannot be read"):
-        folder_of(taken, norm="bn").check(resume=True, overwrite=False)
+@pytest.mark.parametrize("content", ["{ torn", "[]", "null", '{"flags": 1}', '{"name": "a package of mine"}'])
+@pytest.mark.parametrize("how", [{"resume": True, "overwrite": False}, {"resume": False, "overwrite": True}])
+def test_folder_whose_configuration_is_no_runs_is_neither_resumed_nor_replaced(taken, content, how):
+    (taken / "config.json").write_text(content)
+    with pytest.raises(UsageError, match=r"its config\.json is not a run's"):
+        folder_of(taken, norm="bn").check(**how)
+    assert (taken / "config.json").read_text() == content and (taken / "metrics.jsonl").exists()
+
+
+def test_empty_name_is_not_taken_for_the_current_folder():
+    with pytest.raises(UsageError, match="--model_dir=: not allowed"):
+        folder_of("")
 
 
 def test_resume_of_nothing_and_of_a_run_to_be_replaced_are_refused(tmp_path):
@@ -65,10 +74,16 @@ def test_resume_of_nothing_and_of_a_run_to_be_replaced_are_refused(tmp_path):
         folder_of(tmp_path).check(resume=True, overwrite=True)
 
 
-def test_folder_that_cannot_be_written_is_refused(tmp_path):
+def test_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="cannot be written"):
         folder_of(tmp_path / "file").check(resume=False, overwrite=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            tempfile, "TemporaryFile", lambda **_: (_ for _ in ()).throw(OSError(30, "Read-only file system"))
+        )
+        with pytest.raises(UsageError, match=r"cannot be written \(Read-only file system\)"):
+            folder_of(tmp_path / "there").check(resume=False, overwrite=False)
     # Read-only for every user, the superuser too.
     read_only = pathlib.Path("/proc/keras_wn") if os.path.isdir("/proc") else pathlib.Path("/System/keras_wn")
     with pytest.raises(UsageError, match=f"{read_only}: cannot be written"):

@@ -59,8 +59,8 @@ def test_metrics_have_a_line_per_epoch_and_split(config):
     ]
     rates = [r["learning_rate"] for r in records[::2]]
     peak = methods.get("wn").learning_rate * 64 / 256
-    # Behind the warm-up's last step; then (1 - 20/40)^2; then 0.
-    assert rates == pytest.approx([peak, peak / 4, 0], abs=1e-9)
+    # At the last step of each epoch: the warm-up's; then steps 19 and 39 of 40 of a decay of power 2.
+    assert rates == pytest.approx([peak, peak * (1 - 19 / 40) ** 2, peak * (1 - 39 / 40) ** 2], rel=1e-4)
     assert all(r["images_per_second"] > 0 for r in records if r["split"] == "train")
     assert result["final"]["validation"]["top1"] == pytest.approx(records[-1]["top1"])
     assert result["best_validation"]["top1"] == max(r["top1"] for r in records if r["split"] == "validation")
@@ -140,6 +140,45 @@ def test_interrupted_run_has_complete_files_and_resumes_to_the_same_weights(conf
     assert "there is nothing to resume" in capsys.readouterr().out
 
 
+def test_run_interrupted_after_its_last_epoch_resumes_to_its_figures(config, monkeypatch):
+    asked = config()
+
+    def stop(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run._Run, "_evaluate", stop)
+        assert run.train(asked)["status"] == "interrupted"
+    resumed = run.train(asked, resume=True)
+    assert resumed["status"] == "finished" and resumed["step"] == 60 and resumed["final"]["test"]["top1"] > 0
+
+
+def test_disk_that_fills_is_one_line_and_leaves_whole_files(config, monkeypatch):
+    asked = config()
+
+    def full(path, record):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "append_json_line", full)
+    with pytest.raises(UsageError, match=r"writing failed \(.*No space left on device\)"):
+        run.train(asked)
+    json.loads(folder_of(asked).config_json.read_text())
+    assert not list(folder_of(asked).path.rglob(".writing-*"))
+
+
+def test_other_backend_and_flags_that_exclude_each_other_are_refused_before_anything_is_written(config, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.backend, "backend", lambda: "jax")
+        with pytest.raises(UsageError, match="KERAS_BACKEND=jax: not allowed"):
+            run.train(config())
+    for how in ({"resume": True}, {"overwrite": True}):
+        with pytest.raises(UsageError, match="--signal_report trains nothing"):
+            run.train(config(), signal_only=True, **how)
+    with pytest.raises(UsageError, match="--resume needs the folder"):
+        run.train(config(model_dir=None), resume=True)
+    assert not folder_of(config()).path.exists()
+
+
 def test_diverged_run_is_a_result(config, capsys):
     asked = config(norm="none", base_learning_rate=1e30, warmup_epochs=0.0)
     result = run.train(asked)
@@ -154,7 +193,9 @@ def test_dry_run_takes_two_steps_and_writes_everything(config):
     asked = config(dry_run=True)
     result = run.train(asked)
     assert result["step"] == 2 and result["status"] == "finished"
-    assert all((folder_of(asked).path / name).exists() for name in ("config.json", "metrics.jsonl", "model.keras"))
+    folder = folder_of(asked)
+    assert all(path.exists() for path in folder._own_paths()) and len(folder._own_paths()) == 8
+    assert any(folder.tensorboard.rglob("events*")) and any(folder.checkpoints.iterdir())
 
 
 def test_signal_report_alone_trains_nothing(config, capsys):

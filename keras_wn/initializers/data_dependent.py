@@ -78,8 +78,11 @@ def _set_gain_and_bias(layer, call, init_scale, *args, **kwargs):
         layer.activation = activation
     channels_first = getattr(layer, "data_format", None) == "channels_first"
     channel_axis = 1 if channels_first else len(t.shape) - 1
-    mean, variance = ops.moments(t, [a for a in range(len(t.shape)) if a != channel_axis])
-    std = ops.sqrt(variance)
+    axes = [a for a in range(len(t.shape)) if a != channel_axis]
+    mean = ops.mean(t, axis=axes, keepdims=True)
+    # In two passes: `ops.moments` subtracts squares, which leaves noise where a channel is constant.
+    std = ops.sqrt(ops.mean(ops.square(t - mean), axis=axes))
+    mean = ops.reshape(mean, std.shape)
     constant = std < _MIN_STD * (1.0 + ops.abs(mean))
     finite = bool(keras.ops.convert_to_numpy(ops.all(ops.isfinite(std))))
     if not finite:

@@ -26,7 +26,9 @@ def norm(v, axis):
     """
     v = _at_least_float32(v)
     sum_of_squares = ops.sum(ops.square(v), axis=axis, keepdims=True)
-    return ops.sqrt(ops.maximum(sum_of_squares, MIN_NORM**2))
+    least = ops.cast(MIN_NORM**2, v.dtype)
+    # Not `maximum`, which on PyTorch turns float64 into float32.
+    return ops.sqrt(ops.where(sum_of_squares > least, sum_of_squares, least))
 
 
 def weight_norm(v, g=None, axis=(0,)):

@@ -146,6 +146,7 @@ def test_constraint_acts_on_v():
     assert np.all(to_numpy(layer.v) >= 0)
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
 def test_float64_is_computed_in_float64():
     layer, _, _ = build("dense", dtype="float64")
     rng = np.random.default_rng(3)

@@ -1,17 +1,16 @@
-"""What the weight-normalized layer classes share: the gain, the effective kernel, saving and loading."""
+"""What the weight-normalized layer classes share: the gains, the effective kernels, saving and loading."""
 
-import keras
 from keras import initializers
 
-from keras_wn.layers import substitution
-from keras_wn.reparameterizations import norm, weight_norm
+from keras_wn.layers import gains, substitution
+from keras_wn.layers.kernels import kernels_of
 
 
 class Reparameterized:
-    """Mixin, placed before a Keras layer class with one kernel: `w = g v / ||v||`, one norm per output unit.
+    """Mixin, placed before a Keras layer class: `w = g v / ||v||`, one norm per output unit.
 
-    The kernel variable that the Keras layer makes holds v. Its `call` sees w. `kernel_regularizer` and
-    `kernel_constraint` act on v.
+    The kernel variable that the Keras layer makes holds v. Its `call` sees w. The layer's own regularizers and constraints
+    act on v.
 
     Args:
         use_gain: Whether g is trained. Without it, `w = v / ||v||`: the strict form.
@@ -19,8 +18,10 @@ class Reparameterized:
 
     Attributes:
         v: Variable, the stored direction.
-        g: Variable of shape `(units,)`, the gain; None with `use_gain=False`.
+        g: Variable with a number per output unit, the gain; None with `use_gain=False`.
         effective_kernel: Tensor, w in the dtype of v.
+
+    A layer with two kernels has dicts from the kernel's name in place of each.
     """
 
     def __init__(self, *args, use_gain=True, gain_initializer=None, **kwargs):
@@ -32,35 +33,34 @@ class Reparameterized:
         super().__init__(*args, **kwargs)
         if self.quantization_mode is not None:
             raise ValueError(
-                f"{type(self).__name__} cannot be quantized. Received: dtype={kwargs['dtype']!r}. Allowed: a floating-point policy."
+                f"{type(self).__name__} cannot be quantized. Received: dtype={kwargs['dtype']!r}. "
+                "Allowed: a floating-point policy."
             )
         self.use_gain = use_gain
         self.gain_initializer = initializers.get(gain_initializer)
-        self.g = None
+        self._gains = {}
 
-    def build(self, input_shape):
+    def build(self, input_shape=None):
         super().build(input_shape)
-        if not self.use_gain:
-            return
-        self.g = self.add_weight(
-            name="kernel_g",
-            shape=(self.v.shape[-1],),
-            initializer=self.gain_initializer or self._norm_of_v,
-        )
+        if self.use_gain:
+            kernels = {kernel.name: kernel for kernel in kernels_of(self)}
+            self._gains = gains.add(self, kernels, self.gain_initializer)
 
     @property
     def v(self):
-        return self._kernel
+        return _one_or_all({kernel.name: kernel.variable for kernel in kernels_of(self)})
+
+    @property
+    def g(self):
+        return _one_or_all(dict(self._gains)) if self._gains else None
 
     @property
     def effective_kernel(self):
-        with substitution.full_precision():
-            gain = None if self.g is None else self.g.value
-            w = weight_norm(self.v.value, gain, self._norm_axis)
-        return keras.ops.cast(w, self.variable_dtype)
+        return _one_or_all({kernel.name: self._effective(kernel) for kernel in kernels_of(self)})
 
     def call(self, inputs):
-        return substitution.call_substituted(self, super().call, {id(self.v): self.effective_kernel}, inputs)
+        substitutes = {id(kernel.variable): self._effective(kernel) for kernel in kernels_of(self)}
+        return substitution.call_substituted(self, super().call, substitutes, inputs)
 
     def get_config(self):
         config = super().get_config()
@@ -72,43 +72,25 @@ class Reparameterized:
         }
 
     def save_own_variables(self, store):
-        # By name, and v itself: the Keras classes would save the effective kernel, and no gain.
-        for variable in self._own_variables():
-            store[variable.name] = variable
+        # v itself, and g: the Keras classes would save the effective kernel, and no gain.
+        gains.save_by_name(self, store)
 
     def load_own_variables(self, store):
-        expected = {variable.name: variable for variable in self._own_variables()}
-        if set(store.keys()) != set(expected):
-            raise ValueError(
-                f"Layer '{self.name}' ({type(self).__name__}) expected the variables {sorted(expected)}, "
-                f"but the weights file holds {sorted(store.keys())}."
-            )
-        for name, variable in expected.items():
-            if tuple(store[name].shape) != tuple(variable.shape):
-                raise ValueError(
-                    f"Layer '{self.name}' expected variable '{name}' of shape {tuple(variable.shape)}, "
-                    f"but the weights file holds shape {tuple(store[name].shape)}."
-                )
-        for name, variable in expected.items():
-            variable.assign(store[name])
+        gains.load_by_name(self, store)
 
     def quantize(self, mode=None, **kwargs):
         raise NotImplementedError(
-            f"{type(self).__name__} cannot be quantized (mode={mode!r}): fold it to a plain Keras layer first."
+            f"{type(self).__name__} cannot be quantized (mode={mode!r}): only a plain Keras layer can."
         )
 
     def enable_lora(self, rank, **kwargs):
         raise NotImplementedError(
-            f"{type(self).__name__} does not support LoRA (rank={rank!r}): fold it to a plain Keras layer first."
+            f"{type(self).__name__} does not support LoRA (rank={rank!r}): only a plain Keras layer does."
         )
 
-    @property
-    def _norm_axis(self):
-        return tuple(range(len(self.v.shape) - 1))
+    def _effective(self, kernel):
+        return gains.effective(kernel, self._gains.get(kernel.name))
 
-    def _norm_of_v(self, shape, dtype=None):
-        with substitution.full_precision():
-            return keras.ops.cast(keras.ops.reshape(norm(self.v.value, self._norm_axis), shape), dtype)
 
-    def _own_variables(self):
-        return self._trainable_variables + self._non_trainable_variables
+def _one_or_all(by_name):
+    return next(iter(by_name.values())) if len(by_name) == 1 else by_name

@@ -6,6 +6,12 @@ from keras.src.testing import TestCase  # Not exported: the suite that Keras tes
 
 from keras_wn import layers
 
+pytestmark = [
+    # The suite itself feeds `fit` from a generator, and trains layers without weights.
+    pytest.mark.filterwarnings("ignore:`shuffle=True` was passed"),
+    pytest.mark.filterwarnings("ignore:The model does not have any trainable weights"),
+]
+
 # Layer class, arguments, shape of the input, of the output, trainable variables.
 CASES = {
     "WNDense": (layers.WNDense, {"units": 3}, (2, 4), (2, 3), 3),
@@ -18,6 +24,28 @@ CASES = {
         (2, 5, 5, 3),
         2,
     ),
+    "WNConv1D": (layers.WNConv1D, {"filters": 3, "kernel_size": 2, "padding": "causal"}, (2, 5, 4), (2, 5, 3), 3),
+    "WNConv3D": (layers.WNConv3D, {"filters": 3, "kernel_size": 2}, (2, 4, 4, 4, 2), (2, 3, 3, 3, 3), 3),
+    "WNConv1DTranspose": (layers.WNConv1DTranspose, {"filters": 3, "kernel_size": 2}, (2, 5, 4), (2, 6, 3), 3),
+    "WNConv2DTranspose": (layers.WNConv2DTranspose, {"filters": 3, "kernel_size": 2}, (2, 5, 5, 4), (2, 6, 6, 3), 3),
+    "WNConv3DTranspose": (
+        layers.WNConv3DTranspose,
+        {"filters": 3, "kernel_size": 2},
+        (2, 4, 4, 4, 2),
+        (2, 5, 5, 5, 3),
+        3,
+    ),
+    "WNDepthwiseConv1D": (layers.WNDepthwiseConv1D, {"kernel_size": 2}, (2, 5, 4), (2, 4, 4), 3),
+    "WNDepthwiseConv2D": (layers.WNDepthwiseConv2D, {"kernel_size": 2}, (2, 5, 5, 4), (2, 4, 4, 4), 3),
+    "WNSeparableConv1D": (layers.WNSeparableConv1D, {"filters": 3, "kernel_size": 2}, (2, 5, 4), (2, 4, 3), 5),
+    "WNSeparableConv2D": (layers.WNSeparableConv2D, {"filters": 3, "kernel_size": 2}, (2, 5, 5, 4), (2, 4, 4, 3), 5),
+    "WNEinsumDense": (
+        layers.WNEinsumDense,
+        {"equation": "abc,cde->abde", "output_shape": (None, 2, 6), "bias_axes": "e"},
+        (2, 5, 4),
+        (2, 5, 2, 6),
+        3,
+    ),
     "NormPropDense": (layers.NormPropDense, {"units": 3}, (2, 4), (2, 3), 3),
     "NormPropConv2D": (layers.NormPropConv2D, {"filters": 3, "kernel_size": 2}, (2, 5, 5, 4), (2, 4, 4, 3), 3),
     "NormalizedReLU": (layers.NormalizedReLU, {"negative_slope": 0.1}, (2, 4), (2, 4), 0),
@@ -27,9 +55,6 @@ CASES = {
 }
 
 
-# The suite itself feeds `fit` from a generator.
-@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 @pytest.mark.parametrize("name", CASES)
 def test_keras_layer_suite(name):
     layer_class, arguments, input_shape, output_shape, trainable = CASES[name]
@@ -42,4 +67,19 @@ def test_keras_layer_suite(name):
         expected_num_non_trainable_weights=0,
         expected_num_losses=0,
         supports_masking=np.isin(layer_class.__name__, ["WNDense", "NormPropDense", "NormalizedReLU", "TReLU"]).item(),
+    )
+
+
+def test_keras_layer_suite_embedding():
+    # Apart: its input is integers.
+    TestCase().run_layer_test(
+        layers.WNEmbedding,
+        init_kwargs={"input_dim": 6, "output_dim": 3, "mask_zero": True},
+        input_shape=(2, 4),
+        input_dtype="int32",
+        expected_output_shape=(2, 4, 3),
+        expected_num_trainable_weights=2,
+        expected_num_non_trainable_weights=0,
+        expected_num_losses=0,
+        supports_masking=True,
     )

@@ -11,42 +11,87 @@ RNG = np.random.default_rng(1)
 IMAGES = RNG.normal(size=(2, 6, 6, 4)).astype("float32")
 VECTORS = RNG.normal(size=(5, 4)).astype("float32")
 
-# Layer class, its arguments, the plain Keras class, input.
+SERIES = RNG.normal(size=(2, 7, 4)).astype("float32")
+VOLUMES = RNG.normal(size=(2, 4, 4, 4, 3)).astype("float32")
+TOKENS = np.array([[1, 2, 5], [5, 0, 1]])
+
+# Name -> layer class, its arguments, input. The plain Keras class has the same name without WN.
 CASES = {
-    "dense": (layers.WNDense, {"units": 3}, keras.layers.Dense, VECTORS),
-    "dense_activation": (layers.WNDense, {"units": 3, "activation": "tanh"}, keras.layers.Dense, VECTORS),
-    "conv": (layers.WNConv2D, {"filters": 3, "kernel_size": 3}, keras.layers.Conv2D, IMAGES),
-    "conv_strided": (
+    "dense": (layers.WNDense, {"units": 3}, VECTORS),
+    "dense_activation": (layers.WNDense, {"units": 3, "activation": "tanh"}, VECTORS),
+    "conv1d_causal": (
+        layers.WNConv1D,
+        {"filters": 3, "kernel_size": 3, "padding": "causal", "dilation_rate": 2},
+        SERIES,
+    ),
+    "conv2d": (layers.WNConv2D, {"filters": 3, "kernel_size": 3}, IMAGES),
+    "conv2d_strided": (
         layers.WNConv2D,
         {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same", "use_bias": False},
-        keras.layers.Conv2D,
         IMAGES,
     ),
-    "conv_grouped": (layers.WNConv2D, {"filters": 6, "kernel_size": 3, "groups": 2}, keras.layers.Conv2D, IMAGES),
-    "conv_dilated": (
-        layers.WNConv2D,
-        {"filters": 3, "kernel_size": 2, "dilation_rate": 2},
-        keras.layers.Conv2D,
-        IMAGES,
-    ),
+    "conv2d_grouped": (layers.WNConv2D, {"filters": 6, "kernel_size": 3, "groups": 2}, IMAGES),
+    "conv2d_dilated": (layers.WNConv2D, {"filters": 3, "kernel_size": 2, "dilation_rate": 2}, IMAGES),
+    "conv3d": (layers.WNConv3D, {"filters": 3, "kernel_size": 2}, VOLUMES),
+    "conv1d_transpose": (layers.WNConv1DTranspose, {"filters": 3, "kernel_size": 3, "strides": 2}, SERIES),
+    "conv2d_transpose": (layers.WNConv2DTranspose, {"filters": 3, "kernel_size": 3, "padding": "same"}, IMAGES),
+    "conv3d_transpose": (layers.WNConv3DTranspose, {"filters": 2, "kernel_size": 2}, VOLUMES),
+    "depthwise_conv1d": (layers.WNDepthwiseConv1D, {"kernel_size": 3, "depth_multiplier": 2}, SERIES),
+    "depthwise_conv2d": (layers.WNDepthwiseConv2D, {"kernel_size": 3}, IMAGES),
+    "separable_conv1d": (layers.WNSeparableConv1D, {"filters": 3, "kernel_size": 3}, SERIES),
+    "separable_conv2d": (layers.WNSeparableConv2D, {"filters": 3, "kernel_size": 3, "depth_multiplier": 2}, IMAGES),
+    "einsum_dense": (layers.WNEinsumDense, {"equation": "abc,cde->abde", "output_shape": (None, 2, 3)}, SERIES),
+    "einsum_dense_ellipsis": (layers.WNEinsumDense, {"equation": "...x,xy->...y", "output_shape": 3}, SERIES),
+    "embedding": (layers.WNEmbedding, {"input_dim": 6, "output_dim": 4}, TOKENS),
 }
-# Keras' convolutions with groups have no CPU gradient on TensorFlow outside XLA.
-WITH_GRADIENT = [name for name in CASES if name != "conv_grouped"]
+# Axes of a kernel's output units, counted from the end, where they are not the last alone.
+UNITS = {
+    "conv1d_transpose": (-2,),
+    "conv2d_transpose": (-2,),
+    "conv3d_transpose": (-2,),
+    "depthwise_conv1d": (-2, -1),
+    "depthwise_conv2d": (-2, -1),
+    "separable_conv1d": {"depthwise_kernel": (-2, -1), "pointwise_kernel": (-1,)},
+    "separable_conv2d": {"depthwise_kernel": (-2, -1), "pointwise_kernel": (-1,)},
+    "einsum_dense": (-2, -1),
+    "embedding": (-2,),
+}
+# Convolutions with groups have no CPU gradient on TensorFlow outside XLA.
+WITH_GRADIENT = [name for name in CASES if name != "conv2d_grouped"]
 
 
 def build(name, **extra):
-    layer_class, arguments, plain_class, x = CASES[name]
+    layer_class, arguments, x = CASES[name]
     layer = layer_class(**arguments, **extra)
     layer(x)
-    plain = plain_class(**arguments)
+    plain = getattr(keras.layers, layer_class.__name__.removeprefix("WN"))(**arguments)
     plain(x)
     return layer, plain, x
 
 
+def by_kernel(layer, value):
+    """What `v`, `g` or `effective_kernel` give, as a dict of arrays by kernel name in every case."""
+    if not isinstance(value, dict):
+        value = {"embeddings" if isinstance(layer, layers.WNEmbedding) else "kernel": value}
+    return {name: to_numpy(item) for name, item in value.items()}
+
+
+def fan_in(name, kernel_name, kernel):
+    units = UNITS.get(name, (-1,))
+    units = units[kernel_name] if isinstance(units, dict) else units
+    return tuple(axis for axis in range(kernel.ndim) if axis - kernel.ndim not in units)
+
+
+def norms(name, kernels):
+    """Norm of each output unit of each kernel, axes kept."""
+    return {k: np.sqrt(np.square(v).sum(axis=fan_in(name, k, v), keepdims=True)) for k, v in kernels.items()}
+
+
 def set_plain(plain, layer):
-    plain.kernel.assign(to_numpy(layer.effective_kernel))
-    if plain.use_bias:
-        plain.bias.assign(to_numpy(layer.bias))
+    effective = by_kernel(layer, layer.effective_kernel)
+    own = {v.name: to_numpy(v) for v in layer.variables}
+    for variable in plain.weights:
+        variable.assign(effective.get(variable.name, own[variable.name]))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -60,8 +105,18 @@ def test_equals_the_plain_layer_with_the_effective_kernel(name):
 @pytest.mark.parametrize("name", CASES)
 def test_starts_as_the_plain_layer_when_the_gain_is_the_norm(name):
     layer, _, _ = build(name)
-    np.testing.assert_allclose(to_numpy(layer.g), filter_norms(layer.v), rtol=1e-6)
-    np.testing.assert_allclose(to_numpy(layer.effective_kernel), to_numpy(layer.v), rtol=1e-5, atol=1e-7)
+    v, g, w = (by_kernel(layer, value) for value in (layer.v, layer.g, layer.effective_kernel))
+    for kernel, length in norms(name, v).items():
+        np.testing.assert_allclose(g[kernel], length.reshape(g[kernel].shape), rtol=1e-6)
+        np.testing.assert_allclose(w[kernel], v[kernel], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_strict_form_has_unit_norm_per_output_unit(name):
+    layer, _, _ = build(name, use_gain=False)
+    randomize(layer)
+    for length in norms(name, by_kernel(layer, layer.effective_kernel)).values():
+        np.testing.assert_allclose(length, 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", WITH_GRADIENT)
@@ -71,25 +126,29 @@ def test_gradients_are_equation_3_of_the_paper(name, use_gain):
     randomize(layer)
     set_plain(plain, layer)
     cotangent = np.random.default_rng(2).normal(size=layer(x).shape).astype("float32")
-    of_w = gradients(plain, x, cotangent)["kernel"]
-    actual = gradients(layer, x, cotangent)
-    v, length = to_numpy(layer.v), filter_norms(layer.v)
-    g = to_numpy(layer.g) if use_gain else np.ones_like(length)
-    of_g = (of_w * v / length).reshape(-1, v.shape[-1]).sum(axis=0)
-    np.testing.assert_allclose(actual["kernel"], g / length * of_w - g * of_g / length**2 * v, rtol=2e-4, atol=2e-5)
-    if use_gain:
-        np.testing.assert_allclose(actual["kernel_g"], of_g, rtol=2e-4, atol=2e-5)
+    of_plain, actual = gradients(plain, x, cotangent), gradients(layer, x, cotangent)
+    kernels = by_kernel(layer, layer.v)
+    for kernel, length in norms(name, kernels).items():
+        v, of_w = kernels[kernel], of_plain[kernel]
+        g = to_numpy(by_kernel(layer, layer.g)[kernel]).reshape(length.shape) if use_gain else 1.0
+        of_g = (of_w * v / length).sum(axis=fan_in(name, kernel, v), keepdims=True)
+        of_v = g / length * of_w - g * of_g / length**2 * v
+        np.testing.assert_allclose(actual[kernel], of_v, rtol=5e-4, atol=5e-5)
+        if use_gain:
+            np.testing.assert_allclose(
+                actual[f"{kernel}_g"], of_g.reshape(actual[f"{kernel}_g"].shape), rtol=5e-4, atol=5e-5
+            )
 
 
 @pytest.mark.parametrize("name", WITH_GRADIENT)
 def test_gradient_of_v_is_orthogonal_to_v(name):
     layer, _, x = build(name)
     randomize(layer)
-    of_v = gradients(layer, x, np.ones(layer(x).shape, "float32"))["kernel"]
-    v = to_numpy(layer.v)
-    products = (of_v * v).reshape(-1, v.shape[-1]).sum(axis=0)
-    sizes = filter_norms(of_v) * filter_norms(v)
-    np.testing.assert_allclose(products / sizes, 0, atol=1e-5)
+    cotangent = np.random.default_rng(2).normal(size=layer(x).shape).astype("float32")
+    actual = gradients(layer, x, cotangent)
+    for kernel, v in by_kernel(layer, layer.v).items():
+        products = (actual[kernel] * v).sum(axis=fan_in(name, kernel, v))
+        np.testing.assert_allclose(products / np.abs(actual[kernel] * v).sum(), 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -105,12 +164,13 @@ def test_calling_changes_no_variable(name):
 @pytest.mark.parametrize("name", CASES)
 def test_saved_and_loaded_layer_puts_out_the_same(name, tmp_path):
     layer, _, x = build(name)
-    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+    model = keras.Sequential([keras.Input(x.shape[1:], dtype=x.dtype.name), layer])
     randomize(layer)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(to_numpy(loaded(x)), to_numpy(model(x)))
-    np.testing.assert_array_equal(to_numpy(loaded.layers[0].v), to_numpy(layer.v))
+    for ours, theirs in zip(layer.variables, loaded.layers[0].variables, strict=True):
+        np.testing.assert_array_equal(to_numpy(theirs), to_numpy(ours))
 
 
 def test_gain_is_trainable_and_strict_form_has_none():
@@ -156,6 +216,18 @@ def test_float64_is_computed_in_float64():
     # JAX holds float64 in float32 unless it is told otherwise.
     rtol = 1e-14 if to_numpy(layer.v.value).dtype == "float64" else 1e-6
     np.testing.assert_allclose(to_numpy(layer.effective_kernel), g * v / np.linalg.norm(v, axis=0), rtol=rtol)
+
+
+def test_embedding_starts_at_the_weights_that_it_is_given():
+    matrix = np.random.default_rng(4).normal(size=(6, 4)).astype("float32")
+    for weights in (matrix, [matrix]):
+        layer = layers.WNEmbedding(6, 4, weights=weights)
+        np.testing.assert_allclose(to_numpy(layer.effective_kernel), matrix, rtol=1e-5)
+
+
+def test_einsum_that_contracts_nothing_is_refused():
+    with pytest.raises(ValueError, match="equation='ab,b->ab' contracts no axis of its kernel"):
+        layers.WNEinsumDense("ab,b->ab", output_shape=4)(VECTORS)
 
 
 def test_fit_trains_v_and_g():

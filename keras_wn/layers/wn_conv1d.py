@@ -1,0 +1,41 @@
+"""Weight-normalized 1D convolution."""
+
+import keras
+
+from keras_wn.layers.reparameterized import Reparameterized
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class WNConv1D(Reparameterized, keras.layers.Conv1D):
+    """1D convolution with weight normalization.
+
+    `y = activation(w * x + b)` with `w = g v / ||v||`, one norm and one gain per filter over its taps and input channels.
+
+    Args:
+        filters: Positive integer, number of filters.
+        kernel_size: Integer, or a tuple of one integer.
+        use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
+        gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.Conv1D` does.
+        *args, **kwargs: As `keras.layers.Conv1D`; its regularizers and constraints act on v. `lora_rank` is not supported.
+
+    Input shape:
+        `(batch_size, steps, channels)`, or channels first as `data_format` says.
+
+    Output shape:
+        `(batch_size, new steps, filters)`, or channels first.
+
+    Attributes:
+        v, g: The trained variables; `effective_kernel`: w.
+
+    Raises:
+        ValueError: For what `keras.layers.Conv1D` refuses, and for `lora_rank`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = WNConv1D(8, 3, padding="causal")
+    >>> tuple(layer(np.ones((1, 5, 4))).shape), tuple(layer.g.shape)
+    ((1, 5, 8), (8,))
+
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2.
+    """

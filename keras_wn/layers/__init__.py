@@ -5,6 +5,7 @@ from keras_wn.layers.norm_prop_dense import NormPropDense
 from keras_wn.layers.normalized_relu import NormalizedReLU
 from keras_wn.layers.scaled_add import ScaledAdd
 from keras_wn.layers.trelu import TReLU
+from keras_wn.layers.weight_normalization import WeightNormalization
 from keras_wn.layers.weighted_add import WeightedAdd
 from keras_wn.layers.wn_conv1d import WNConv1D
 from keras_wn.layers.wn_conv1d_transpose import WNConv1DTranspose
@@ -39,5 +40,6 @@ __all__ = [
     "WNEmbedding",
     "WNSeparableConv1D",
     "WNSeparableConv2D",
+    "WeightNormalization",
     "WeightedAdd",
 ]

@@ -41,7 +41,7 @@ CASES = {
     "WNSeparableConv2D": (layers.WNSeparableConv2D, {"filters": 3, "kernel_size": 2}, (2, 5, 5, 4), (2, 4, 4, 3), 5),
     "WNEinsumDense": (
         layers.WNEinsumDense,
-        {"equation": "abc,cde->abde", "output_shape": (None, 2, 6), "bias_axes": "e"},
+        {"equation": "abc,cde->abde", "output_shape": (5, 2, 6), "bias_axes": "e"},
         (2, 5, 4),
         (2, 5, 2, 6),
         3,

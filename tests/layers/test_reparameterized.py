@@ -13,7 +13,7 @@ VECTORS = RNG.normal(size=(5, 4)).astype("float32")
 
 SERIES = RNG.normal(size=(2, 7, 4)).astype("float32")
 VOLUMES = RNG.normal(size=(2, 4, 4, 4, 3)).astype("float32")
-TOKENS = np.array([[1, 2, 5], [5, 0, 1]])
+TOKENS = np.array([[1, 2, 5], [5, 0, 1]], "int32")
 
 # Name -> layer class, its arguments, input. The plain Keras class has the same name without WN.
 CASES = {

@@ -1,0 +1,163 @@
+"""Weight normalization around any layer."""
+
+import collections
+import inspect
+import itertools
+import warnings
+
+import keras
+
+from keras_wn.layers import gains, substitution
+from keras_wn.layers.kernels import Kernel, kernels_of
+from keras_wn.layers.reparameterized import Reparameterized
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class WeightNormalization(keras.layers.Wrapper):
+    """Wrapper that normalizes the kernels of any layer: `w = g v / ||v||`, one norm and one gain per output unit.
+
+    The kernels that the layer has, its sublayers' among them, hold v; the layer's own call sees w. That covers recurrent
+    layers and their cells, `Bidirectional`, `TimeDistributed`, attention, and whole models. A layer that is already built is
+    taken as it is: g starts at `||v||`, so that outputs do not change. The layer's regularizers and constraints act on v.
+
+    Args:
+        layer: Keras layer, built or not.
+        axis: Integer or tuple, axes that the norm runs over, for every kernel. None: all but those of the output units.
+        use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
+        weights: List of kernel names to normalize, for example `["recurrent_kernel"]`. None: all.
+        data_init: As in TensorFlow Addons, for its users: True warns to call `keras_wn.data_dependent_init`.
+        **kwargs: As `keras.layers.Wrapper`.
+
+    Input shape:
+        As the layer's.
+
+    Output shape:
+        As the layer's.
+
+    Attributes:
+        kernels: Dict from a name, unique in the layer, to a kernel, of which `variable` is v.
+        gains: Dict from the same names to the gains g.
+        effective_kernels: Dict from the same names to w.
+
+    Raises:
+        ValueError: If `layer` is no layer instance or has no kernels, if `weights` names one that is not there, or if `axis`
+            lies outside a kernel.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = WeightNormalization(keras.layers.LSTM(3), weights=["recurrent_kernel"])
+    >>> tuple(layer(np.ones((2, 5, 4))).shape), list(layer.gains)
+    ((2, 3), ['recurrent_kernel'])
+
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2. The gates of a recurrent kernel are units of their own. Unlike
+    TensorFlow Addons', this wrapper assigns nothing when called, and takes a transposed convolution's norm per output channel.
+    """
+
+    def __init__(self, layer, axis=None, use_gain=True, weights=None, data_init=False, **kwargs):
+        if not isinstance(layer, keras.layers.Layer):
+            raise ValueError(
+                f"WeightNormalization: layer={layer!r} is not allowed. Allowed: an instance of a Keras layer."
+            )
+        super().__init__(layer, **kwargs)
+        self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+        self.use_gain = use_gain
+        self.weight_names = weights if weights is None else list(weights)
+        self.supports_masking = layer.supports_masking
+        self.gains = {}
+        if data_init:
+            warnings.warn(
+                "WeightNormalization: data_init=True does nothing by itself. Call keras_wn.data_dependent_init(model, batch) "
+                "once, before fit.",
+                stacklevel=2,
+            )
+
+    def build(self, input_shape=None):
+        if not self.layer.built and _shapes_to_build(self.layer) > 1:
+            raise ValueError(
+                f"WeightNormalization: layer '{self.layer.name}' takes several inputs. Build it, or call it, before it is wrapped."
+            )
+        super().build(input_shape)
+        kernels = self.kernels
+        if self.use_gain:
+            self.gains = gains.add(self, kernels, initializer=None)
+
+    @property
+    def kernels(self):
+        every = _named_kernels(self.layer)
+        names = sorted({kernel.name for kernel in every.values()})
+        if not names:
+            raise ValueError(f"WeightNormalization: layer '{self.layer.name}' has no kernels to normalize.")
+        missing = [name for name in self.weight_names or () if name not in names]
+        if missing:
+            raise ValueError(
+                f"WeightNormalization: layer '{self.layer.name}' has no weights {missing}. Allowed: {', '.join(names)}."
+            )
+        wanted = names if self.weight_names is None else self.weight_names
+        return {name: self._with_axis(kernel) for name, kernel in every.items() if kernel.name in wanted}
+
+    @property
+    def effective_kernels(self):
+        return {name: gains.effective(kernel, self.gains.get(name)) for name, kernel in self.kernels.items()}
+
+    def call(self, inputs, *args, training=None, **kwargs):
+        del training  # The layer takes it from the call context.
+        effective = self.effective_kernels
+        substitutes = {id(kernel.variable): effective[name] for name, kernel in self.kernels.items()}
+        return substitution.call_substituted(self, self.layer, substitutes, inputs, *args, **kwargs)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def compute_mask(self, inputs, mask=None):
+        return self.layer.compute_mask(inputs, mask)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "use_gain": self.use_gain,
+            "weights": self.weight_names,
+        }
+
+    def save_own_variables(self, store):
+        gains.save_by_name(self, store)
+
+    def load_own_variables(self, store):
+        gains.load_by_name(self, store)
+
+    def _with_axis(self, kernel):
+        if self.axis is None:
+            return kernel
+        rank = len(kernel.variable.shape)
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        if not all(-rank <= axis < rank for axis in axes):
+            raise ValueError(
+                f"WeightNormalization: axis={self.axis} lies outside kernel '{kernel.name}' of layer '{self.layer.name}', "
+                f"of rank {rank}. Allowed: {-rank} to {rank - 1}."
+            )
+        return Kernel(kernel.name, kernel.variable, tuple(sorted(axis % rank for axis in axes)))
+
+
+def _named_kernels(layer):
+    """Kernels of a built layer and its sublayers, by names that are the same in every process.
+
+    A name that occurs once stays as it is; others are numbered, since the names of sublayers may be numbered by the process.
+    """
+    found = []
+    for sublayer in layer._flatten_layers():
+        if isinstance(sublayer, Reparameterized | WeightNormalization):
+            raise ValueError(f"WeightNormalization: layer '{sublayer.name}' is weight-normalized already.")
+        found += kernels_of(sublayer)
+    counts = collections.Counter(kernel.name for kernel in found)
+    numbers = collections.defaultdict(itertools.count)
+    return {
+        kernel.name if counts[kernel.name] == 1 else f"{kernel.name}_{next(numbers[kernel.name])}": kernel
+        for kernel in found
+    }
+
+
+def _shapes_to_build(layer):
+    """How many shapes a layer's `build` must be given."""
+    parameters = inspect.signature(layer.build).parameters.values()
+    return sum(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)

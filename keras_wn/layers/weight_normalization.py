@@ -106,8 +106,12 @@ class WeightNormalization(keras.layers.Wrapper):
         substitutes = {id(kernel.variable): effective[name] for name, kernel in self.kernels.items()}
         return substitution.call_substituted(self, self.layer, substitutes, inputs, *args, **kwargs)
 
-    def compute_output_shape(self, input_shape):
-        return self.layer.compute_output_shape(input_shape)
+    def compute_output_spec(self, inputs, *args, training=None, **kwargs):
+        del training  # As in `call`.
+        return self.layer.compute_output_spec(inputs, *args, **kwargs)
+
+    def compute_output_shape(self, *shapes, **named_shapes):
+        return self.layer.compute_output_shape(*shapes, **named_shapes)
 
     def compute_mask(self, inputs, mask=None):
         return self.layer.compute_mask(inputs, mask)

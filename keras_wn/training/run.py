@@ -176,7 +176,8 @@ class _Run:
             batches = pipeline.evaluation_batches(
                 getattr(self.splits, name), self.config.batch_size, self.splits.classes
             )
-            figures[name] = self.model.evaluate(batches, return_dict=True, verbose=0)
+            print(f"Measuring on the {name} images, in inference mode:", flush=True)
+            figures[name] = self.model.evaluate(batches, return_dict=True)
         return figures
 
     def _finish(self, status, final):

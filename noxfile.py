@@ -7,7 +7,7 @@ CONSTRAINTS = ("-c", "constraints.txt")
 # All but data/, training/ and the runners, which need TensorFlow. The doctests run on TensorFlow alone: NumPy's functions, which
 # they use to show results, do not take PyTorch's tensors.
 PARTS = (
-    *(f"tests/{name}" for name in ("reparameterizations", "layers", "initializers", "methods", "models")),
+    *(f"tests/{name}" for name in ("reparameterizations", "layers", "initializers", "interop", "methods", "models")),
     "tests/test_registration.py",
     "tests/test_constraints.py",
 )

@@ -1,5 +1,6 @@
 """`weight_norm` and `fold`: outputs kept, and plain Keras at the end."""
 
+import json
 import subprocess
 import sys
 
@@ -115,7 +116,7 @@ def test_folded_model_loads_without_the_package(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path / "folded.keras"), str(tmp_path / "x.npy")]
     output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
-    np.testing.assert_allclose(np.array(eval(output)), to_numpy(model(IMAGES)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.array(json.loads(output)), to_numpy(model(IMAGES)), rtol=1e-5, atol=1e-6)
 
 
 def test_layers_that_are_normalized_already_stay():

@@ -12,7 +12,7 @@ def fold(model):
 
     For inference and export: nothing is left to compute beside the layer itself, and no custom object to load. Regularizers,
     constraints and initializers of this package are dropped with the normalization. `TReLU`, `NormalizedReLU` and the joins have
-    no plain counterpart and stay as they are.
+    no plain counterpart and stay as they are, as layers and as activations of layers.
 
     Args:
         model: Built functional or Sequential Keras model, nested ones allowed; left as it is.
@@ -45,7 +45,7 @@ def _plain(layer):
     plain_class = _plain_class(layer)
     if plain_class is None:
         return copy_of(layer)
-    config = {name: value for name, value in layer.get_config().items() if not _is_custom(value)}
+    config = {name: value for name, value in layer.get_config().items() if not _is_for_training(name, value)}
     del config["use_gain"]
     config.pop("gain_initializer", None)
     return plain_class.from_config(config)
@@ -57,7 +57,10 @@ def _plain_class(layer):
     return next(plain for plain, subclass in SUBCLASSES.items() if isinstance(layer, subclass))
 
 
-def _is_custom(value):
+def _is_for_training(name, value):
+    """Whether an entry of a layer's configuration is this package's and does not bear on the layer's outputs."""
+    if not name.endswith(("_initializer", "_regularizer", "_constraint")):
+        return False
     return isinstance(value, dict) and str(value.get("registered_name", "")).startswith("keras_wn>")
 
 

@@ -29,6 +29,6 @@ CARD = MethodCard(
     decay_effect="shrinks the weights, and the outputs with them",
     scale_of_v="kernel as He et al. 2015: variance 2 / fan-in",
     batch_statistics=False,
-    ours=("The whole card: the paper has no such baseline.",),
+    ours=("The whole card: the paper has no such baseline. Its learning rate works, and is not tuned.",),
     references=("He et al. 2015, arXiv 1502.01852 (initialization)",),
 )

@@ -119,6 +119,12 @@ def test_folded_model_loads_without_the_package(tmp_path):
     np.testing.assert_allclose(np.array(json.loads(output)), to_numpy(model(IMAGES)), rtol=1e-5, atol=1e-6)
 
 
+def test_fold_keeps_an_activation_of_the_package():
+    model = keras.Sequential([keras.Input((4,)), layers.WNDense(3, activation=layers.NormalizedReLU(0.1))])
+    x = RNG.normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(to_numpy(keras_wn.fold(model)(x)), to_numpy(model(x)), rtol=1e-5, atol=1e-6)
+
+
 def test_layers_that_are_normalized_already_stay():
     model = keras.Sequential(
         [keras.Input((4,)), layers.WNDense(3), layers.WeightNormalization(kl.Dense(2)), kl.Dense(2)]

@@ -14,7 +14,13 @@ RUNNER = pathlib.Path(__file__).parents[2] / "runners/imagenet.py"
 
 def start(*flags):
     return subprocess.Popen(
-        [sys.executable, RUNNER, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+        [sys.executable, RUNNER, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        # As at a terminal: under a test run in the background, Ctrl-C would be inherited as ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -1,6 +1,6 @@
 """Weight normalization for Keras 3, and its study against batch normalization. Importing it imports Keras alone."""
 
-from keras_wn import constraints, initializers, interop, layers, methods, models, reparameterizations
+from keras_wn import constraints, initializers, interop, layers, methods, models, regularizers, reparameterizations
 from keras_wn.initializers import data_dependent_init
 from keras_wn.interop import fold, weight_norm
 
@@ -14,6 +14,7 @@ __all__ = [
     "layers",
     "methods",
     "models",
+    "regularizers",
     "reparameterizations",
     "weight_norm",
 ]

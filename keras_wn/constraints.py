@@ -45,3 +45,37 @@ class UnitNorm(keras.constraints.Constraint):
 
     def get_config(self):
         return {"axis": self.axis}
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class EffectiveKernelConstraint(keras.constraints.Constraint):
+    """Constraint on w, where a weight-normalized layer's own constraints see v.
+
+    After each step `w' = C(g v / ||v||)`, kept as `v = w'` and `g = ||w'||`. The length of v, which sets the step size, is then
+    that of w.
+
+    Args:
+        constraint: Keras constraint C, as an object, a name or a configuration.
+
+    Raises:
+        ValueError: On a layer without a gain, whose w has norm 1 whatever the constraint says; when it is called on the kernel of
+            a layer that is not weight-normalized.
+
+    Example:
+
+    >>> import keras_wn
+    >>> layer = keras_wn.layers.WNConv2D(8, 3, kernel_constraint=EffectiveKernelConstraint(keras.constraints.NonNeg()))
+
+    Reference: ours.
+    """
+
+    def __init__(self, constraint):
+        self.constraint = keras.constraints.get(constraint)
+
+    def __call__(self, v):
+        raise ValueError(
+            "EffectiveKernelConstraint is not allowed on the kernel of a plain layer. Allowed: kernels under weight normalization."
+        )
+
+    def get_config(self):
+        return {"constraint": keras.constraints.serialize(self.constraint)}

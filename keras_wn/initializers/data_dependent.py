@@ -8,6 +8,8 @@ import warnings
 import keras
 from keras import activations, ops
 
+from keras_wn.layers.gains import Gain
+from keras_wn.layers.kernels import kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
 from keras_wn.layers.substitution import replaced_call
 from keras_wn.layers.weight_normalization import WeightNormalization
@@ -25,9 +27,10 @@ def data_dependent_init(model, batch, init_scale=1.0):
     training sees it (the global batch, not a replica's).
 
     Args:
-        model: Built Keras model or layer. Dense layers and convolutions are set, subclasses and wrapped ones alike; separable
-            convolutions, einsum layers, embeddings, recurrent layers and layers with `use_gain=False` keep what they have. A
-            layer without bias gets its g only. A layer that is called several times is set by its first call.
+        model: Built Keras model or layer. Dense and einsum layers and convolutions are set, subclasses and wrapped ones alike, a
+            separable convolution by its pointwise kernel. Embeddings, recurrent layers, attention and layers with
+            `use_gain=False` keep what they have. A layer without bias gets its g only; an einsum layer whose bias has other
+            axes than its g gets the mean of the `b` above. A layer that is called several times is set by its first call.
         batch: What `model` takes; as preprocessed for training.
         init_scale: Positive float, the standard deviation asked for; or a function from a layer to it.
 
@@ -35,7 +38,8 @@ def data_dependent_init(model, batch, init_scale=1.0):
         None. g and b are assigned.
 
     Raises:
-        ValueError: If there is no layer to set, if `init_scale` is not positive, or if an output is not finite.
+        ValueError: If the model is not built, if there is no layer to set, if `init_scale` is not positive, or if an output is
+            not finite.
 
     Example:
 
@@ -49,6 +53,10 @@ def data_dependent_init(model, batch, init_scale=1.0):
     Reference: Salimans & Kingma 2016, arXiv 1602.07868, eqs. 5 and 6. A channel that is constant over the batch keeps
     `g = init_scale` (the paper's g would be infinite), with a warning.
     """
+    if not model.built:
+        raise ValueError(
+            f"data_dependent_init: model '{model.name}' is not built. Call it on a batch, or give it an Input, first."
+        )
     targets = [target for layer in model._flatten_layers() if (target := _target(layer)) is not None]
     if not targets:
         raise ValueError(f"data_dependent_init: model '{model.name}' has no weight-normalized layer with a gain.")
@@ -69,24 +77,26 @@ class _Target:
     """A layer whose call is watched, its gain, and the layer that holds the bias and the activation."""
 
     layer: keras.layers.Layer
-    gain: keras.Variable
+    gain: Gain
     inner: keras.layers.Layer
 
 
 def _target(layer):
-    wrapped = isinstance(layer, WeightNormalization)
-    inner = layer.layer if wrapped else layer
-    gains = (
-        list((layer.gains if wrapped else layer._gains).values())
-        if wrapped or isinstance(layer, Reparameterized)
-        else []
-    )
-    return _Target(layer, gains[0], inner) if isinstance(inner, _SETTABLE) and gains else None
+    if not isinstance(layer, Reparameterized | WeightNormalization):
+        return None
+    inner = layer.layer if isinstance(layer, WeightNormalization) else layer
+    if not isinstance(inner, _SETTABLE):
+        return None
+    # The last kernel's units are the output's channels; the depthwise kernel of a separable convolution comes before.
+    gains = {kernel.name: gain for kernel, gain in layer.kernels_and_gains()}
+    gain = gains.get(kernels_of(inner)[-1].name)
+    return None if gain is None else _Target(layer, gain, inner)
 
 
 # Layers whose output has one channel per gain.
 _SETTABLE = (
     keras.layers.Dense,
+    keras.layers.EinsumDense,
     keras.layers.Conv1D,
     keras.layers.Conv2D,
     keras.layers.Conv3D,
@@ -95,6 +105,8 @@ _SETTABLE = (
     keras.layers.Conv3DTranspose,
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
 )
 
 
@@ -109,19 +121,17 @@ def _set_gain_and_bias(target, call, init_scale, *args, **kwargs):
     inner, name = target.inner, target.layer.name
     activation, inner.activation = inner.activation, activations.linear
     try:
-        target.gain.assign(ops.ones(target.gain.shape))
+        target.gain.assign(ops.ones(target.gain.variable.shape))
         if inner.bias is not None:
             inner.bias.assign(ops.zeros(inner.bias.shape))
         t = ops.cast(call(*args, **kwargs), "float32")
     finally:
         inner.activation = activation
-    channels_first = getattr(inner, "data_format", None) == "channels_first"
-    channel_axis = 1 if channels_first else len(t.shape) - 1
-    axes = [a for a in range(len(t.shape)) if a != channel_axis]
+    channel_axes = _channel_axes(inner, len(t.shape))
+    axes = [a for a in range(len(t.shape)) if a not in channel_axes]
     mean = ops.mean(t, axis=axes, keepdims=True)
     # In two passes: `ops.moments` subtracts squares, which leaves noise where a channel is constant.
-    std = ops.sqrt(ops.mean(ops.square(t - mean), axis=axes))
-    mean = ops.reshape(mean, std.shape)
+    std = ops.sqrt(ops.mean(ops.square(t - mean), axis=axes, keepdims=True))
     constant = std < _MIN_STD * (1.0 + ops.abs(mean))
     if not bool(ops.convert_to_numpy(ops.all(ops.isfinite(std)))):
         raise ValueError(f"data_dependent_init: the output of layer '{name}' is not finite on this batch.")
@@ -130,6 +140,29 @@ def _set_gain_and_bias(target, call, init_scale, *args, **kwargs):
             f"data_dependent_init: layer '{name}' has channels that are constant on this batch.", stacklevel=4
         )
     gain = init_scale / ops.where(constant, ops.ones_like(std), std)
-    target.gain.assign(ops.reshape(gain, target.gain.shape))
+    in_order = sorted(channel_axes)
+    per_channel = ops.reshape(gain, [t.shape[a] for a in in_order])
+    target.gain.assign(ops.transpose(per_channel, [in_order.index(a) for a in channel_axes]))
     if inner.bias is not None:
-        inner.bias.assign(-mean * gain)
+        inner.bias.assign(_bias(inner, -mean * gain, t))
+
+
+def _channel_axes(layer, rank):
+    """Axes of a layer's output that its gain has, in the gain's order."""
+    if isinstance(layer, keras.layers.EinsumDense):
+        kernel, output = layer.equation.replace(" ", "").split(",")[1].split("->")
+        letters = output.replace("...", "")
+        first = rank - len(letters) if output.startswith("...") else 0
+        return [first + letters.index(letter) for letter in kernel if letter in letters]
+    return [1 if getattr(layer, "data_format", None) == "channels_first" else rank - 1]
+
+
+def _bias(layer, b, t):
+    """b, of the rank of the output t, in the shape of the layer's bias."""
+    shape = layer.bias.shape
+    if not isinstance(layer, keras.layers.EinsumDense):
+        return ops.reshape(b, shape)
+    # The bias of an einsum layer may lack axes of g, where it takes the mean, and have others, where it repeats.
+    first = len(t.shape) - len(shape)
+    lacking = [*range(first), *(first + a for a, n in enumerate(shape) if n == 1)]
+    return ops.reshape(ops.mean(ops.broadcast_to(b, t.shape), axis=lacking), shape)

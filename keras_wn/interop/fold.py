@@ -1,27 +1,31 @@
 """Weight normalization folded into plain Keras layers."""
 
-from keras_wn.interop.rebuild import copy_of, rebuild
+from keras_wn.interop.fold_batch_norm import fold_batch_norm
+from keras_wn.interop.rebuild import copy_of, is_graph, rebuild
 from keras_wn.interop.weight_norm_model import SUBCLASSES
 from keras_wn.layers import WeightNormalization, gains
-from keras_wn.layers.kernels import kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
 
 
-def fold(model):
+def fold(model, fold_bn=False):
     """A plain copy of a model: each weight-normalized layer a Keras layer whose kernel is w, with the same outputs.
 
-    For inference and export: nothing is left to compute beside the layer itself, and no custom object to load. Regularizers,
-    constraints and initializers of this package are dropped with the normalization. `TReLU`, `NormalizedReLU` and the joins have
-    no plain counterpart and stay as they are, as layers and as activations of layers.
+    For inference and export: nothing is left to compute beside the layer itself, and no custom object to load. Regularizers and
+    constraints of w stay, on the kernel; others of this package, and its initializers, are dropped with the normalization. `TReLU`,
+    `NormalizedReLU` and the joins have no plain counterpart and stay as they are, as layers and as activations of layers.
 
     Args:
-        model: Built functional or Sequential Keras model, nested ones allowed; left as it is.
+        model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, the layers that are its
+            attributes are folded, alone or in lists and dicts.
+        fold_bn: Boolean, whether each batch normalization that alone follows a linear convolution or dense layer is
+            taken into that layer's kernel and bias, as it acts in inference. Others stay.
 
     Returns:
-        Keras model of the same kind and name, not compiled.
+        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled.
 
     Raises:
-        ValueError: If the model is not built, or is a subclassed model.
+        ValueError: If the model is not built, or is a subclassed model that Keras cannot make again from its `get_config`, or one
+            with `fold_bn=True`: which layer follows which is then not known.
 
     Example:
 
@@ -36,32 +40,44 @@ def fold(model):
 
     Reference: ours.
     """
-    return rebuild(model, _plain, _carry)
+    if fold_bn and not is_graph(model):
+        raise ValueError(
+            f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is not known. "
+            "Allowed: functional and Sequential models."
+        )
+    folded = rebuild(model, _plain, _carry)
+    return fold_batch_norm(folded) if fold_bn else folded
 
 
 def _plain(layer):
     if isinstance(layer, WeightNormalization):
-        return copy_of(layer.layer)
-    plain_class = _plain_class(layer)
-    if plain_class is None:
+        inner = layer.layer
+        return type(inner).from_config(_plain_config(inner.get_config()))
+    if not isinstance(layer, Reparameterized):
         return copy_of(layer)
-    config = {name: value for name, value in layer.get_config().items() if not _is_for_training(name, value)}
-    del config["use_gain"]
-    config.pop("gain_initializer", None)
+    plain_class = next(plain for plain, subclass in SUBCLASSES.items() if isinstance(layer, subclass))
+    config = _plain_config(layer.get_config())
+    for ours in ("use_gain", "gain_initializer", "log_gain"):
+        config.pop(ours, None)
     return plain_class.from_config(config)
 
 
-def _plain_class(layer):
-    if not isinstance(layer, Reparameterized):
-        return None
-    return next(plain for plain, subclass in SUBCLASSES.items() if isinstance(layer, subclass))
+def _plain_config(config):
+    """A configuration without this package's regularizers, constraints and initializers; what acts on w acts on the kernel."""
+    if isinstance(config, list | tuple):
+        return type(config)(_plain_config(item) for item in config)
+    if not isinstance(config, dict):
+        return config
+    return {name: _plain_entry(name, value) for name, value in config.items()}
 
 
-def _is_for_training(name, value):
-    """Whether an entry of a layer's configuration is this package's and does not bear on the layer's outputs."""
-    if not name.endswith(("_initializer", "_regularizer", "_constraint")):
-        return False
-    return isinstance(value, dict) and str(value.get("registered_name", "")).startswith("keras_wn>")
+def _plain_entry(name, value):
+    if not name.endswith(("_initializer", "_regularizer", "_constraint")) or not isinstance(value, dict):
+        return _plain_config(value)
+    registered = str(value.get("registered_name", ""))
+    if registered.startswith("keras_wn>EffectiveKernel"):
+        return value["config"]["regularizer" if registered.endswith("Regularizer") else "constraint"]
+    return None if registered.startswith("keras_wn>") else value
 
 
 def _carry(layer, new):
@@ -73,7 +89,7 @@ def _carry(layer, new):
             kernel.variable.assign(effective[name])
     elif isinstance(layer, Reparameterized):
         values = {variable.name: variable for variable in layer.weights}
-        values |= {kernel.name: gains.effective(kernel, layer._gains.get(kernel.name)) for kernel in kernels_of(layer)}
+        values |= {kernel.name: gains.effective(kernel, gain) for kernel, gain in layer.kernels_and_gains()}
         for variable in new.weights:
             variable.assign(values[variable.name])
     else:

@@ -5,40 +5,107 @@ from keras.src.models import Functional  # Not exported by Keras: what `keras.Mo
 
 
 def rebuild(model, replace, carry):
-    """Clone of a functional or Sequential model in which `replace` chooses each layer.
+    """Clone of a model in which `replace` chooses each layer.
+
+    In functional and Sequential models every layer of the graph can be replaced, those of nested models among them. A
+    subclassed model is made again by its `get_config`, and the layers that are its attributes, alone or in lists and dicts, are
+    replaced: its `call` must use them as layers only.
 
     Args:
-        model: Built functional or Sequential Keras model, nested ones allowed; left as it is.
+        model: Built Keras model; left as it is.
         replace: Function from a layer to the new, unbuilt layer that takes its place.
         carry: Function `(layer, new_layer)` that gives a built new layer its weights.
 
     Returns:
-        Keras model of the same kind and name.
+        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled.
 
     Raises:
-        ValueError: If the model is of another kind, or not built.
+        ValueError: If the model is not built, or is a subclassed one that Keras cannot make again.
     """
-    if not isinstance(model, keras.Sequential | Functional):
-        raise ValueError(
-            f"Model '{model.name}' ({type(model).__name__}) is not allowed. Allowed: functional and Sequential models."
-        )
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model={model!r} is not allowed. Allowed: a Keras model.")
     if not model.built:
         raise ValueError(f"Model '{model.name}' is not built. Call it on a batch, or give it an Input, first.")
-    pairs = []
+    pairs, replaced = [], {}
 
     def clone(layer):
-        new = replace(layer)
-        pairs.append((layer, new))
-        return new
+        if id(layer) not in replaced:
+            replaced[id(layer)] = replace(layer)
+            pairs.append((layer, replaced[id(layer)]))
+        return replaced[id(layer)]
 
-    rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
-    if not rebuilt.built:
-        rebuilt.build(model.input_shape)
+    rebuilt = _rebuilt(model, clone)
     for layer, new in pairs:
-        carry(layer, new)
+        if layer.built:
+            carry(layer, new)
     return rebuilt
+
+
+def is_graph(model):
+    """Whether Keras knows a model's graph."""
+    return isinstance(model, keras.Sequential | Functional)
 
 
 def copy_of(layer):
     """A new, unbuilt layer of the same class and configuration."""
     return type(layer).from_config(layer.get_config())
+
+
+def _rebuilt(model, clone):
+    if not is_graph(model):
+        return _rebuilt_subclassed(model, clone)
+    rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    if not rebuilt.built:
+        rebuilt.build(model.input_shape)
+    return rebuilt
+
+
+def _rebuilt_subclassed(model, clone):
+    try:
+        rebuilt = copy_of(model)
+        rebuilt.build_from_config(model.get_build_config())
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Model '{model.name}' ({type(model).__name__}) cannot be made again from its get_config. Allowed: subclassed models "
+            f"whose get_config returns the arguments of __init__, built by the shapes of their inputs. Keras says: {error}"
+        ) from error
+    _replace_attributes(rebuilt, model, clone)
+    for new, own in zip(_own_variables(rebuilt), _own_variables(model), strict=True):
+        new.assign(own)
+    if model.compiled:
+        rebuilt.compile_from_config(model.get_compile_config())
+    return rebuilt
+
+
+def _own_variables(model):
+    return model._trainable_variables + model._non_trainable_variables
+
+
+def _replace_attributes(new_owner, owner, clone):
+    """Sets the new owner's attributes that hold layers to clones of the owner's."""
+    tracker = new_owner._tracker
+    tracker.unlock()
+    keras_own = vars(keras.Model())
+    # On PyTorch, layers are kept apart from other attributes.
+    names = [*vars(owner), *getattr(owner, "_modules", {})]
+    for name in [name for name in names if name not in keras_own]:
+        value = getattr(owner, name)
+        if any(isinstance(item, keras.layers.Layer) for item in keras.tree.flatten(value)):
+            for layer in keras.tree.flatten(getattr(new_owner, name)):
+                if isinstance(layer, keras.layers.Layer):
+                    tracker.untrack(layer)
+            new = keras.tree.map_structure(
+                lambda item: _built_clone(item, clone) if isinstance(item, keras.layers.Layer) else item, value
+            )
+            setattr(new_owner, name, new)
+    tracker.lock()
+    new_owner.built = True
+
+
+def _built_clone(layer, clone):
+    if isinstance(layer, keras.Model):
+        return _rebuilt(layer, clone)
+    new = clone(layer)
+    if layer.built and not new.built:
+        new.build_from_config(layer.get_build_config())
+    return new

@@ -1,43 +1,115 @@
-"""The gains that a weight-normalized layer adds to kernels, and how variables are saved by name."""
+"""The gains that a weight-normalized layer adds to kernels, and the weights that come of them."""
+
+import dataclasses
 
 import keras
+from keras import ops
 
 from keras_wn.layers import substitution
 from keras_wn.reparameterizations import norm, weight_norm
 
+# What a zero filter's gain is taken for where its logarithm is kept.
+_LEAST_GAIN = 2.0**-100
 
-def add(layer, kernels, initializer):
-    """Adds a gain variable to `layer` for each kernel.
+
+@dataclasses.dataclass(frozen=True)
+class Gain:
+    """g of a kernel.
+
+    Attributes:
+        variable: The trained variable: g, or log g.
+        log: Boolean, which of the two.
+    """
+
+    variable: keras.Variable
+    log: bool
+
+    @property
+    def value(self):
+        """g, a tensor in the variable's own dtype."""
+        with substitution.full_precision():
+            value = self.variable.value
+        return ops.exp(value) if self.log else value
+
+    def assign(self, g):
+        """Makes g what is given.
+
+        Raises:
+            ValueError: If the variable holds log g and an entry of `g` is not positive.
+        """
+        if self.log:
+            _check_positive(g, self.variable.path)
+        self.variable.assign(self.held(ops.cast(g, self.variable.dtype)))
+
+    def held(self, g):
+        """What the variable holds for a norm g; the logarithm of one below 2^-100 is taken as that of 2^-100."""
+        return ops.reshape(_held(g, self.log), self.variable.shape)
+
+
+def check_options(owner, use_gain, log_gain):
+    """Refuses the logarithm of a gain that is not there."""
+    if log_gain and not use_gain:
+        raise ValueError(
+            f"{owner}: log_gain={log_gain} with use_gain={use_gain}. Allowed: log_gain=True with use_gain=True."
+        )
+
+
+def add(layer, kernels, initializer, log):
+    """Adds a gain to `layer` for each kernel.
 
     Args:
         layer: Keras layer that is being built.
         kernels: Dict from a name to a `Kernel`.
-        initializer: Keras initializer; None for the kernel's norm.
+        initializer: Keras initializer of g; None for the kernel's norm.
+        log: Boolean, whether the variable holds log g.
 
     Returns:
-        Dict from the name to the variable `<name>_g`.
+        Dict from the name to the `Gain`, whose variable is `<name>_g` or `<name>_log_g`.
     """
     return {
-        name: layer.add_weight(
-            name=f"{name}_g",
-            shape=kernel.units_shape,
-            dtype=kernel.variable.dtype,
-            initializer=initializer or _Norm(kernel),
+        name: Gain(
+            layer.add_weight(
+                name=f"{name}_log_g" if log else f"{name}_g",
+                shape=kernel.units_shape,
+                dtype=kernel.variable.dtype,
+                initializer=_Start(kernel, initializer, log),
+            ),
+            log,
         )
         for name, kernel in kernels.items()
     }
 
 
-class _Norm:
-    """Initializer that starts a gain at its kernel's norm."""
+class _Start:
+    """Initializer of the variable of a gain."""
 
-    def __init__(self, kernel):
-        self._kernel = kernel
+    def __init__(self, kernel, initializer, log):
+        self._kernel, self._initializer, self._log = kernel, initializer, log
 
     def __call__(self, shape, dtype=None):
-        with substitution.full_precision():
-            value = norm(self._kernel.variable.value, self._kernel.fan_in)
-        return keras.ops.cast(keras.ops.reshape(value, shape), dtype)
+        if self._initializer is None:
+            g = norm_of(self._kernel)
+        else:
+            g = self._initializer(shape, dtype=dtype)
+            if self._log:
+                _check_positive(g, self._kernel.variable.path)
+        return ops.cast(_held(g, self._log), dtype)
+
+
+def _held(g, log):
+    return ops.log(ops.where(g < _LEAST_GAIN, ops.full_like(g, _LEAST_GAIN), g)) if log else g
+
+
+def _check_positive(g, path):
+    least = float(ops.convert_to_numpy(ops.min(g)))
+    if not least > 0:
+        raise ValueError(f"log_gain=True: a gain of '{path}' is {least}. Allowed: positive numbers.")
+
+
+def norm_of(kernel):
+    """||v|| of a kernel, one number per output unit, in float32 or wider."""
+    with substitution.full_precision():
+        return ops.reshape(norm(kernel.variable.value, kernel.fan_in), kernel.units_shape)
 
 
 def effective(kernel, gain):
@@ -45,7 +117,7 @@ def effective(kernel, gain):
 
     Args:
         kernel: `Kernel`, whose variable is v.
-        gain: Variable g, or None for the strict form.
+        gain: `Gain`, or None for the strict form.
 
     Returns:
         Tensor of v's shape and dtype.
@@ -53,36 +125,4 @@ def effective(kernel, gain):
     dtype = kernel.variable.dtype
     with substitution.full_precision():
         w = weight_norm(kernel.variable.value, None if gain is None else gain.value, kernel.fan_in)
-    return keras.ops.cast(w, dtype)
-
-
-def save_by_name(layer, store):
-    """Writes the layer's own variables into a Keras weights store, each under its name."""
-    for variable in _own_variables(layer):
-        store[variable.name] = variable
-
-
-def load_by_name(layer, store):
-    """Reads what `save_by_name` wrote.
-
-    Raises:
-        ValueError: If names or shapes differ; then nothing is assigned.
-    """
-    expected = {variable.name: variable for variable in _own_variables(layer)}
-    if set(store.keys()) != set(expected):
-        raise ValueError(
-            f"Layer '{layer.name}' ({type(layer).__name__}) expected the variables {sorted(expected)}, "
-            f"but the weights file holds {sorted(store.keys())}."
-        )
-    for name, variable in expected.items():
-        if tuple(store[name].shape) != tuple(variable.shape):
-            raise ValueError(
-                f"Layer '{layer.name}' expected variable '{name}' of shape {tuple(variable.shape)}, "
-                f"but the weights file holds shape {tuple(store[name].shape)}."
-            )
-    for name, variable in expected.items():
-        variable.assign(store[name])
-
-
-def _own_variables(layer):
-    return layer._trainable_variables + layer._non_trainable_variables
+    return ops.cast(w, dtype)

@@ -2,7 +2,7 @@
 
 from keras import initializers
 
-from keras_wn.layers import gains, substitution
+from keras_wn.layers import acting_on_w, gains, named_variables, substitution
 from keras_wn.layers.kernels import kernels_of
 
 
@@ -10,26 +10,28 @@ class Reparameterized:
     """Mixin, placed before a Keras layer class: `w = g v / ||v||`, one norm per output unit.
 
     The kernel variable that the Keras layer makes holds v. Its `call` sees w. The layer's own regularizers and constraints
-    act on v.
+    act on v; on w through `keras_wn.regularizers.EffectiveKernelRegularizer` and `keras_wn.constraints.EffectiveKernelConstraint`.
 
     Args:
         use_gain: Whether g is trained. Without it, `w = v / ||v||`: the strict form.
         gain_initializer: Where g starts. None: at `||v||`, so that the layer starts as the plain Keras layer does.
+        log_gain: Whether log g is trained in place of g: `g = exp(s)`, which stays positive (the paper's section 2.1).
 
     Attributes:
         v: Variable, the stored direction.
-        g: Variable with a number per output unit, the gain; None with `use_gain=False`.
+        g: Variable with a number per output unit, the gain; log g with `log_gain=True`, None with `use_gain=False`.
         effective_kernel: Tensor, w in the dtype of v.
 
     A layer with two kernels has dicts from the kernel's name in place of each.
     """
 
-    def __init__(self, *args, use_gain=True, gain_initializer=None, **kwargs):
+    def __init__(self, *args, use_gain=True, gain_initializer=None, log_gain=False, **kwargs):
         for name in ("lora_rank", "quantization_config"):
             if kwargs.get(name) is not None:
                 raise ValueError(
                     f"{type(self).__name__} does not support {name}. Received: {name}={kwargs[name]!r}. Allowed: None."
                 )
+        gains.check_options(type(self).__name__, use_gain, log_gain)
         super().__init__(*args, **kwargs)
         if self.quantization_mode is not None:
             raise ValueError(
@@ -38,13 +40,16 @@ class Reparameterized:
             )
         self.use_gain = use_gain
         self.gain_initializer = initializers.get(gain_initializer)
+        self.log_gain = log_gain
         self._gains = {}
 
     def build(self, input_shape=None):
         super().build(input_shape)
         if self.use_gain:
             kernels = {kernel.name: kernel for kernel in kernels_of(self)}
-            self._gains = gains.add(self, kernels, self.gain_initializer)
+            self._gains = gains.add(self, kernels, self.gain_initializer, self.log_gain)
+        for kernel, gain in self.kernels_and_gains():
+            acting_on_w.bind(kernel, gain)
 
     @property
     def v(self):
@@ -52,14 +57,18 @@ class Reparameterized:
 
     @property
     def g(self):
-        return _one_or_all(dict(self._gains)) if self._gains else None
+        return _one_or_all({name: gain.variable for name, gain in self._gains.items()}) if self._gains else None
 
     @property
     def effective_kernel(self):
-        return _one_or_all({kernel.name: self._effective(kernel) for kernel in kernels_of(self)})
+        return _one_or_all({kernel.name: gains.effective(kernel, gain) for kernel, gain in self.kernels_and_gains()})
+
+    def kernels_and_gains(self):
+        """The layer's kernels, each with its gain; None for it in the strict form."""
+        return [(kernel, self._gains.get(kernel.name)) for kernel in kernels_of(self)]
 
     def call(self, inputs):
-        substitutes = {id(kernel.variable): self._effective(kernel) for kernel in kernels_of(self)}
+        substitutes = {id(kernel.variable): gains.effective(kernel, gain) for kernel, gain in self.kernels_and_gains()}
         return substitution.call_substituted(self, super().call, substitutes, inputs)
 
     def get_config(self):
@@ -69,14 +78,15 @@ class Reparameterized:
             **config,
             "use_gain": self.use_gain,
             "gain_initializer": initializers.serialize(self.gain_initializer),
+            "log_gain": self.log_gain,
         }
 
     def save_own_variables(self, store):
         # v itself, and g: the Keras classes would save the effective kernel, and no gain.
-        gains.save_by_name(self, store)
+        named_variables.save_by_name(self, store)
 
     def load_own_variables(self, store):
-        gains.load_by_name(self, store)
+        named_variables.load_by_name(self, store)
 
     def quantize(self, mode=None, **kwargs):
         raise NotImplementedError(
@@ -87,9 +97,6 @@ class Reparameterized:
         raise NotImplementedError(
             f"{type(self).__name__} does not support LoRA (rank={rank!r}): only a plain Keras layer does."
         )
-
-    def _effective(self, kernel):
-        return gains.effective(kernel, self._gains.get(kernel.name))
 
 
 def _one_or_all(by_name):

@@ -7,7 +7,7 @@ import warnings
 
 import keras
 
-from keras_wn.layers import gains, substitution
+from keras_wn.layers import acting_on_w, gains, named_variables, substitution
 from keras_wn.layers.kernels import Kernel, kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
 
@@ -18,7 +18,8 @@ class WeightNormalization(keras.layers.Wrapper):
 
     The kernels that the layer has, its sublayers' among them, hold v; the layer's own call sees w. That covers recurrent
     layers and their cells, `Bidirectional`, `TimeDistributed`, attention, and whole models. A layer that is already built is
-    taken as it is: g starts at `||v||`, so that outputs do not change. The layer's regularizers and constraints act on v.
+    taken as it is: g starts at `||v||`, so that outputs do not change. The layer's regularizers and constraints act on v; on w through
+    `keras_wn.regularizers.EffectiveKernelRegularizer` and `keras_wn.constraints.EffectiveKernelConstraint`.
 
     Args:
         layer: Keras layer, built or not.
@@ -26,6 +27,7 @@ class WeightNormalization(keras.layers.Wrapper):
         use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
         weights: List of kernel names to normalize, for example `["recurrent_kernel"]`. None: all.
         data_init: As in TensorFlow Addons, for its users: True warns to call `keras_wn.data_dependent_init`.
+        log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         **kwargs: As `keras.layers.Wrapper`.
 
     Input shape:
@@ -36,7 +38,7 @@ class WeightNormalization(keras.layers.Wrapper):
 
     Attributes:
         kernels: Dict from a name, unique in the layer, to a kernel, of which `variable` is v.
-        gains: Dict from the same names to the gains g.
+        gains: Dict from the same names to the variables of the gains: g, or log g.
         effective_kernels: Dict from the same names to w.
 
     Raises:
@@ -54,17 +56,24 @@ class WeightNormalization(keras.layers.Wrapper):
     TensorFlow Addons', this wrapper assigns nothing when called, and takes a transposed convolution's norm per output channel.
     """
 
-    def __init__(self, layer, axis=None, use_gain=True, weights=None, data_init=False, **kwargs):
+    def __init__(self, layer, axis=None, use_gain=True, weights=None, data_init=False, log_gain=False, **kwargs):
         if not isinstance(layer, keras.layers.Layer):
             raise ValueError(
                 f"WeightNormalization: layer={layer!r} is not allowed. Allowed: an instance of a Keras layer."
             )
+        gains.check_options("WeightNormalization", use_gain, log_gain)
         super().__init__(layer, **kwargs)
         self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
         self.use_gain = use_gain
         self.weight_names = weights if weights is None else list(weights)
         self.supports_masking = layer.supports_masking
-        self.gains = {}
+        self.log_gain = log_gain
+        self._gains = {}
+        if getattr(layer, "dropout", 0) and hasattr(layer, "get_dropout_mask"):
+            raise ValueError(
+                f"WeightNormalization: cell '{layer.name}' has dropout={layer.dropout}, whose mask only a recurrent layer holds. "
+                "Allowed: WeightNormalization around that layer, keras.layers.RNN(cell) for example."
+            )
         if data_init:
             warnings.warn(
                 "WeightNormalization: data_init=True does nothing by itself. Call keras_wn.data_dependent_init(model, batch) "
@@ -72,15 +81,20 @@ class WeightNormalization(keras.layers.Wrapper):
                 stacklevel=2,
             )
 
+    def __call__(self, *args, **kwargs):
+        if not self.layer.built:
+            # Keras finds the shapes of a layer's inputs by the names in its own call, which this wrapper does not have.
+            shapes = _shapes_to_build(self.layer, *args, **kwargs)
+            if len(shapes) > 1:
+                self.layer.build(**shapes)
+        return super().__call__(*args, **kwargs)
+
     def build(self, input_shape=None):
-        if not self.layer.built and _shapes_to_build(self.layer) > 1:
-            raise ValueError(
-                f"WeightNormalization: layer '{self.layer.name}' takes several inputs. Build it, or call it, before it is wrapped."
-            )
         super().build(input_shape)
-        kernels = self.kernels
         if self.use_gain:
-            self.gains = gains.add(self, kernels, initializer=None)
+            self._gains = gains.add(self, self.kernels, initializer=None, log=self.log_gain)
+        for kernel, gain in self.kernels_and_gains():
+            acting_on_w.bind(kernel, gain)
 
     @property
     def kernels(self):
@@ -97,13 +111,20 @@ class WeightNormalization(keras.layers.Wrapper):
         return {name: self._with_axis(kernel) for name, kernel in every.items() if kernel.name in wanted}
 
     @property
+    def gains(self):
+        return {name: gain.variable for name, gain in self._gains.items()}
+
+    @property
     def effective_kernels(self):
-        return {name: gains.effective(kernel, self.gains.get(name)) for name, kernel in self.kernels.items()}
+        return {name: gains.effective(kernel, self._gains.get(name)) for name, kernel in self.kernels.items()}
+
+    def kernels_and_gains(self):
+        """The normalized kernels, each with its gain; None for it in the strict form."""
+        return [(kernel, self._gains.get(name)) for name, kernel in self.kernels.items()]
 
     def call(self, inputs, *args, training=None, **kwargs):
         del training  # The layer takes it from the call context.
-        effective = self.effective_kernels
-        substitutes = {id(kernel.variable): effective[name] for name, kernel in self.kernels.items()}
+        substitutes = {id(kernel.variable): gains.effective(kernel, gain) for kernel, gain in self.kernels_and_gains()}
         return substitution.call_substituted(self, self.layer, substitutes, inputs, *args, **kwargs)
 
     def compute_output_spec(self, inputs, *args, training=None, **kwargs):
@@ -113,8 +134,29 @@ class WeightNormalization(keras.layers.Wrapper):
     def compute_output_shape(self, *shapes, **named_shapes):
         return self.layer.compute_output_shape(*shapes, **named_shapes)
 
+    # What `keras.layers.RNN` asks of a cell; an AttributeError where the layer is none.
+
+    @property
+    def state_size(self):
+        return self.layer.state_size
+
+    @property
+    def output_size(self):
+        return self.layer.output_size
+
+    def get_initial_state(self, *args, **kwargs):
+        return self.layer.get_initial_state(*args, **kwargs)
+
     def compute_mask(self, inputs, mask=None):
         return self.layer.compute_mask(inputs, mask)
+
+    def get_build_config(self):
+        return {**(super().get_build_config() or {}), "layer": self.layer.get_build_config()}
+
+    def build_from_config(self, config):
+        if not self.layer.built:
+            self.layer.build_from_config(config["layer"])
+        super().build_from_config(config)
 
     def get_config(self):
         return {
@@ -122,13 +164,14 @@ class WeightNormalization(keras.layers.Wrapper):
             "axis": self.axis,
             "use_gain": self.use_gain,
             "weights": self.weight_names,
+            "log_gain": self.log_gain,
         }
 
     def save_own_variables(self, store):
-        gains.save_by_name(self, store)
+        named_variables.save_by_name(self, store)
 
     def load_own_variables(self, store):
-        gains.load_by_name(self, store)
+        named_variables.load_by_name(self, store)
 
     def _with_axis(self, kernel):
         if self.axis is None:
@@ -161,7 +204,15 @@ def _named_kernels(layer):
     }
 
 
-def _shapes_to_build(layer):
-    """How many shapes a layer's `build` must be given."""
-    parameters = inspect.signature(layer.build).parameters.values()
-    return sum(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+def _shapes_to_build(layer, *args, **kwargs):
+    """Shapes of a call's inputs by the names that the layer's `build` has for them: `value_shape` for `value`."""
+    call = inspect.signature(layer.call)
+    given = call.bind_partial(
+        *args, **{name: value for name, value in kwargs.items() if name in call.parameters}
+    ).arguments
+    wanted = inspect.signature(layer.build).parameters
+    return {
+        f"{name}_shape": tuple(value.shape)
+        for name, value in given.items()
+        if f"{name}_shape" in wanted and value is not None
+    }

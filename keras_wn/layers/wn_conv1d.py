@@ -16,6 +16,7 @@ class WNConv1D(Reparameterized, keras.layers.Conv1D):
         kernel_size: Integer, or a tuple of one integer.
         use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.Conv1D` does.
+        log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.Conv1D`; its regularizers and constraints act on v. `lora_rank` is not supported.
 
     Input shape:

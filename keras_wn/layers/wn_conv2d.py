@@ -17,6 +17,7 @@ class WNConv2D(Reparameterized, keras.layers.Conv2D):
         kernel_size: Integer or pair of integers.
         use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.Conv2D` does.
+        log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.Conv2D`. `kernel_initializer`, `kernel_regularizer` and `kernel_constraint`
             act on v. `lora_rank` is not supported.
 

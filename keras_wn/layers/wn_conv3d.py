@@ -16,6 +16,7 @@ class WNConv3D(Reparameterized, keras.layers.Conv3D):
         kernel_size: Integer, or a tuple of 3 integers.
         use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.Conv3D` does.
+        log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.Conv3D`; its regularizers and constraints act on v. `lora_rank` is not supported.
 
     Input shape:

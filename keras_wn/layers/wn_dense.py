@@ -15,6 +15,7 @@ class WNDense(Reparameterized, keras.layers.Dense):
         units: Positive integer, dimension of the output.
         use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.Dense` does.
+        log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.Dense`. `kernel_initializer`, `kernel_regularizer` and `kernel_constraint`
             act on v. `lora_rank` and `quantization_config` are not supported.
 

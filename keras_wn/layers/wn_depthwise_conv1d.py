@@ -15,6 +15,7 @@ class WNDepthwiseConv1D(Reparameterized, keras.layers.DepthwiseConv1D):
         kernel_size: Integer, or a tuple of one integer.
         use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.DepthwiseConv1D` does.
+        log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.DepthwiseConv1D`; its regularizers and constraints act on v.
 
     Input shape:

@@ -2,8 +2,8 @@
 
 import keras
 
+from keras_wn.layers import gains
 from keras_wn.layers.reparameterized import Reparameterized
-from keras_wn.reparameterizations import norm
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")
@@ -17,6 +17,7 @@ class WNEmbedding(Reparameterized, keras.layers.Embedding):
         output_dim: Positive integer, length of a token's vector.
         use_gain: Boolean, whether g is trained. False: all vectors have length 1.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.Embedding` does.
+        log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         weights: Matrix `(input_dim, output_dim)`, or a list of it, that v starts at; and w with it, unless a
             `gain_initializer` gives the rows other lengths.
         *args, **kwargs: As `keras.layers.Embedding`; its regularizer and constraint act on v. `lora_rank` and
@@ -51,4 +52,5 @@ class WNEmbedding(Reparameterized, keras.layers.Embedding):
             self.build()
             self.v.assign(weights[0] if isinstance(weights, list) and len(weights) == 1 else weights)
             if self.use_gain and self.gain_initializer is None:
-                self.g.assign(keras.ops.squeeze(norm(self.v, axis=(1,)), axis=1))
+                for kernel, gain in self.kernels_and_gains():
+                    gain.assign(gains.norm_of(kernel))

@@ -17,6 +17,7 @@ class WNSeparableConv2D(Reparameterized, keras.layers.SeparableConv2D):
         kernel_size: Integer, or a tuple of 2 integers.
         use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.SeparableConv2D` does.
+        log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.SeparableConv2D`; its regularizers and constraints act on v.
 
     Input shape:

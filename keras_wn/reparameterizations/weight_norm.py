@@ -1,22 +1,27 @@
 """Weight normalization, `w = g v / ||v||`."""
 
+import math
+
 from keras import backend, ops
 
-# Below this norm a filter counts as zero: w is then v / MIN_NORM, finite and with a finite gradient.
-MIN_NORM = 1e-12
+# A filter whose largest entry is below this counts as zero. Far enough above float32's least that 1 / ||v|| is a float.
+ZERO = 2.0**-100
+# The largest divisor whose reciprocal is a normal float32, with room to spare.
+_LARGEST_DIVISOR = 2.0**125
 
 
 def norm(v, axis):
     """Euclidean norm of `v` over `axis`, in float32 or wider, axes kept.
 
-    In float16 the sum of squares is off by 0.6 % to 39 %, and overflows or underflows: hence float32 under every policy.
+    In float16 the sum of squares is off by 0.6 % to 39 %, and overflows or underflows: hence float32 under every policy. The sum is
+    taken over `v` divided by its largest entry, so that it neither overflows nor underflows for any norm that float32 can hold.
 
     Args:
         v: Tensor of shape `(..., filters)`.
         axis: Tuple of the axes to sum over.
 
     Returns:
-        Tensor like `v` with size 1 along `axis`, at least `MIN_NORM`.
+        Tensor like `v` with size 1 along `axis`. 0 for a filter without an entry of at least `ZERO`, 2^-100; NaN for one with a NaN.
 
     Example:
 
@@ -25,10 +30,8 @@ def norm(v, axis):
     5.0
     """
     v = _at_least_float32(v)
-    sum_of_squares = ops.sum(ops.square(v), axis=axis, keepdims=True)
-    least = ops.cast(MIN_NORM**2, v.dtype)
-    # Not `maximum`, which on PyTorch turns float64 into float32.
-    return ops.sqrt(ops.where(sum_of_squares > least, sum_of_squares, least))
+    divisor = _divisor(v, axis)
+    return ops.where(divisor == math.inf, ops.zeros_like(divisor), divisor) * _norm_of_scaled(v, divisor, axis)
 
 
 def weight_norm(v, g=None, axis=(0,)):
@@ -51,11 +54,14 @@ def weight_norm(v, g=None, axis=(0,)):
     >>> [float(x) for x in w[:, 0]]
     [6.0, 8.0]
 
-    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2. A filter whose norm is below `MIN_NORM` is divided by `MIN_NORM`;
-    the paper leaves it undefined.
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2, with its gradients (eq. 3), for norms of `v` from 2^-100 to 2^100, about
+    1e-30 to 1e30. What the paper leaves open: a filter without an entry of at least `ZERO`, 2^-100, has `w = 0` and no gradient. Above
+    2^100, gradients lose their part along `v`, and w is 0 where `g / ||v||` is below float32's least normal number. A filter with a NaN is
+    NaN with its gradients, the filters beside it are not.
     """
     v = _at_least_float32(v)
-    scale = 1.0 / norm(v, axis)
+    divisor = _divisor(v, axis)
+    scale = 1.0 / divisor / _norm_of_scaled(v, divisor, axis)
     if g is not None:
         scale = scale * ops.expand_dims(ops.cast(g, v.dtype), axis)
     return v * scale
@@ -64,3 +70,18 @@ def weight_norm(v, g=None, axis=(0,)):
 def _at_least_float32(v):
     v = ops.convert_to_tensor(v)
     return v if backend.standardize_dtype(v.dtype) == "float64" else ops.cast(v, "float32")
+
+
+def _divisor(v, axis):
+    """About the largest entry of each filter, and infinity for a zero filter: makes 0 of it, and of its gradient."""
+    # A constant to the gradient: it cancels out of the norm.
+    largest = ops.max(ops.abs(ops.stop_gradient(v)), axis=axis, keepdims=True)
+    # Not `ops.minimum`, which on PyTorch turns float64 into float32.
+    largest = ops.where(largest > _LARGEST_DIVISOR, ops.full_like(largest, _LARGEST_DIVISOR), largest)
+    return ops.where(largest < ZERO, ops.full_like(largest, math.inf), largest)
+
+
+def _norm_of_scaled(v, divisor, axis):
+    sum_of_squares = ops.sum(ops.square(v * (1.0 / divisor)), axis=axis, keepdims=True)
+    # At least 1, or 0 in a zero filter, whose root would have no gradient.
+    return ops.sqrt(ops.where(sum_of_squares < 0.5, ops.ones_like(sum_of_squares), sum_of_squares))

@@ -60,6 +60,70 @@ def test_gain_and_bias_are_equations_5_and_6():
     np.testing.assert_array_equal(to_numpy(layer.v), v)
 
 
+EINSUM = np.random.default_rng(2).normal(3.0, 2.0, (32, 6, 4)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    "arguments, axes",
+    [
+        ({"equation": "abc,cde->abde", "output_shape": (None, 2, 3), "bias_axes": "de"}, (0, 1)),
+        ({"equation": "abc,cde->abed", "output_shape": (None, 3, 2), "bias_axes": "ed"}, (0, 1)),
+        ({"equation": "abc,cd->adb", "output_shape": (3, None), "bias_axes": "d"}, (0, 2)),
+        ({"equation": "...x,xy->...y", "output_shape": 3, "bias_axes": "y"}, (0, 1)),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_einsum_layer(arguments, axes, wrapped):
+    if wrapped:
+        layer = keras_wn.layers.WeightNormalization(keras.layers.EinsumDense(**arguments))
+    else:
+        layer = keras_wn.layers.WNEinsumDense(**arguments)
+    model = keras.Sequential([keras.Input((6, 4)), layer])
+    keras_wn.data_dependent_init(model, EINSUM)
+    y = to_numpy(model(EINSUM))
+    np.testing.assert_allclose(y.mean(axis=axes), 0, atol=1e-4)
+    np.testing.assert_allclose(y.std(axis=axes), 1, rtol=1e-3)
+
+
+def test_einsum_layer_whose_bias_lacks_an_axis_of_its_gain():
+    layer = keras_wn.layers.WNEinsumDense("abc,cde->abde", output_shape=(None, 2, 3), bias_axes="e")
+    keras_wn.data_dependent_init(keras.Sequential([keras.Input((6, 4)), layer]), EINSUM)
+    y = to_numpy(layer(EINSUM))
+    np.testing.assert_allclose(y.std(axis=(0, 1)), 1, rtol=1e-3)
+    np.testing.assert_allclose(y.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layer, x",
+    [
+        (lambda: keras_wn.layers.WNSeparableConv2D(5, 3, depth_multiplier=2), BATCH),
+        (lambda: keras_wn.layers.WNSeparableConv1D(5, 3), EINSUM),
+        (lambda: keras_wn.layers.WeightNormalization(keras.layers.SeparableConv1D(5, 3)), EINSUM),
+        (lambda: keras_wn.layers.WNConv2DTranspose(5, 3, log_gain=True), BATCH),
+        (lambda: keras_wn.layers.WNDepthwiseConv2D(3, depth_multiplier=2), BATCH),
+    ],
+)
+def test_other_convolutions(layer, x):
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer()])
+    keras_wn.data_dependent_init(model, x)
+    y = to_numpy(model(x))
+    y = y.reshape(-1, y.shape[-1]).astype("float64")
+    np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(y.std(axis=0), 1, rtol=1e-3)
+
+
+def test_separable_layer_without_a_gain_of_its_pointwise_kernel_stays():
+    layer = keras_wn.layers.WeightNormalization(keras.layers.SeparableConv1D(5, 3), weights=["depthwise_kernel"])
+    model = keras.Sequential([keras.Input((6, 4)), layer], name="m")
+    with pytest.raises(ValueError, match="model 'm' has no weight-normalized layer"):
+        keras_wn.data_dependent_init(model, EINSUM)
+
+
+def test_model_that_is_not_built_is_refused():
+    with pytest.raises(ValueError, match="model 'u' is not built. Call it on a batch"):
+        keras_wn.data_dependent_init(keras.Sequential([WNDense(2)], name="u"), BATCH)
+
+
 def test_scale_may_depend_on_the_layer():
     model = residual_net()
     keras_wn.data_dependent_init(model, BATCH, init_scale=lambda layer: 0.1 if layer.name.startswith("b") else 1.0)

@@ -11,7 +11,7 @@ from keras import layers as kl
 
 import keras_wn
 from keras_wn import layers, methods
-from tests.helpers import randomize, to_numpy
+from tests.helpers import gradients, randomize, to_numpy
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(2, 8, 8, 3)).astype("float32")
@@ -133,23 +133,164 @@ def test_layers_that_are_normalized_already_stay():
     assert [type(x) for x in again.layers] == [layers.WNDense, layers.WeightNormalization, layers.WNDense]
 
 
-class _Subclassed(keras.Model):
-    def __init__(self):
+class Subclassed(keras.Model):
+    """Layers as attributes, in a list, in a dict, shared, and nested in a model."""
+
+    def __init__(self, units=3, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.first = kl.Dense(units)
+        self.again = self.first if units == 4 else kl.Dense(units)
+        self.blocks = [kl.Conv1D(units, 2), kl.ReLU(), kl.LSTM(units, return_sequences=True)]
+        self.heads = {"a": kl.Dense(2), "b": keras.Sequential([kl.Dense(2), kl.BatchNormalization()])}
+
+    def call(self, x):
+        x = self.again(self.first(x))
+        for block in self.blocks:
+            x = block(x)
+        return self.heads["a"](x) + self.heads["b"](x)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@pytest.mark.parametrize("units", [3, 4])
+def test_subclassed_model_there_and_back(units, tmp_path):
+    model = Subclassed(units)
+    before = to_numpy(model(SERIES))
+    normalized = keras_wn.weight_norm(model)
+    assert type(normalized) is Subclassed and len(kernels_normalized(normalized)) == (6 if units == 3 else 5)
+    assert (normalized.again is normalized.first) == (units == 4)
+    np.testing.assert_allclose(to_numpy(normalized(SERIES)), before, rtol=1e-4, atol=1e-5)
+    assert len(normalized.trainable_variables) == len(model.trainable_variables) + (7 if units == 3 else 6)
+    for variable in normalized.trainable_variables:
+        variable.assign(to_numpy(variable) * RNG.uniform(0.5, 1.5, variable.shape))
+    after = to_numpy(normalized(SERIES))
+    folded = keras_wn.fold(normalized)
+    assert type(folded) is Subclassed and not kernels_normalized(folded)
+    assert len(folded.weights) == len(model.weights)
+    np.testing.assert_allclose(to_numpy(folded(SERIES)), after, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(to_numpy(model(SERIES)), before)
+    normalized.save_weights(tmp_path / "a.weights.h5")
+    other = keras_wn.weight_norm(model)
+    other.load_weights(tmp_path / "a.weights.h5")
+    np.testing.assert_array_equal(to_numpy(other(SERIES)), after)
+
+
+@pytest.mark.parametrize("make", [sequential, lambda: Subclassed(3)])
+def test_converted_models_train(make):
+    x = SERIES if make is not sequential else IMAGES
+    model = make()
+    y = np.ones(model(x).shape, "float32")
+    normalized = keras_wn.weight_norm(model)
+    normalized.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
+    losses = normalized.fit(x, y, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+class WithoutConfig(keras.Model):
+    def __init__(self, dense):
         super().__init__(name="mine")
-        self.dense = kl.Dense(2)
+        self.dense = dense
 
     def call(self, x):
         return self.dense(x)
 
+    def get_config(self):
+        raise NotImplementedError("no configuration")
 
-def test_subclassed_model_is_refused_by_name_and_can_be_wrapped():
-    model = _Subclassed()
+
+def test_subclassed_model_without_a_config_is_refused_by_name_and_can_be_wrapped():
+    model = WithoutConfig(kl.Dense(2))
     x = np.ones((1, 4), "float32")
     plain = to_numpy(model(x))
     for convert in (keras_wn.weight_norm, keras_wn.fold):
-        with pytest.raises(ValueError, match="Model 'mine' .* Allowed: functional and Sequential"):
+        with pytest.raises(ValueError, match="Model 'mine' .*cannot be made again from its get_config"):
             convert(model)
     np.testing.assert_allclose(to_numpy(layers.WeightNormalization(model)(x)), plain, rtol=1e-5)
+
+
+def test_zero_filters_keep_the_outputs_and_can_learn():
+    model = keras.Sequential([keras.Input((4,)), kl.Dense(3, kernel_initializer="zeros", use_bias=False)])
+    normalized = keras_wn.weight_norm(model)
+    x = np.ones((2, 4), "float32")
+    np.testing.assert_array_equal(to_numpy(normalized(x)), 0)
+    assert np.all(gradients(normalized, x, np.ones((2, 3), "float32"))["kernel_g"] != 0)
+
+
+def with_batch_norm():
+    """Batch norm after each kind of layer; some that must stay: after an activation, and of an output that others take."""
+    x = inputs = keras.Input((8, 8, 3))
+    x = kl.BatchNormalization(epsilon=1e-5)(kl.Conv2D(4, 3, use_bias=False)(x))
+    x = kl.ReLU()(x)
+    x = kl.BatchNormalization(scale=False)(layers.WNConv2D(4, 3, padding="same")(x))
+    x = kl.BatchNormalization(center=False)(kl.Conv2DTranspose(5, 2)(x))
+    x = kl.BatchNormalization()(kl.DepthwiseConv2D(2, depth_multiplier=2)(x))
+    x = kl.BatchNormalization()(kl.SeparableConv2D(6, 2)(x))
+    nested = keras.Sequential([kl.Conv2D(6, 2, padding="same"), kl.BatchNormalization(), kl.ReLU()])
+    x = kl.Add()([x, nested(x)])
+    after_activation = kl.BatchNormalization()(kl.Conv2D(6, 1, activation="relu")(x))
+    taken_twice = kl.Conv2D(6, 1)(after_activation)
+    x = kl.Add()([taken_twice, kl.BatchNormalization()(taken_twice)])
+    x = kl.BatchNormalization()(kl.Dense(3)(kl.GlobalAveragePooling2D()(x)))
+    return keras.Model(inputs, x, name="with_batch_norm")
+
+
+def test_fold_bn_keeps_the_outputs_and_the_batch_norms_that_cannot_fold():
+    model = with_batch_norm()
+    for layer in model._flatten_layers():
+        if isinstance(layer, kl.BatchNormalization):
+            for variable in layer.variables:
+                variable.assign(RNG.uniform(0.5, 1.5, variable.shape))
+    folded = keras_wn.fold(model, fold_bn=True)
+
+    def norms(model):
+        return sum(isinstance(layer, kl.BatchNormalization) for layer in model._flatten_layers())
+
+    assert (norms(model), norms(folded), norms(keras_wn.fold(model))) == (9, 2, 9)
+    assert not kernels_normalized(folded) and folded.name == "with_batch_norm"
+    np.testing.assert_allclose(to_numpy(folded(IMAGES)), to_numpy(model(IMAGES)), rtol=1e-4, atol=1e-5)
+
+
+def test_fold_bn_of_a_resnet_leaves_none():
+    model = keras_wn.models.ResNet50(method="bn", input_shape=(32, 32, 3), classes=10)
+    x = RNG.normal(size=(2, 32, 32, 3)).astype("float32")
+    folded = keras_wn.fold(model, fold_bn=True)
+    assert not any(isinstance(layer, kl.BatchNormalization) for layer in folded._flatten_layers())
+    np.testing.assert_allclose(to_numpy(folded(x)), to_numpy(model(x)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow", reason="TensorFlow has no channels-first convolution on a CPU"
+)
+def test_fold_bn_channels_first():
+    model = keras.Sequential(
+        [keras.Input((3, 8, 8)), kl.Conv2D(4, 3, data_format="channels_first"), kl.BatchNormalization(axis=1)]
+    )
+    randomize(model.layers[0])
+    x = IMAGES.transpose(0, 3, 1, 2)
+    folded = keras_wn.fold(model, fold_bn=True)
+    assert len(folded.layers) == 1
+    np.testing.assert_allclose(to_numpy(folded(x)), to_numpy(model(x)), rtol=1e-4, atol=1e-5)
+
+
+def test_compiled_model_stays_compiled():
+    model = sequential()
+    model.compile(optimizer="sgd", loss="mse")
+    for converted in (keras_wn.weight_norm(model), keras_wn.fold(model)):
+        assert converted.compiled and converted.optimizer is not model.optimizer
+
+
+def test_regularizers_that_see_w_stay_on_the_folded_kernel():
+    on_w = keras_wn.regularizers.EffectiveKernelRegularizer("l2")
+    for layer in (
+        layers.WNDense(2, kernel_regularizer=on_w),
+        layers.WeightNormalization(kl.Dense(2, kernel_regularizer=on_w)),
+    ):
+        model = keras.Sequential([keras.Input((4,)), layer])
+        folded = keras_wn.fold(model)
+        assert isinstance(folded.layers[0].kernel_regularizer, keras.regularizers.L2)
+        np.testing.assert_allclose(to_numpy(folded.losses[0]), to_numpy(model.losses[0]), rtol=1e-5)
 
 
 def test_unbuilt_model_and_a_model_without_kernels_are_refused():
@@ -159,3 +300,8 @@ def test_unbuilt_model_and_a_model_without_kernels_are_refused():
         keras_wn.fold(keras.Sequential([layers.WNDense(2)], name="u"))
     with pytest.raises(ValueError, match="model 'r' has no built layer with a kernel"):
         keras_wn.weight_norm(keras.Sequential([keras.Input((4,)), kl.ReLU()], name="r"))
+    with pytest.raises(ValueError, match="fold_bn=True on model 'mine' .* graph is not known"):
+        keras_wn.fold(WithoutConfig(kl.Dense(2)), fold_bn=True)
+    for convert in (keras_wn.weight_norm, keras_wn.fold):
+        with pytest.raises(ValueError, match="model='resnet' is not allowed. Allowed: a Keras model"):
+            convert("resnet")

@@ -115,16 +115,46 @@ def test_weights_chooses_which_kernels(wanted):
     assert list(wrapped.gains) == wanted
 
 
-def test_multi_head_attention_built_before():
-    attention = keras.layers.MultiHeadAttention(2, 3)
-    plain = to_numpy(attention(SERIES, SERIES))
+# Attention layer, and the shapes of its gains: per head and unit; the output's per channel.
+ATTENTION = {
+    "multi_head": (lambda: keras.layers.MultiHeadAttention(2, 3), [(2, 3), (2, 3), (2, 3), (4,)]),
+    "grouped_query": (lambda: keras.layers.GroupQueryAttention(3, 4, 2), [(4, 3), (2, 3), (2, 3), (4,)]),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize("built", [True, False])
+def test_attention(name, built, tmp_path):
+    make, shapes = ATTENTION[name]
+    attention = make()
+    value = np.concatenate([SERIES, SERIES], axis=1)
+    if built:
+        attention(SERIES, value)
     wrapped = WeightNormalization(attention)
-    np.testing.assert_allclose(to_numpy(wrapped(SERIES, SERIES)), plain, rtol=1e-4, atol=1e-5)
-    assert len(wrapped.gains) == 4
-    # Per head and unit; the output's per channel.
-    assert [tuple(g.shape) for g in wrapped.gains.values()] == [(2, 3), (2, 3), (2, 3), (4,)]
-    with pytest.raises(ValueError, match="takes several inputs. Build it, or call it, before"):
-        WeightNormalization(keras.layers.MultiHeadAttention(2, 3))(SERIES, SERIES)
+    inputs = keras.Input((6, 4)), keras.Input((12, 4))
+    model = keras.Model(inputs, wrapped(inputs[0], value=inputs[1]))
+    assert [tuple(g.shape) for g in wrapped.gains.values()] == shapes
+    outputs = to_numpy(model([SERIES, value]))
+    np.testing.assert_allclose(outputs, to_numpy(attention(SERIES, value)), rtol=1e-4, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(to_numpy(keras.saving.load_model(tmp_path / "model.keras")([SERIES, value])), outputs)
+
+
+@pytest.mark.parametrize("cell", [keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell])
+def test_cell_in_a_recurrent_layer(cell, tmp_path):
+    inner = cell(3)
+    plain = to_numpy(keras.layers.RNN(inner)(SERIES))
+    wrapped = WeightNormalization(inner, weights=["recurrent_kernel"])
+    model = keras.Sequential([keras.Input((6, 4)), keras.layers.RNN(wrapped)])
+    np.testing.assert_allclose(to_numpy(model(SERIES)), plain, rtol=1e-5, atol=1e-6)
+    assert list(wrapped.gains) == ["recurrent_kernel"]
+    wrapped.gains["recurrent_kernel"].assign(np.zeros(wrapped.gains["recurrent_kernel"].shape))
+    assert np.any(np.abs(to_numpy(model(SERIES)) - plain) > 1e-3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(to_numpy(loaded(SERIES)), to_numpy(model(SERIES)))
+    with pytest.raises(ValueError, match="dropout=0.5, whose mask only a recurrent layer holds"):
+        WeightNormalization(cell(3, dropout=0.5))
 
 
 def test_axis_chooses_the_norm():

@@ -8,13 +8,12 @@ import types
 
 import keras
 import pytest
-from keras import ops
 from keras.src import layers as keras_layers
 from keras.src.layers.convolutional import conv_test, conv_transpose_test, depthwise_conv_test, separable_conv_test
 from keras.src.layers.core import dense_test, einsum_dense_test, embedding_test
 
 from keras_wn.interop.weight_norm_model import SUBCLASSES
-from keras_wn.reparameterizations import norm, weight_norm
+from keras_wn.layers import gains
 
 pytestmark = [
     # The suites feed `fit` from generators.
@@ -22,12 +21,24 @@ pytestmark = [
 ]
 
 
+class _NormAsGain:
+    """In place of a `Gain`: always ||v||."""
+
+    def __init__(self, kernel):
+        self._kernel = kernel
+
+    @property
+    def value(self):
+        return gains.norm_of(self._kernel)
+
+    def assign(self, g):
+        """Follows v by itself."""
+
+
 def _as_plain(subclass):
     class AsPlain(subclass):
-        def _effective(self, kernel):
-            v = kernel.variable.value
-            g = ops.reshape(norm(v, kernel.fan_in), kernel.units_shape)
-            return ops.cast(weight_norm(v, g, kernel.fan_in), v.dtype)
+        def kernels_and_gains(self):
+            return [(kernel, _NormAsGain(kernel)) for kernel, _ in super().kernels_and_gains()]
 
         def set_weights(self, weights):
             plain = [variable for variable in self.weights if not variable.name.endswith("_g")]

@@ -1,6 +1,7 @@
-"""To weight normalization and back: whole models."""
+"""To weight normalization and back: whole models, and the weights of other libraries."""
 
 from keras_wn.interop.fold import fold
+from keras_wn.interop.pytorch import load_torch_state_dict, to_torch_state_dict
 from keras_wn.interop.weight_norm_model import weight_norm
 
-__all__ = ["fold", "weight_norm"]
+__all__ = ["fold", "load_torch_state_dict", "to_torch_state_dict", "weight_norm"]

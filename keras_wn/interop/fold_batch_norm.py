@@ -59,7 +59,7 @@ def fold_batch_norm(model):
     for layer, new in copies:
         if id(layer) in folded:
             _fold(layer, folded[id(layer)], new)
-        elif id(layer) not in dropped:
+        elif id(layer) not in dropped and isinstance(layer, layers.Layer):
             new.set_weights(layer.get_weights())
     return rebuilt
 

@@ -30,13 +30,14 @@ def rebuild(model, replace, carry):
 
     def clone(layer):
         if id(layer) not in replaced:
-            replaced[id(layer)] = replace(layer)
+            replaced[id(layer)] = replace(layer) if isinstance(layer, keras.layers.Layer) else copy_of(layer)
             pairs.append((layer, replaced[id(layer)]))
         return replaced[id(layer)]
 
     rebuilt = _rebuilt(model, clone)
     for layer, new in pairs:
-        if layer.built:
+        # A functional model's graph also holds operations that are no layers.
+        if isinstance(layer, keras.layers.Layer) and layer.built:
             carry(layer, new)
     return rebuilt
 

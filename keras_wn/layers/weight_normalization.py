@@ -61,6 +61,9 @@ class WeightNormalization(keras.layers.Wrapper):
             raise ValueError(
                 f"WeightNormalization: layer={layer!r} is not allowed. Allowed: an instance of a Keras layer."
             )
+        if isinstance(axis, bool):
+            # TensorFlow Addons has `data_init` in the second place.
+            axis, data_init = None, axis
         gains.check_options("WeightNormalization", use_gain, log_gain)
         super().__init__(layer, **kwargs)
         self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
@@ -133,6 +136,18 @@ class WeightNormalization(keras.layers.Wrapper):
 
     def compute_output_shape(self, *shapes, **named_shapes):
         return self.layer.compute_output_shape(*shapes, **named_shapes)
+
+    def remove(self):
+        """Ends the normalization: gives the kernels their weight w.
+
+        Returns:
+            The layer that is wrapped, with w in its kernels. This wrapper puts out the same as before.
+        """
+        for kernel, gain in self.kernels_and_gains():
+            kernel.variable.assign(gains.effective(kernel, gain))
+            if gain is not None:
+                gain.variable.assign(gain.held(gains.norm_of(kernel)))
+        return self.layer
 
     # What `keras.layers.RNN` asks of a cell; an AttributeError where the layer is none.
 

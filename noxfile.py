@@ -30,3 +30,10 @@ def tfa(session):
     folder = session.create_tmp()
     session.run("python", "tests/interop/tfa/make_files.py", folder)
     session.run(sys.executable, "-m", "pytest", "tests/interop/tfa", env={"KERAS_WN_TFA_FILES": folder}, external=True)
+
+
+@nox.session
+def export(session):
+    """Exports to ONNX, LiteRT and SavedModel, read by their own runtimes."""
+    session.install("-e", ".[train]", "pytest", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", *CONSTRAINTS)
+    session.run("python", "-m", "pytest", "tests/interop/export")

@@ -45,17 +45,18 @@ def fold(model, fold_bn=False):
             f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is not known. "
             "Allowed: functional and Sequential models."
         )
-    folded = rebuild(model, _plain, _carry)
+    folded = rebuild(model, plain, carry_folded)
     return fold_batch_norm(folded) if fold_bn else folded
 
 
-def _plain(layer):
+def plain(layer):
+    """A new, unbuilt plain layer in the place of a weight-normalized one; of others a copy."""
     if isinstance(layer, WeightNormalization):
         inner = layer.layer
         return type(inner).from_config(_plain_config(inner.get_config()))
     if not isinstance(layer, Reparameterized):
         return copy_of(layer)
-    plain_class = next(plain for plain, subclass in SUBCLASSES.items() if isinstance(layer, subclass))
+    plain_class = next(keras_class for keras_class, subclass in SUBCLASSES.items() if isinstance(layer, subclass))
     config = _plain_config(layer.get_config())
     for ours in ("use_gain", "gain_initializer", "log_gain"):
         config.pop(ours, None)
@@ -80,7 +81,8 @@ def _plain_entry(name, value):
     return None if registered.startswith("keras_wn>") else value
 
 
-def _carry(layer, new):
+def carry_folded(layer, new):
+    """Gives a plain layer the weights of the weight-normalized one, or of its original."""
     if isinstance(layer, WeightNormalization):
         new.set_weights(layer.layer.get_weights())
         effective = layer.effective_kernels

@@ -5,6 +5,26 @@ from keras.src.models import Functional  # Not exported by Keras: what `keras.Mo
 
 
 def rebuild(model, replace, carry):
+    """Clone of a model in which `replace` chooses each layer, and `carry` gives it its weights.
+
+    Args:
+        model: Built Keras model; left as it is.
+        replace: Function from a layer to the new, unbuilt layer that takes its place.
+        carry: Function `(layer, new_layer)` that gives a built new layer its weights.
+
+    Returns:
+        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled.
+
+    Raises:
+        ValueError: As `rebuild_pairs`.
+    """
+    rebuilt, pairs = rebuild_pairs(model, replace)
+    for layer, new in pairs:
+        carry(layer, new)
+    return rebuilt
+
+
+def rebuild_pairs(model, replace):
     """Clone of a model in which `replace` chooses each layer.
 
     In functional and Sequential models every layer of the graph can be replaced, those of nested models among them. A
@@ -14,10 +34,9 @@ def rebuild(model, replace, carry):
     Args:
         model: Built Keras model; left as it is.
         replace: Function from a layer to the new, unbuilt layer that takes its place.
-        carry: Function `(layer, new_layer)` that gives a built new layer its weights.
 
     Returns:
-        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled.
+        The model, with weights of its own, and the pairs of a built layer and its new one.
 
     Raises:
         ValueError: If the model is not built, or is a subclassed one that Keras cannot make again.
@@ -35,11 +54,8 @@ def rebuild(model, replace, carry):
         return replaced[id(layer)]
 
     rebuilt = _rebuilt(model, clone)
-    for layer, new in pairs:
-        # A functional model's graph also holds operations that are no layers.
-        if isinstance(layer, keras.layers.Layer) and layer.built:
-            carry(layer, new)
-    return rebuilt
+    # A functional model's graph also holds operations that are no layers.
+    return rebuilt, [(layer, new) for layer, new in pairs if isinstance(layer, keras.layers.Layer) and layer.built]
 
 
 def is_graph(model):

@@ -61,6 +61,8 @@ class StoredWeight:
         if g is None or g.shape != lengths:
             v = self.w
             g = np.sqrt(np.sum(np.square(v), axis=kernel.fan_in, keepdims=True))
+            # A zero filter needs a direction to leave zero by; w is 0 while its gain is.
+            v = np.where(g == 0, np.random.default_rng(0).normal(size=shape), v)
         if gain is None:
             if not np.allclose(g, 1.0, rtol=1e-5):
                 raise ValueError(

@@ -1,11 +1,10 @@
 """Weight normalization on the kernels of an existing model."""
 
 import keras
-import numpy as np
 
 from keras_wn import layers
 from keras_wn.interop.rebuild import copy_of, rebuild
-from keras_wn.layers import gains
+from keras_wn.interop.stored_weight import StoredWeight, assign, inner_of
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
 
@@ -70,27 +69,24 @@ def _normalized(layer):
 
 
 def _carry(layer, new):
-    if isinstance(new, Reparameterized) and type(layer) in SUBCLASSES:
-        plain = {variable.name: variable for variable in layer.weights}
-        for variable in new.weights:
-            if variable.name in plain:
-                variable.assign(plain[variable.name])
-    elif isinstance(new, layers.WeightNormalization) and not isinstance(layer, layers.WeightNormalization):
-        new.layer.set_weights(layer.get_weights())
+    if _has_weight_norm(new) and not _has_weight_norm(layer):
+        assign(from_plain(layer, new))
     else:
         new.set_weights(layer.get_weights())
-        return
-    for kernel, gain in new.kernels_and_gains():
-        gain.assign(gains.norm_of(kernel))
-        _revive(kernel)
 
 
-def _revive(kernel):
-    """Gives the zero filters of a kernel a direction, with w = 0 while their gain is 0."""
-    v = keras.ops.convert_to_numpy(kernel.variable)
-    zero = np.all(v == 0, axis=kernel.fan_in, keepdims=True)
-    if np.any(zero):
-        kernel.variable.assign(np.where(zero, np.random.default_rng(0).normal(size=v.shape), v))
+def from_plain(plain, normalized):
+    """What to assign so that a weight-normalized layer has the weights of the plain one: pairs of a variable and an array."""
+    pairs = {id(kernel.variable): (kernel, gain) for kernel, gain in normalized.kernels_and_gains()}
+    gains = {id(gain.variable) for _, gain in pairs.values() if gain is not None}
+    variables = [variable for variable in inner_of(normalized).weights if id(variable) not in gains]
+    found = []
+    for variable, value in zip(variables, plain.get_weights(), strict=True):
+        if id(variable) in pairs:
+            found += StoredWeight(value, None).assignments(normalized, *pairs[id(variable)])
+        else:
+            found.append((variable, value))
+    return found
 
 
 def _has_weight_norm(layer):

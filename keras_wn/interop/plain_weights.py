@@ -1,0 +1,56 @@
+"""Weights files of plain Keras models."""
+
+from keras_wn.interop.fold import carry_folded, plain
+from keras_wn.interop.rebuild import rebuild_pairs
+from keras_wn.interop.stored_weight import assign
+from keras_wn.interop.weight_norm_model import from_plain
+from keras_wn.layers import WeightNormalization
+from keras_wn.layers.reparameterized import Reparameterized
+
+
+def load_plain_weights(model, path):
+    """Loads a weights file of a plain Keras model into a model of the same layers, weight-normalized.
+
+    `v = w` and `g = ||w||` for each kernel w in the file; layers without weight normalization get their weights. The other way
+    needs no function: `keras_wn.fold(model).save_weights(path)` writes what the plain model loads.
+
+    Args:
+        model: Built Keras model with weight-normalized layers, whose `keras_wn.fold` is the model that wrote the file.
+        path: What Keras' `load_weights` takes: a file `name.weights.h5` or `name.keras`.
+
+    Returns:
+        None. The model's weights are assigned, all of them or, with an error, none.
+
+    Raises:
+        ValueError: If the file cannot be read or does not fit, or if a layer with `use_gain=False` cannot hold a kernel.
+
+    Example:
+
+    >>> import keras, keras_wn, os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "plain.weights.h5")
+    >>> keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer="ones")]).save_weights(path)
+    >>> model = keras.Sequential([keras.Input((4,)), keras_wn.layers.WNDense(3)])
+    >>> load_plain_weights(model, path)
+    >>> float(model.layers[0].g[0])
+    2.0
+
+    Reference: ours.
+    """
+    twin, pairs = rebuild_pairs(model, plain)
+    for layer, new in pairs:
+        carry_folded(layer, new)
+    try:
+        twin.load_weights(path)
+    except (OSError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"load_plain_weights: cannot load {path} into the plain layers of model '{model.name}': {reason} "
+            "Allowed: a weights file, name.weights.h5 or name.keras, of the model's plain twin, keras_wn.fold(model)."
+        ) from error
+    assignments = []
+    for layer, new in pairs:
+        if isinstance(layer, Reparameterized | WeightNormalization):
+            assignments += from_plain(new, layer)
+        else:
+            assignments += zip(layer.weights, new.get_weights(), strict=True)
+    assign(assignments)

@@ -1,0 +1,80 @@
+"""Weights files of plain models in weight-normalized ones, and the other way."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+import keras_wn
+from keras_wn.interop import load_plain_weights
+from tests.helpers import to_numpy
+from tests.interop.test_whole_models import CASES, SERIES, Subclassed
+
+MODELS = {**CASES, "subclassed": (Subclassed, SERIES)}
+
+
+@pytest.mark.parametrize("end", ["weights.h5", "keras"])
+@pytest.mark.parametrize("name", MODELS)
+def test_plain_file_loads_and_goes_back(name, end, tmp_path):
+    make, x = MODELS[name]
+    if name == "subclassed" and end == "keras":
+        pytest.skip("a subclassed model's class is saved by name, and this one is a test's")
+    model = make()
+    expected = to_numpy(model(x))
+    (model.save_weights if end == "weights.h5" else model.save)(tmp_path / f"plain.{end}")
+    normalized = keras_wn.weight_norm(make_built(make, x))
+    assert np.any(np.abs(to_numpy(normalized(x)) - expected) > 1e-3)
+    load_plain_weights(normalized, tmp_path / f"plain.{end}")
+    np.testing.assert_allclose(to_numpy(normalized(x)), expected, rtol=1e-4, atol=1e-5)
+
+    keras_wn.fold(normalized).save_weights(tmp_path / "back.weights.h5")
+    other = make_built(make, x)
+    other.load_weights(tmp_path / "back.weights.h5")
+    np.testing.assert_allclose(to_numpy(other(x)), expected, rtol=1e-4, atol=1e-5)
+
+
+def make_built(make, x):
+    model = make()
+    model(x)
+    return model
+
+
+def small(**options):
+    return keras.Sequential(
+        [keras.Input((4,)), keras_wn.layers.WNDense(3, name="first", **options), kl.Dense(2)], name="m"
+    )
+
+
+def refused(model, path, message):
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        load_plain_weights(model, path)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_file_that_does_not_fit_changes_nothing(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    refused(small(), path, "cannot load .*a.weights.h5 into the plain layers of model 'm'")
+    path.write_text("not HDF5")
+    refused(small(), path, "cannot load .*a.weights.h5 into the plain layers of model 'm'")
+    keras.Sequential([keras.Input((4,)), kl.Dense(5), kl.Dense(2)]).save_weights(path)
+    refused(small(), path, "cannot load .*Allowed: a weights file")
+    keras_wn.fold(small()).save_weights(path)
+    whole = path.read_bytes()
+    load_plain_weights(small(), path)
+    path.write_bytes(whole[: len(whole) // 2])
+    refused(small(), path, "cannot load .*truncated")
+    small().save_weights(path)  # Of the weight-normalized model itself.
+    refused(small(), path, "cannot load")
+
+
+def test_strict_layer_takes_unit_filters_alone(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    model = small(use_gain=False)
+    keras_wn.fold(model).save_weights(path)
+    expected = to_numpy(model(np.ones((1, 4))))
+    load_plain_weights(model, path)
+    np.testing.assert_allclose(to_numpy(model(np.ones((1, 4)))), expected, rtol=1e-5)
+    keras_wn.fold(small(gain_initializer=keras.initializers.Constant(3.0))).save_weights(path)
+    refused(model, path, "Layer 'first' has use_gain=False and cannot hold a gain of 3")

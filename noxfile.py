@@ -1,11 +1,13 @@
 """Test environments that one virtual environment cannot hold: the layers on Keras' other backends."""
 
+import pathlib
 import sys
 
 import nox
 
 nox.options.default_venv_backend = "venv"
 CONSTRAINTS = ("-c", "constraints.txt")
+TFA = ("tensorflow==2.15.1", "tensorflow-addons==0.23.0")
 # All but data/, training/ and the runners, which need TensorFlow. The doctests run on TensorFlow alone: NumPy's functions, which
 # they use to show results, do not take PyTorch's tensors.
 PARTS = (
@@ -26,7 +28,7 @@ def backend(session, backend):
 @nox.session(python="3.11")
 def tfa(session):
     """Files, outputs and gradients of TensorFlow Addons, made in its own environment and read in the one that runs nox."""
-    session.install("tensorflow==2.15.1", "tensorflow-addons==0.23.0")
+    session.install(*TFA)
     folder = session.create_tmp()
     session.run("python", "tests/interop/tfa/make_files.py", folder)
     session.run(sys.executable, "-m", "pytest", "tests/interop/tfa", env={"KERAS_WN_TFA_FILES": folder}, external=True)
@@ -37,3 +39,32 @@ def export(session):
     """Exports to ONNX, LiteRT and SavedModel, read by their own runtimes."""
     session.install("-e", ".[train]", "pytest", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", *CONSTRAINTS)
     session.run("python", "-m", "pytest", "tests/interop/export")
+
+
+# Engine -> what it is installed from, its backend, and what is timed there: the arguments of tests/peers/overhead.
+ENGINES = {
+    "tensorflow": (
+        [".[train]", *CONSTRAINTS],
+        ["--engine=keras"],
+        ["--engine=keras", "--jit_compile"],
+        ["--engine=keras", "--inference"],
+    ),
+    "jax": ([".[jax]", *CONSTRAINTS], ["--engine=keras"], ["--engine=keras", "--inference"]),
+    "torch": ([".[torch]", *CONSTRAINTS], ["--engine=keras"], ["--engine=torch"]),
+    "tfa": (TFA, ["--engine=tfa"]),
+}
+
+
+@nox.session(default=False, python="3.11")
+@nox.parametrize("engine", list(ENGINES))
+def overhead(session, engine):
+    """What weight normalization adds to a train step, here and in the peers. Nothing else may run meanwhile."""
+    requirements, *runs = ENGINES[engine]
+    session.install(*requirements)
+    folder = pathlib.Path(".nox/overhead")
+    folder.mkdir(exist_ok=True)
+    for number, arguments in enumerate(runs):
+        output = folder / f"{engine}_{number}.json"
+        env = {} if engine == "tfa" else {"KERAS_BACKEND": engine}
+        session.run("python", "tests/peers/overhead", *arguments, f"--output={output}", env=env, silent=True)
+    session.run("python", "tests/peers/overhead", "--table", *map(str, sorted(folder.glob("*.json"))))

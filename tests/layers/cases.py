@@ -43,11 +43,25 @@ CASES = {
     "einsum_dense_ellipsis": (layers.WNEinsumDense, {"equation": "...x,xy->...y", "output_shape": 3}, SERIES),
     "embedding": (layers.WNEmbedding, {"input_dim": 6, "output_dim": 4}, TOKENS),
 }
+if keras.backend.backend() != "tensorflow":  # Which has no channels-first convolution on a CPU.
+    FIRST = {"kernel_size": 3, "data_format": "channels_first"}
+    CASES |= {
+        "conv1d_channels_first": (layers.WNConv1D, {"filters": 3, **FIRST}, SERIES.transpose(0, 2, 1)),
+        "conv2d_channels_first": (layers.WNConv2D, {"filters": 3, **FIRST}, IMAGES.transpose(0, 3, 1, 2)),
+        "conv2d_transpose_channels_first": (
+            layers.WNConv2DTranspose,
+            {"filters": 3, **FIRST},
+            IMAGES.transpose(0, 3, 1, 2),
+        ),
+        "depthwise_conv2d_channels_first": (layers.WNDepthwiseConv2D, FIRST, IMAGES.transpose(0, 3, 1, 2)),
+    }
 # Axes of a kernel's output units, counted from the end, where they are not the last alone.
 UNITS = {
     "conv1d_transpose": (-2,),
     "conv2d_transpose": (-2,),
     "conv3d_transpose": (-2,),
+    "conv2d_transpose_channels_first": (-2,),
+    "depthwise_conv2d_channels_first": (-2, -1),
     "depthwise_conv1d": (-2, -1),
     "depthwise_conv2d": (-2, -1),
     "separable_conv1d": {"depthwise_kernel": (-2, -1), "pointwise_kernel": (-1,)},
@@ -56,7 +70,7 @@ UNITS = {
     "embedding": (-2,),
 }
 # Convolutions with groups have no CPU gradient on TensorFlow outside XLA.
-WITH_GRADIENT = [name for name in CASES if name != "conv2d_grouped"]
+WITH_GRADIENT = [name for name in CASES if name != "conv2d_grouped" or keras.backend.backend() != "tensorflow"]
 
 
 def build(name, **extra):

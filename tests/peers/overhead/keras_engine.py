@@ -4,7 +4,8 @@ import keras
 
 import keras_wn
 
-ENGINE = f"keras {keras.__version__} on {keras.backend.backend()}"
+BACKEND = keras.backend.backend()
+ENGINE = f"keras {keras.__version__} on {BACKEND}"
 
 
 def layers(shape):
@@ -39,21 +40,35 @@ def inferences(shape, x):
 
 
 def _forward(model, x):
-    import tensorflow as tf
+    x = keras.ops.convert_to_tensor(x)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
 
-    forward, x = tf.function(model), tf.constant(x)
-    return lambda: forward(x, training=False).numpy()
+        forward = tf.function(model)
+        return lambda: forward(x, training=False).numpy()
+    if BACKEND == "jax":
+        import jax
+
+        state = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
+        forward = jax.jit(lambda *state: model.stateless_call(*state, x, training=False)[0])
+        return lambda: jax.block_until_ready(forward(*state))
+    import torch
+
+    def run():
+        with torch.inference_mode():
+            model(x, training=False)
+
+    return run
 
 
 def _step(layer, x, y, jit_compile):
     model = keras.Sequential([keras.Input(x.shape[1:]), layer])
     optimizer = keras.optimizers.SGD(1e-3)
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
+    if BACKEND == "tensorflow":
         import tensorflow_step
 
         return tensorflow_step.make(model, optimizer, x, y, jit_compile)
-    if backend == "jax":
+    if BACKEND == "jax":
         return _jax_step(model, optimizer, x, y)
     return _torch_step(model, optimizer, x, y)
 

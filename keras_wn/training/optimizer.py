@@ -16,6 +16,8 @@ class SGDL2(keras.optimizers.SGD):
     Args:
         l2: Non-negative float, the weight decay.
         decayed: Tuple of names of the variables that it applies to, for example `("kernel",)`.
+        sums_gradients: Boolean, whether gradients are summed over the replicas of a `tf.distribute` strategy here, as Keras'
+            optimizers do after clipping them; False where the step has done it, as `CompiledStepModel`'s.
         **kwargs: As `keras.optimizers.SGD`.
 
     Raises:
@@ -29,12 +31,13 @@ class SGDL2(keras.optimizers.SGD):
     0.95
     """
 
-    def __init__(self, l2=0.0, decayed=(), **kwargs):
+    def __init__(self, l2=0.0, decayed=(), sums_gradients=True, **kwargs):
         super().__init__(**kwargs)
         if not l2 >= 0:
             raise ValueError(f"SGDL2: l2={l2} is not allowed. Allowed: 0 or more.")
         self.l2 = l2
         self.decayed = tuple(decayed)
+        self.sums_gradients = sums_gradients
 
     def build(self, variables):
         super().build(variables)
@@ -47,4 +50,13 @@ class SGDL2(keras.optimizers.SGD):
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):
-        return {**super().get_config(), "l2": self.l2, "decayed": self.decayed}
+        return {
+            **super().get_config(),
+            "l2": self.l2,
+            "decayed": self.decayed,
+            "sums_gradients": self.sums_gradients,
+        }
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        # Keras' hook of its TensorFlow optimizers.
+        return super()._all_reduce_sum_gradients(grads_and_vars) if self.sums_gradients else grads_and_vars

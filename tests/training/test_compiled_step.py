@@ -1,0 +1,122 @@
+"""The step that XLA compiles under tf.distribute: two replicas do what one does."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_wn import methods
+from keras_wn.training.compiled_step import CompiledStepModel
+from keras_wn.training.optimizer import SGDL2
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(32, 8, 8, 3)).astype("float32")
+LABELS = np.eye(4, dtype="float32")[RNG.integers(0, 4, 32)]
+
+
+def batches(images=IMAGES):
+    return tf.data.Dataset.from_tensor_slices((images, LABELS)).batch(8)
+
+
+def net(norm):
+    card = methods.get(norm)
+    inputs = x = keras.Input((8, 8, 3))
+    for i, role in enumerate(("stem", "inner", "inner")):
+        x = card.activation(f"act_{i}")(card.convolution(x, 8, 3, 1, role, f"conv_{i}"))
+    return inputs, card.head(4, "head")(keras.layers.GlobalAveragePooling2D()(x))
+
+
+@functools.cache  # One for the process: the collectives of a second one clash with the first's.
+def strategy(replicas):
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+def trained(replicas, norm="wn", xla=False, images=IMAGES, epochs=3, optimizer=None, **options):
+    """A model after a few epochs, and what `fit` returned."""
+    keras.utils.set_random_seed(0)
+    with strategy(replicas).scope():
+        model = CompiledStepModel(*net(norm), xla=xla)
+        model.compile(
+            optimizer=optimizer()
+            if optimizer
+            else SGDL2(1e-3, ("kernel",), sums_gradients=False, learning_rate=0.05, momentum=0.9, **options),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
+    return model, model.fit(batches(images), epochs=epochs, verbose=0, shuffle=False).history
+
+
+def assert_same(one, two, atol=1e-6):
+    for a, b in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=atol, rtol=0, err_msg=a.path)
+
+
+@pytest.mark.parametrize("norm", ["none", "wn", "normprop", "wn_trelu"])
+def test_two_replicas_are_one(norm):
+    one, history = trained(1, norm)
+    two, of_two = trained(2, norm)
+    assert_same(one, two)
+    assert history["loss"][-1] < history["loss"][0]
+    np.testing.assert_allclose(of_two["loss"], history["loss"], rtol=1e-5)
+    np.testing.assert_allclose(of_two["accuracy"], history["accuracy"], rtol=1e-6)
+
+
+def test_two_replicas_under_xla_are_one_without():
+    assert_same(trained(1)[0], trained(2, xla=True)[0])
+
+
+def test_the_compiled_function_is_really_compiled():
+    model, _ = trained(1, xla=True, epochs=1)
+    function = model._gradients[0]
+    assert function.experimental_get_compiler_ir is not None and function._jit_compile
+
+
+def test_one_replica_is_stock_keras():
+    keras.utils.set_random_seed(0)
+    stock = keras.Model(*net("bn"))
+    stock.compile(
+        optimizer=SGDL2(1e-3, ("kernel",), learning_rate=0.05, momentum=0.9),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    history = stock.fit(batches(), epochs=3, verbose=0, shuffle=False).history
+    ours, of_ours = trained(1, "bn")
+    assert_same(stock, ours)
+    np.testing.assert_allclose(of_ours["loss"], history["loss"], rtol=1e-6)
+
+
+def test_clipping_acts_on_the_sum_of_the_replicas():
+    clipped, _ = trained(1, global_clipnorm=0.1)
+    assert_same(clipped, trained(2, global_clipnorm=0.1)[0])
+    with pytest.raises(AssertionError):
+        assert_same(clipped, trained(1)[0])
+
+
+def test_statistics_of_batch_norm_are_averaged_over_the_replicas():
+    model, _ = trained(2, "bn", epochs=1)
+    statistics = [v for v in model.non_trainable_variables if v.name.startswith("moving")]
+    assert statistics
+    for variable in statistics:
+        first, second = (replica.numpy() for replica in variable.value.values)
+        np.testing.assert_array_equal(first, second)
+
+
+def test_infinity_on_one_replica_alone_skips_the_step_on_all():
+    keras.config.set_dtype_policy("mixed_float16")
+    images = IMAGES.copy()
+    images[4:8] = 6e4  # Of the first batch, what the second replica gets; its loss is not finite in float16.
+
+    def optimizer():
+        inner = SGDL2(sums_gradients=False, learning_rate=0.05, momentum=0.9)
+        return keras.optimizers.LossScaleOptimizer(inner, initial_scale=1024.0)
+
+    model, _ = trained(2, "none", images=images, epochs=1, optimizer=optimizer)
+    assert all(np.all(np.isfinite(v.numpy())) for v in model.trainable_variables)
+    assert int(model.optimizer.inner_optimizer.iterations.numpy()) == 3  # Of 4 batches.
+    assert float(model.optimizer.dynamic_scale.numpy()) == 512.0

@@ -21,8 +21,8 @@ PARTS = (
 @nox.parametrize("backend", ["jax", "torch"])
 def backend(session, backend):
     """What needs no TensorFlow, with none installed."""
-    session.install("-e", f".[{backend}]", "pytest", *CONSTRAINTS)
-    session.run("python", "-m", "pytest", *PARTS, env={"KERAS_BACKEND": backend})
+    session.install("-e", f".[{backend}]", "pytest", "pytest-xdist", *CONSTRAINTS)
+    session.run("python", "-m", "pytest", "-n", "2", *PARTS, env={"KERAS_BACKEND": backend})
 
 
 @nox.session(python="3.11")

@@ -32,6 +32,6 @@ setup(
         "jax": ["jax"],
         "torch": ["torch"],
         "tpu": ["jax[tpu]"],
-        "test": [*TRAIN, "pytest", "ruff", "nox"],
+        "test": [*TRAIN, "pytest", "pytest-xdist", "ruff", "nox"],
     },
 )

@@ -52,7 +52,7 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
     """Constraint on w, where a weight-normalized layer's own constraints see v.
 
     After each step `w' = C(g v / ||v||)`, kept as `v = w'` and `g = ||w'||`. The length of v, which sets the step size, is then
-    that of w.
+    that of w. A filter that C makes zero keeps its v, with `g = 0`.
 
     Args:
         constraint: Keras constraint C, as an object, a name or a configuration.

@@ -6,6 +6,7 @@ import functools
 import warnings
 
 import keras
+import numpy as np
 from keras import activations, ops
 
 from keras_wn.layers.gains import Gain
@@ -28,14 +29,15 @@ def data_dependent_init(model, batch, init_scale=1.0):
 
     Args:
         model: Built Keras model or layer. Dense and einsum layers and convolutions are set, subclasses and wrapped ones alike, a
-            separable convolution by its pointwise kernel. Embeddings, recurrent layers, attention and layers with
-            `use_gain=False` keep what they have. A layer without bias gets its g only; an einsum layer whose bias has other
-            axes than its g gets the mean of the `b` above. A layer that is called several times is set by its first call.
+            separable convolution by its pointwise kernel. Embeddings, recurrent layers, attention, layers inside recurrent layers
+            and `TimeDistributed`, wrappers with another `axis`, and layers with `use_gain=False` keep what they have. A layer
+            without bias gets its g only; an einsum layer whose bias has other axes than its g gets the mean of the `b` above. A
+            layer that is called several times is set by its first call.
         batch: What `model` takes; as preprocessed for training.
         init_scale: Positive float, the standard deviation asked for; or a function from a layer to it.
 
     Returns:
-        None. g and b are assigned.
+        None. g and b are assigned, those of all layers or, with an error, none.
 
     Raises:
         ValueError: If the model is not built, if there is no layer to set, if `init_scale` is not positive, or if an output is
@@ -57,19 +59,28 @@ def data_dependent_init(model, batch, init_scale=1.0):
         raise ValueError(
             f"data_dependent_init: model '{model.name}' is not built. Call it on a batch, or give it an Input, first."
         )
-    targets = [target for layer in model._flatten_layers() if (target := _target(layer)) is not None]
+    layers = list(model._flatten_layers())
+    # These call a layer many times, in loops.
+    looped = {id(sub) for layer in layers if isinstance(layer, _LOOPS) for sub in layer._flatten_layers()}
+    targets = [t for layer in layers if id(layer) not in looped and (t := _target(layer)) is not None]
     if not targets:
         raise ValueError(f"data_dependent_init: model '{model.name}' has no weight-normalized layer with a gain.")
     with contextlib.ExitStack() as stack:
         for target in targets:
             scale = init_scale(target.layer) if callable(init_scale) else init_scale
-            if not scale > 0:
+            if not isinstance(scale, int | float | np.number) or not scale > 0:
                 raise ValueError(
                     f"data_dependent_init: init_scale={scale!r} is not allowed. Allowed: a positive number."
                 )
             call = functools.partial(_first_call, target, target.layer.call, scale, [])
             stack.enter_context(replaced_call(target.layer, call))
-        model(batch, training=False)
+        before = [(v, ops.copy(v.value)) for t in targets for v in (t.gain.variable, t.inner.bias) if v is not None]
+        try:
+            model(batch, training=False)
+        except Exception:
+            for variable, value in before:
+                variable.assign(value)
+            raise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,11 +99,14 @@ def _target(layer):
     if not isinstance(inner, _SETTABLE):
         return None
     # The last kernel's units are the output's channels; the depthwise kernel of a separable convolution comes before.
-    gains = {kernel.name: gain for kernel, gain in layer.kernels_and_gains()}
-    gain = gains.get(kernels_of(inner)[-1].name)
-    return None if gain is None else _Target(layer, gain, inner)
+    last = kernels_of(inner)[-1]
+    for kernel, gain in layer.kernels_and_gains():
+        if gain is not None and (kernel.name, kernel.fan_in) == (last.name, last.fan_in):
+            return _Target(layer, gain, inner)
+    return None
 
 
+_LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed, keras.layers.Bidirectional)
 # Layers whose output has one channel per gain.
 _SETTABLE = (
     keras.layers.Dense,

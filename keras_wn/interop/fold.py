@@ -1,7 +1,10 @@
 """Weight normalization folded into plain Keras layers."""
 
+import keras
+
+from keras_wn import layers
 from keras_wn.interop.fold_batch_norm import fold_batch_norm
-from keras_wn.interop.rebuild import copy_of, is_graph, rebuild
+from keras_wn.interop.rebuild import copy_of, copy_state, is_graph, rebuild
 from keras_wn.interop.weight_norm_model import SUBCLASSES
 from keras_wn.layers import WeightNormalization, gains
 from keras_wn.layers.reparameterized import Reparameterized
@@ -50,17 +53,55 @@ def fold(model, fold_bn=False):
 
 
 def plain(layer):
-    """A new, unbuilt plain layer in the place of a weight-normalized one; of others a copy."""
+    """A new, unbuilt plain layer in the place of a weight-normalized one; of others a copy.
+
+    Raises:
+        ValueError: If a layer is weight-normalized in a way that has no plain counterpart.
+    """
     if isinstance(layer, WeightNormalization):
         inner = layer.layer
-        return type(inner).from_config(_plain_config(inner.get_config()))
-    if not isinstance(layer, Reparameterized):
+        config = _plain_config(inner.get_config())
+        return type(inner).from_config({**config, "name": layer.name, "trainable": layer.trainable})
+    if isinstance(layer, Reparameterized):
+        return _plain_subclass(layer)
+    if not any(isinstance(part, Reparameterized | WeightNormalization) for part in layer._flatten_layers()):
         return copy_of(layer)
-    plain_class = next(keras_class for keras_class, subclass in SUBCLASSES.items() if isinstance(layer, subclass))
+    # Wrappers such as TimeDistributed, and recurrent layers around a cell.
+    config, held = layer.get_config(), _held(layer)
+    if not held:
+        raise ValueError(
+            f"fold: layer '{layer.name}' ({type(layer).__name__}) has weight-normalized layers inside. Allowed: such layers in models, in "
+            "keras.layers.TimeDistributed and around the cell of keras.layers.RNN."
+        )
+    return type(layer).from_config({**config, held: keras.saving.serialize_keras_object(plain(getattr(layer, held)))})
+
+
+def _held(layer):
+    """Under which name in its configuration a layer holds the only other layer that it is made of."""
+    for name in ("layer", "cell"):
+        if isinstance(layer, keras.layers.TimeDistributed | keras.layers.RNN) and name in layer.get_config():
+            return name
+    return None
+
+
+def _plain_subclass(layer):
+    if type(layer) not in _FOLDED:
+        raise ValueError(
+            f"fold: layer '{layer.name}' is a {type(layer).__name__}, which may compute something else than its base class. "
+            "Allowed: the layer classes of keras_wn."
+        )
     config = _plain_config(layer.get_config())
     for ours in ("use_gain", "gain_initializer", "log_gain"):
-        config.pop(ours, None)
-    return plain_class.from_config(config)
+        del config[ours]
+    return _FOLDED[type(layer)].from_config(config)
+
+
+# Weight-normalized class -> the Keras class that computes the same from w.
+_FOLDED = {
+    **{subclass: keras_class for keras_class, subclass in SUBCLASSES.items()},
+    layers.NormPropDense: keras.layers.Dense,
+    layers.NormPropConv2D: keras.layers.Conv2D,
+}
 
 
 def _plain_config(config):
@@ -84,7 +125,7 @@ def _plain_entry(name, value):
 def carry_folded(layer, new):
     """Gives a plain layer the weights of the weight-normalized one, or of its original."""
     if isinstance(layer, WeightNormalization):
-        new.set_weights(layer.layer.get_weights())
+        copy_state(layer.layer, new)
         effective = layer.effective_kernels
         kernels = WeightNormalization(new, axis=layer.axis, weights=layer.weight_names).kernels
         for name, kernel in kernels.items():
@@ -94,5 +135,7 @@ def carry_folded(layer, new):
         values |= {kernel.name: gains.effective(kernel, gain) for kernel, gain in layer.kernels_and_gains()}
         for variable in new.weights:
             variable.assign(values[variable.name])
+    elif any(isinstance(part, Reparameterized | WeightNormalization) for part in layer._flatten_layers()):
+        carry_folded(getattr(layer, _held(layer)), getattr(new, _held(layer)))
     else:
-        new.set_weights(layer.get_weights())
+        copy_state(layer, new)

@@ -6,7 +6,7 @@ import itertools
 import keras
 from keras import layers, ops
 
-from keras_wn.interop.rebuild import copy_of, is_graph
+from keras_wn.interop.rebuild import copy_of, copy_state, is_graph
 from keras_wn.layers.kernels import kernels_of
 
 # Layers whose last kernel has an output channel per unit.
@@ -56,11 +56,13 @@ def fold_batch_norm(model):
             rebuilt.add(clone(layer))
     else:
         rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=_skipping(copies, dropped))
+    if model.compiled and not rebuilt.compiled:
+        rebuilt.compile_from_config(model.get_compile_config())
     for layer, new in copies:
         if id(layer) in folded:
             _fold(layer, folded[id(layer)], new)
         elif id(layer) not in dropped and isinstance(layer, layers.Layer):
-            new.set_weights(layer.get_weights())
+            copy_state(layer, new)
     return rebuilt
 
 
@@ -99,7 +101,9 @@ def _connected_once(model):
             tensor = nodes[0].outputs[0]
             after = consumers.get(id(tensor), [])
             if len(after) == 1 and len(calls[id(after[0])]) == 1 and id(tensor) not in outputs:
-                yield nodes[0].operation, after[0]
+                # With training=True it normalizes by the batch, also in inference.
+                if not calls[id(after[0])][0].arguments.kwargs.get("training"):
+                    yield nodes[0].operation, after[0]
 
 
 def _foldable(layer, norm):
@@ -117,15 +121,20 @@ def _fold(layer, norm, new):
     for variable in new.weights:
         if variable.name in with_names:
             variable.assign(with_names[variable.name])
-    scale = 1.0 / ops.sqrt(ops.cast(norm.moving_variance, "float32") + norm.epsilon)
+    dtype = "float64" if kernel.variable.dtype == "float64" else "float32"
+
+    def read(variable):
+        return ops.cast(variable, dtype)
+
+    scale = 1.0 / ops.sqrt(read(norm.moving_variance) + norm.epsilon)
     if norm.scale:
-        scale = scale * ops.cast(norm.gamma, "float32")
-    bias = -ops.cast(norm.moving_mean, "float32")
+        scale = scale * read(norm.gamma)
+    bias = -read(norm.moving_mean)
     if layer.use_bias:
-        bias = bias + ops.cast(layer.bias, "float32")
+        bias = bias + read(layer.bias)
     bias = bias * scale
     if norm.center:
-        bias = bias + ops.cast(norm.beta, "float32")
+        bias = bias + read(norm.beta)
     per_unit = ops.expand_dims(ops.reshape(scale, kernel.units_shape), kernel.fan_in)
-    kernel.variable.assign(ops.cast(kernel.variable, "float32") * per_unit)
+    kernel.variable.assign(read(kernel.variable) * per_unit)
     new.bias.assign(bias)

@@ -1,7 +1,10 @@
 """Weights files of plain Keras models."""
 
+import keras
+from keras import ops
+
 from keras_wn.interop.fold import carry_folded, plain
-from keras_wn.interop.rebuild import rebuild_pairs
+from keras_wn.interop.rebuild import finalize_state, is_graph, own_variables, rebuild_pairs
 from keras_wn.interop.stored_weight import assign
 from keras_wn.interop.weight_norm_model import from_plain
 from keras_wn.layers import WeightNormalization
@@ -41,7 +44,7 @@ def load_plain_weights(model, path):
         carry_folded(layer, new)
     try:
         twin.load_weights(path)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"load_plain_weights: cannot load {path} into the plain layers of model '{model.name}': {reason} "
@@ -53,4 +56,8 @@ def load_plain_weights(model, path):
             assignments += from_plain(new, layer)
         else:
             assignments += zip(layer.weights, new.get_weights(), strict=True)
+    for owner, own_twin in zip(model._flatten_layers(), twin._flatten_layers(), strict=False):
+        if isinstance(owner, keras.Model) and not is_graph(owner):
+            assignments += zip(own_variables(owner), map(ops.convert_to_numpy, own_variables(own_twin)), strict=True)
     assign(assignments)
+    finalize_state(model)

@@ -1,7 +1,11 @@
 """A model rebuilt layer by layer, with some layers replaced and all weights carried over."""
 
+import tempfile
+
 import keras
 from keras.src.models import Functional  # Not exported by Keras: what `keras.Model(inputs, outputs)` makes.
+
+from keras_wn.layers import WeightNormalization
 
 
 def rebuild(model, replace, carry):
@@ -49,6 +53,9 @@ def rebuild_pairs(model, replace):
 
     def clone(layer):
         if id(layer) not in replaced:
+            if isinstance(layer, keras.Model):  # A subclassed model in a graph.
+                replaced[id(layer)] = _rebuilt(layer, clone)
+                return replaced[id(layer)]
             replaced[id(layer)] = replace(layer) if isinstance(layer, keras.layers.Layer) else copy_of(layer)
             pairs.append((layer, replaced[id(layer)]))
         return replaced[id(layer)]
@@ -66,6 +73,29 @@ def is_graph(model):
 def copy_of(layer):
     """A new, unbuilt layer of the same class and configuration."""
     return type(layer).from_config(layer.get_config())
+
+
+def copy_state(layer, new):
+    """Gives a copy of a layer the weights of the original, and what it keeps beside weights: vocabularies, adapted statistics."""
+    new.set_weights(layer.get_weights())
+    for old_part, new_part in zip(layer._flatten_layers(), new._flatten_layers(), strict=True):
+        if hasattr(old_part, "save_assets"):
+            with tempfile.TemporaryDirectory() as folder:
+                old_part.save_assets(folder)
+                new_part.load_assets(folder)
+    finalize_state(new)
+
+
+def finalize_state(layer):
+    """Lets preprocessing layers use the statistics that were assigned to them."""
+    for part in layer._flatten_layers():
+        if hasattr(part, "finalize_state"):
+            part.finalize_state()
+
+
+def own_variables(layer):
+    """Variables of a layer that are not its sublayers'."""
+    return layer._trainable_variables + layer._non_trainable_variables
 
 
 def _rebuilt(model, clone):
@@ -87,15 +117,11 @@ def _rebuilt_subclassed(model, clone):
             f"whose get_config returns the arguments of __init__, built by the shapes of their inputs. Keras says: {error}"
         ) from error
     _replace_attributes(rebuilt, model, clone)
-    for new, own in zip(_own_variables(rebuilt), _own_variables(model), strict=True):
+    for new, own in zip(own_variables(rebuilt), own_variables(model), strict=True):
         new.assign(own)
     if model.compiled:
         rebuilt.compile_from_config(model.get_compile_config())
     return rebuilt
-
-
-def _own_variables(model):
-    return model._trainable_variables + model._non_trainable_variables
 
 
 def _replace_attributes(new_owner, owner, clone):
@@ -105,10 +131,14 @@ def _replace_attributes(new_owner, owner, clone):
     keras_own = vars(keras.Model())
     # On PyTorch, layers are kept apart from other attributes.
     names = [*vars(owner), *getattr(owner, "_modules", {})]
-    for name in [name for name in names if name not in keras_own]:
-        value = getattr(owner, name)
-        if any(isinstance(item, keras.layers.Layer) for item in keras.tree.flatten(value)):
-            for layer in keras.tree.flatten(getattr(new_owner, name)):
+    replaced = set()
+    # Names that start so are TensorFlow's.
+    for name in [name for name in names if name not in keras_own and not name.startswith("_self_")]:
+        value = _unwrapped(getattr(owner, name))
+        layers = [item for item in keras.tree.flatten(value) if isinstance(item, keras.layers.Layer)]
+        if layers:
+            replaced |= {id(layer) for layer in layers}
+            for layer in keras.tree.flatten(_unwrapped(getattr(new_owner, name))):
                 if isinstance(layer, keras.layers.Layer):
                     tracker.untrack(layer)
             new = keras.tree.map_structure(
@@ -117,6 +147,24 @@ def _replace_attributes(new_owner, owner, clone):
             setattr(new_owner, name, new)
     tracker.lock()
     new_owner.built = True
+    for layer in owner._layers:
+        if layer.weights and id(layer) not in replaced:
+            raise ValueError(
+                f"Model '{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way that cannot be replaced. Allowed: "
+                "layers that are attributes, alone or in lists, tuples and dicts."
+            )
+
+
+def _unwrapped(value):
+    """A value with TensorFlow's wrappers of tuples taken off, which `keras.tree` does not look into."""
+    value = getattr(value, "__wrapped__", value)
+    if isinstance(value, list):
+        return [_unwrapped(item) for item in value]
+    if type(value) is tuple:
+        return tuple(_unwrapped(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _unwrapped(item) for key, item in value.items()}
+    return value
 
 
 def _built_clone(layer, clone):
@@ -124,5 +172,10 @@ def _built_clone(layer, clone):
         return _rebuilt(layer, clone)
     new = clone(layer)
     if layer.built and not new.built:
-        new.build_from_config(layer.get_build_config())
+        # The wrapped layer by its own shapes: it may take several.
+        inner, new_inner = (getattr(x, "layer", x) if isinstance(x, WeightNormalization) else x for x in (layer, new))
+        if not new_inner.built:
+            new_inner.build_from_config(inner.get_build_config())
+        if new is not new_inner:
+            new.build()
     return new

@@ -110,6 +110,10 @@ def leaves(model):
 
 
 def assign(assignments):
-    """Assigns each array to its variable."""
-    for variable, value in assignments:
-        variable.assign(np.asarray(value, dtype=variable.dtype) if variable.dtype != "bfloat16" else value)
+    """Assigns each array to its variable: all of them or, with an error, none."""
+    converted = [
+        (variable, ops.convert_to_tensor(np.asarray(value, "float64"), variable.dtype))
+        for variable, value in assignments
+    ]
+    for variable, value in converted:
+        variable.assign(value)

@@ -3,7 +3,7 @@
 import keras
 
 from keras_wn import layers
-from keras_wn.interop.rebuild import copy_of, rebuild
+from keras_wn.interop.rebuild import copy_of, copy_state, rebuild
 from keras_wn.interop.stored_weight import StoredWeight, assign, inner_of
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
@@ -55,6 +55,8 @@ def weight_norm(model):
 
 
 def _normalized(layer):
+    if getattr(layer, "lora_enabled", False):
+        raise ValueError(f"weight_norm: layer '{layer.name}' has LoRA enabled. Allowed: layers without LoRA.")
     if type(layer) in SUBCLASSES:
         config = layer.get_config()
         for unsupported in ("lora_rank", "lora_alpha", "quantization_config"):
@@ -72,7 +74,7 @@ def _carry(layer, new):
     if _has_weight_norm(new) and not _has_weight_norm(layer):
         assign(from_plain(layer, new))
     else:
-        new.set_weights(layer.get_weights())
+        copy_state(layer, new)
 
 
 def from_plain(plain, normalized):

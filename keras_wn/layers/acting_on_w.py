@@ -2,9 +2,12 @@
 
 import functools
 
+from keras import ops
+
 from keras_wn.constraints import EffectiveKernelConstraint
 from keras_wn.layers import gains
 from keras_wn.regularizers import EffectiveKernelRegularizer
+from keras_wn.reparameterizations import norm
 
 
 def bind(kernel, gain):
@@ -30,13 +33,26 @@ def bind(kernel, gain):
         variable.constraint = None
 
 
+def unbind(kernel, gain):
+    """Gives the kernel's regularizer and constraint back to the kernel, whose v is w from now on."""
+    variable = kernel.variable
+    if isinstance(variable.regularizer, EffectiveKernelRegularizer):
+        variable.regularizer = variable.regularizer.regularizer
+    if gain is not None and isinstance(gain.variable.constraint, _Projection):
+        variable.constraint, gain.variable.constraint = gain.variable.constraint.constraint, None
+
+
 class _Projection:
     """Constraint of the variable of a gain: projects w, keeps the result as v, and returns what the variable becomes."""
 
     def __init__(self, constraint, kernel, gain):
-        self._constraint, self._kernel, self._gain = constraint, kernel, gain
+        self.constraint, self._kernel, self._gain = constraint, kernel, gain
 
     def __call__(self, variable):
         del variable  # The gain's own, with v part of w.
-        self._kernel.variable.assign(self._constraint(gains.effective(self._kernel, self._gain)))
-        return self._gain.held(gains.norm_of(self._kernel))
+        v, fan_in = self._kernel.variable, self._kernel.fan_in
+        w = self.constraint(gains.effective(self._kernel, self._gain))
+        g = norm(w, fan_in)
+        # A filter that becomes zero keeps its direction, or it could not leave zero again.
+        v.assign(ops.where(g == 0, v.value, w))
+        return self._gain.held(g)

@@ -39,11 +39,11 @@ class Gain:
         """
         if self.log:
             _check_positive(g, self.variable.path)
-        self.variable.assign(self.held(ops.cast(g, self.variable.dtype)))
+        self.variable.assign(self.held(g))
 
     def held(self, g):
         """What the variable holds for a norm g; the logarithm of one below 2^-100 is taken as that of 2^-100."""
-        return ops.reshape(_held(g, self.log), self.variable.shape)
+        return ops.cast(ops.reshape(_held(g, self.log), self.variable.shape), self.variable.dtype)
 
 
 def check_options(owner, use_gain, log_gain):
@@ -97,7 +97,12 @@ class _Start:
 
 
 def _held(g, log):
-    return ops.log(ops.where(g < _LEAST_GAIN, ops.full_like(g, _LEAST_GAIN), g)) if log else g
+    if not log:
+        return g
+    # Not in a half precision, which has no 2^-100.
+    g = ops.convert_to_tensor(g)
+    g = g if keras.backend.standardize_dtype(g.dtype) == "float64" else ops.cast(g, "float32")
+    return ops.log(ops.where(g < _LEAST_GAIN, ops.full_like(g, _LEAST_GAIN), g))
 
 
 def _check_positive(g, path):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+from keras.src.layers.rnn.conv_lstm import ConvLSTMCell  # Not exported by Keras.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,9 @@ def kernels_of(layer):
     Returns:
         List of `Kernel`; empty if the layer's class has none.
 
+    Raises:
+        ValueError: If the layer's class has kernels and the layer is not built, or if they are quantized.
+
     Example:
 
     >>> layer = keras.layers.Conv2DTranspose(8, 3)
@@ -43,11 +47,17 @@ def kernels_of(layer):
     """
     for classes, attributes in _ATTRIBUTES:
         if isinstance(layer, classes):
-            return [
-                Kernel(name, getattr(layer, attribute), fan_in(layer, getattr(layer, attribute)))
-                for name, (attribute, fan_in) in attributes.items()
-            ]
+            return [_kernel(layer, name, *where) for name, where in attributes.items()]
     return []
+
+
+def _kernel(layer, name, attribute, fan_in):
+    variable = getattr(layer, attribute, None)
+    if variable is None:
+        raise ValueError(f"Layer '{layer.name}' is not built: it has no {name} yet. Call it, or build it, first.")
+    if not keras.backend.is_float_dtype(variable.dtype):
+        raise ValueError(f"Layer '{layer.name}': {name} is quantized ({variable.dtype}). Allowed: kernels of floats.")
+    return Kernel(name, variable, fan_in(layer, variable))
 
 
 def _all_but(*units):
@@ -96,5 +106,5 @@ _ATTRIBUTES = [
         },
     ),
     ((_layers.Dense, _layers.Conv1D, _layers.Conv2D, _layers.Conv3D), _LAST),
-    ((_layers.SimpleRNNCell, _layers.GRUCell, _layers.LSTMCell), _RECURRENT),
+    ((_layers.SimpleRNNCell, _layers.GRUCell, _layers.LSTMCell, ConvLSTMCell), _RECURRENT),
 ]

@@ -35,7 +35,7 @@ class Reparameterized:
         super().__init__(*args, **kwargs)
         if self.quantization_mode is not None:
             raise ValueError(
-                f"{type(self).__name__} cannot be quantized. Received: dtype={kwargs['dtype']!r}. "
+                f"{type(self).__name__} cannot be quantized. Received: dtype={self.dtype_policy.name!r}. "
                 "Allowed: a floating-point policy."
             )
         self.use_gain = use_gain

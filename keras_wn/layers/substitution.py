@@ -30,16 +30,26 @@ def call_substituted(layer, call, substitutes, *args, **kwargs):
     # call's) is hidden inside the inner one, and its values with it.
     with full_precision():
         mapping = [(v, substitutes[id(v)] if id(v) in substitutes else v.value) for v in layer.variables]
-    with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
-        before = {id(v): scope.get_current_value(v) for v, _ in mapping}
+    with _RecordingScope(state_mapping=mapping, collect_losses=True) as scope:
         outputs = call(*args, **kwargs)
-    for variable, _ in mapping:
-        after = scope.get_current_value(variable)
-        if after is not before[id(variable)] and id(variable) not in substitutes:
-            variable.assign(after)
+    for variable in scope.updated.values():
+        if id(variable) not in substitutes:
+            variable.assign(scope.get_current_value(variable))
     for loss in scope.losses:
         layer.add_loss(loss)
     return outputs
+
+
+class _RecordingScope(keras.StatelessScope):
+    """Also knows which variables were updated: those of metrics and of recurrent states are not among a layer's own."""
+
+    def __init__(self, **kwargs):
+        self.updated = {}
+        super().__init__(**kwargs)
+
+    def add_update(self, update):
+        self.updated[id(update[0])] = update[0]
+        super().add_update(update)
 
 
 @contextlib.contextmanager

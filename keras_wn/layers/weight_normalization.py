@@ -3,9 +3,13 @@
 import collections
 import inspect
 import itertools
+import operator
 import warnings
 
 import keras
+import numpy as np
+from keras.src import backend  # Not exported by Keras, nor is the next.
+from keras.src.utils.python_utils import is_default
 
 from keras_wn.layers import acting_on_w, gains, named_variables, substitution
 from keras_wn.layers.kernels import Kernel, kernels_of
@@ -65,18 +69,22 @@ class WeightNormalization(keras.layers.Wrapper):
             # TensorFlow Addons has `data_init` in the second place.
             axis, data_init = None, axis
         gains.check_options("WeightNormalization", use_gain, log_gain)
+        kwargs.setdefault("trainable", layer.trainable)
         super().__init__(layer, **kwargs)
-        self.axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+        # The layer casts its inputs itself, by its own policy: token numbers, for example, not at all.
+        self.autocast = False
+        self.axis = _checked_axis(axis)
         self.use_gain = use_gain
-        self.weight_names = weights if weights is None else list(weights)
+        self.weight_names = _checked_names(weights)
         self.supports_masking = layer.supports_masking
         self.log_gain = log_gain
         self._gains = {}
-        if getattr(layer, "dropout", 0) and hasattr(layer, "get_dropout_mask"):
-            raise ValueError(
-                f"WeightNormalization: cell '{layer.name}' has dropout={layer.dropout}, whose mask only a recurrent layer holds. "
-                "Allowed: WeightNormalization around that layer, keras.layers.RNN(cell) for example."
-            )
+        for dropout in ("dropout", "recurrent_dropout"):
+            if hasattr(layer, "get_dropout_mask") and getattr(layer, dropout, 0):
+                raise ValueError(
+                    f"WeightNormalization: cell '{layer.name}' has {dropout}={getattr(layer, dropout)}, whose mask only a recurrent "
+                    "layer holds. Allowed: WeightNormalization around that layer, keras.layers.RNN(cell) for example."
+                )
         if data_init:
             warnings.warn(
                 "WeightNormalization: data_init=True does nothing by itself. Call keras_wn.data_dependent_init(model, batch) "
@@ -85,6 +93,10 @@ class WeightNormalization(keras.layers.Wrapper):
             )
 
     def __call__(self, *args, **kwargs):
+        if not args:
+            # As the layer may name its first argument, `query` for example.
+            first = next(iter(inspect.signature(self.layer.call).parameters))
+            args = (kwargs.pop(first),) if first in kwargs else ()
         if not self.layer.built:
             # Keras finds the shapes of a layer's inputs by the names in its own call, which this wrapper does not have.
             shapes = _shapes_to_build(self.layer, *args, **kwargs)
@@ -93,6 +105,10 @@ class WeightNormalization(keras.layers.Wrapper):
         return super().__call__(*args, **kwargs)
 
     def build(self, input_shape=None):
+        if not self.layer.built and is_default(self.layer.build):
+            # A layer that makes its sublayers' weights when it is called.
+            inputs = keras.tree.map_shape_structure(lambda shape: keras.KerasTensor(shape), input_shape)
+            backend.compute_output_spec(self.layer.call, inputs)
         super().build(input_shape)
         if self.use_gain:
             self._gains = gains.add(self, self.kernels, initializer=None, log=self.log_gain)
@@ -147,6 +163,7 @@ class WeightNormalization(keras.layers.Wrapper):
             kernel.variable.assign(gains.effective(kernel, gain))
             if gain is not None:
                 gain.variable.assign(gain.held(gains.norm_of(kernel)))
+            acting_on_w.unbind(kernel, gain)
         return self.layer
 
     # What `keras.layers.RNN` asks of a cell; an AttributeError where the layer is none.
@@ -198,7 +215,28 @@ class WeightNormalization(keras.layers.Wrapper):
                 f"WeightNormalization: axis={self.axis} lies outside kernel '{kernel.name}' of layer '{self.layer.name}', "
                 f"of rank {rank}. Allowed: {-rank} to {rank - 1}."
             )
-        return Kernel(kernel.name, kernel.variable, tuple(sorted(axis % rank for axis in axes)))
+        return Kernel(kernel.name, kernel.variable, tuple(sorted({axis % rank for axis in axes})))
+
+
+def _checked_axis(axis):
+    if axis is None:
+        return None
+    try:
+        return operator.index(axis) if not np.iterable(axis) else tuple(operator.index(a) for a in axis)
+    except TypeError:
+        raise ValueError(
+            f"WeightNormalization: axis={axis!r} is not allowed. Allowed: an integer, a tuple of them, or None."
+        ) from None
+
+
+def _checked_names(weights):
+    if weights is None:
+        return None
+    if isinstance(weights, str) or not weights or not all(isinstance(name, str) for name in weights):
+        raise ValueError(
+            f"WeightNormalization: weights={weights!r} is not allowed. Allowed: a list of kernel names, as ['recurrent_kernel'], or None."
+        )
+    return list(weights)
 
 
 def _named_kernels(layer):
@@ -227,7 +265,7 @@ def _shapes_to_build(layer, *args, **kwargs):
     ).arguments
     wanted = inspect.signature(layer.build).parameters
     return {
-        f"{name}_shape": tuple(value.shape)
+        f"{name}_shape": keras.tree.map_structure(lambda x: tuple(x.shape), value)
         for name, value in given.items()
         if f"{name}_shape" in wanted and value is not None
     }

@@ -183,3 +183,30 @@ def test_model_without_such_layers_is_refused():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3), WNDense(2, use_gain=False)], name="plain")
     with pytest.raises(ValueError, match="model 'plain' has no weight-normalized layer"):
         keras_wn.data_dependent_init(model, np.ones((10, 5), "float32"))
+
+
+def test_failure_leaves_gains_and_biases_as_they_were():
+    model = residual_net()
+    before = model.get_weights()
+    bad = BATCH.copy()
+    bad[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        keras_wn.data_dependent_init(model, bad)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_layers_in_loops_and_with_other_axes_keep_what_they_have():
+    layers = [
+        keras.layers.TimeDistributed(WNDense(4)),
+        keras_wn.layers.WeightNormalization(keras.layers.Dense(4), axis=1),
+        keras.layers.RNN(keras_wn.layers.WeightNormalization(keras.layers.LSTMCell(4)), return_sequences=True),
+        WNDense(4),
+    ]
+    model = keras.Sequential([keras.Input((6, 4)), *layers])
+    before = [model.layers[i].get_weights() for i in range(3)]
+    keras_wn.data_dependent_init(model, EINSUM)
+    for old, layer in zip(before, model.layers, strict=False):
+        for a, b in zip(old, layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(to_numpy(model(EINSUM)).std(axis=(0, 1)), 1, rtol=1e-3)

@@ -76,3 +76,15 @@ def test_what_acts_on_w_is_saved(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(to_numpy(loaded.losses[0]), to_numpy(model.losses[0]), rtol=1e-6)
+
+
+def test_filter_that_a_constraint_makes_zero_can_come_back():
+    on_w = keras_wn.constraints.EffectiveKernelConstraint("non_neg")
+    layer = layers.WNDense(1, use_bias=False, kernel_constraint=on_w, kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((1,)), layer])
+    model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
+    x = np.ones((1, 1), "float32")
+    model.train_on_batch(x, -3 * x)
+    np.testing.assert_array_equal(to_numpy(layer.effective_kernel), 0)
+    model.fit(x, x, epochs=20, verbose=0)
+    np.testing.assert_allclose(to_numpy(layer.effective_kernel), 1, rtol=1e-2)

@@ -46,3 +46,12 @@ def test_log_gain_refuses_what_has_no_logarithm():
         layers.WNDense(3, use_gain=False, log_gain=True)
     with pytest.raises(ValueError, match="log_gain=True: a gain of .* is 0.0. Allowed: positive numbers"):
         build("dense", log_gain=True, gain_initializer="zeros")
+
+
+def test_log_of_a_tiny_gain_in_float16_is_finite():
+    layer = layers.WNDense(3, log_gain=True, dtype="float16", kernel_initializer="zeros")
+    layer.build((None, 4))
+    assert np.all(np.isfinite(to_numpy(layer.g)))
+    ((_, gain),) = layer.kernels_and_gains()
+    gain.assign(np.array([1e-9, 1.0, 2.0], "float32"))
+    np.testing.assert_allclose(to_numpy(layer.g), np.log([1e-9, 1.0, 2.0]), rtol=1e-2)

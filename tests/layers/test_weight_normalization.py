@@ -251,3 +251,135 @@ def test_layer_of_a_mixed_policy_computes_in_half_and_norms_in_full(policy):
     outputs = to_numpy(keras.ops.cast(wrapped(SERIES), "float32"))
     np.testing.assert_allclose(outputs, SERIES @ to_numpy(wrapped.effective_kernels["kernel"]), rtol=0.03, atol=0.03)
     assert np.abs(outputs).max() > 0.3
+
+
+def test_inputs_are_cast_by_the_layer_alone():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    tokens = np.array([[301.0, 302.0, 303.0]], "float32")  # Numbers that bfloat16 does not have.
+    embedding = keras.layers.Embedding(1000, 4)
+    plain = to_numpy(keras.ops.cast(embedding(tokens), "float32"))
+    wrapped = to_numpy(keras.ops.cast(WeightNormalization(embedding)(tokens), "float32"))
+    np.testing.assert_allclose(wrapped, plain, rtol=0.02, atol=1e-3)
+
+
+def test_recurrent_state_and_metrics_inside_are_kept():
+    stateful = keras.layers.LSTM(3, stateful=True)
+    other = keras.layers.LSTM(3, stateful=True)
+    batch = SERIES[:2]
+    other(batch)
+    wrapped = WeightNormalization(stateful)
+    wrapped(batch)
+    for variable, value in zip(other.weights, stateful.weights, strict=True):
+        variable.assign(value)
+    for layer in (stateful, other):
+        layer.reset_states()
+    for _ in range(2):
+        np.testing.assert_allclose(to_numpy(wrapped(batch)), to_numpy(other(batch)), rtol=1e-5, atol=1e-6)
+
+    class Counting(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.seen = keras.layers.Dense(2), keras.metrics.Sum()
+
+        def build(self, shape):
+            self.dense.build(shape)
+
+        def call(self, x):
+            self.seen.update_state(keras.ops.ones(4))
+            return self.dense(x)
+
+    counting = Counting()
+    WeightNormalization(counting)(SERIES)
+    assert float(to_numpy(counting.seen.result())) == 4.0
+
+
+def test_layer_that_builds_its_sublayers_when_called():
+    class Block(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x)
+
+    wrapped = WeightNormalization(Block())
+    assert tuple(wrapped(SERIES).shape) == (3, 6, 3) and list(wrapped.gains) == ["kernel"]
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_arguments_pass_as_the_layer_names_them(built):
+    lstm, attention = keras.layers.LSTM(3), keras.layers.MultiHeadAttention(2, 3)
+    state = [np.ones((3, 3), "float32"), np.zeros((3, 3), "float32")]
+    if built:
+        lstm(SERIES)
+        attention(SERIES, SERIES)
+    outputs = to_numpy(WeightNormalization(lstm)(SERIES, initial_state=state))
+    np.testing.assert_allclose(outputs, to_numpy(lstm(SERIES, initial_state=state)), rtol=1e-5, atol=1e-6)
+    outputs = to_numpy(WeightNormalization(attention)(query=SERIES, value=SERIES))
+    np.testing.assert_allclose(outputs, to_numpy(attention(SERIES, SERIES)), rtol=1e-4, atol=1e-5)
+
+
+def test_frozen_layer_has_a_frozen_gain():
+    layer = keras.layers.LSTM(3, trainable=False)
+    wrapped = WeightNormalization(layer)
+    wrapped(SERIES)
+    assert wrapped.gains and not wrapped.trainable_variables
+
+
+def test_convolutional_recurrent_layer():
+    wrapped = WeightNormalization(keras.layers.ConvLSTM1D(3, 2))
+    x = RNG.normal(size=(2, 4, 5, 3)).astype("float32")
+    outputs = to_numpy(wrapped(x))
+    np.testing.assert_allclose(outputs, to_numpy(wrapped.layer(x)), rtol=1e-4, atol=1e-5)
+    assert sorted(wrapped.gains) == ["kernel", "recurrent_kernel"]
+
+
+def test_removal_leaves_what_acted_on_w_on_the_kernel():
+    layer = keras.layers.Dense(
+        3,
+        kernel_regularizer=keras_wn.regularizers.EffectiveKernelRegularizer(keras.regularizers.L2(1.0)),
+        kernel_constraint=keras_wn.constraints.EffectiveKernelConstraint("non_neg"),
+    )
+    wrapped = WeightNormalization(layer)
+    wrapped(SERIES)
+    removed = wrapped.remove()
+    removed.kernel.assign(10 * np.ones((4, 3)))
+    np.testing.assert_allclose(to_numpy(removed.losses[0]), 1200, rtol=1e-6)
+    assert isinstance(removed.kernel.constraint, keras.constraints.NonNeg)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: WeightNormalization(keras.layers.Dense(3), axis="a"), "axis='a' is not allowed. Allowed: an integer"),
+        (lambda: WeightNormalization(keras.layers.Dense(3), weights="kernel"), "weights='kernel' is not allowed"),
+        (lambda: WeightNormalization(keras.layers.Dense(3), weights=[]), r"weights=\[\] is not allowed"),
+        (
+            lambda: WeightNormalization(keras.layers.Dense(3, name="d")).kernels,
+            "Layer 'd' is not built: it has no kernel",
+        ),
+        (lambda: WNDense(3, name="d").v, "Layer 'd' is not built: it has no kernel yet"),
+        (
+            lambda: WeightNormalization(keras.layers.LSTMCell(3, recurrent_dropout=0.5)),
+            "has recurrent_dropout=0.5, whose",
+        ),
+    ],
+)
+def test_arguments_that_are_not_allowed(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_axis_may_be_any_integer_and_repeat():
+    for axis in (np.int64(0), (0, -2)):
+        wrapped = WeightNormalization(keras.layers.Dense(3), axis=axis)
+        wrapped(SERIES)
+        assert tuple(wrapped.gains["kernel"].shape) == (3,)
+
+
+def test_quantized_kernel_is_refused():
+    dense = keras.layers.Dense(3, name="d")
+    dense(SERIES)
+    dense.quantize("int8")
+    with pytest.raises(ValueError, match="Layer 'd': kernel is quantized .* Allowed: kernels of floats"):
+        WeightNormalization(dense)(SERIES)

@@ -35,15 +35,22 @@ def strategy(replicas):
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
 
 
-def trained(replicas, norm="wn", xla=False, images=IMAGES, epochs=3, optimizer=None, **options):
+@functools.cache
+def trained(replicas, norm="wn", xla=False, epochs=2, global_clipnorm=None):
     """A model after a few epochs, and what `fit` returned."""
+    with strategy(replicas).scope():
+        optimizer = SGDL2(
+            1e-3, ("kernel",), sums_gradients=False, learning_rate=0.05, momentum=0.9, global_clipnorm=global_clipnorm
+        )
+    return fit(replicas, norm, xla, IMAGES, epochs, optimizer)
+
+
+def fit(replicas, norm, xla, images, epochs, optimizer):
     keras.utils.set_random_seed(0)
     with strategy(replicas).scope():
         model = CompiledStepModel(*net(norm), xla=xla)
         model.compile(
-            optimizer=optimizer()
-            if optimizer
-            else SGDL2(1e-3, ("kernel",), sums_gradients=False, learning_rate=0.05, momentum=0.9, **options),
+            optimizer=optimizer,
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
             jit_compile=False,
@@ -71,7 +78,7 @@ def test_two_replicas_under_xla_are_one_without():
 
 
 def test_the_compiled_function_is_really_compiled():
-    model, _ = trained(1, xla=True, epochs=1)
+    model, _ = trained(2, xla=True)
     function = model._gradients[0]
     assert function.experimental_get_compiler_ir is not None and function._jit_compile
 
@@ -85,7 +92,7 @@ def test_one_replica_is_stock_keras():
         metrics=["accuracy"],
         jit_compile=False,
     )
-    history = stock.fit(batches(), epochs=3, verbose=0, shuffle=False).history
+    history = stock.fit(batches(), epochs=2, verbose=0, shuffle=False).history
     ours, of_ours = trained(1, "bn")
     assert_same(stock, ours)
     np.testing.assert_allclose(of_ours["loss"], history["loss"], rtol=1e-6)
@@ -99,7 +106,7 @@ def test_clipping_acts_on_the_sum_of_the_replicas():
 
 
 def test_statistics_of_batch_norm_are_averaged_over_the_replicas():
-    model, _ = trained(2, "bn", epochs=1)
+    model, _ = trained(2, "bn")
     statistics = [v for v in model.non_trainable_variables if v.name.startswith("moving")]
     assert statistics
     for variable in statistics:
@@ -112,11 +119,10 @@ def test_infinity_on_one_replica_alone_skips_the_step_on_all():
     images = IMAGES.copy()
     images[4:8] = 6e4  # Of the first batch, what the second replica gets; its loss is not finite in float16.
 
-    def optimizer():
+    with strategy(2).scope():
         inner = SGDL2(sums_gradients=False, learning_rate=0.05, momentum=0.9)
-        return keras.optimizers.LossScaleOptimizer(inner, initial_scale=1024.0)
-
-    model, _ = trained(2, "none", images=images, epochs=1, optimizer=optimizer)
+        optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=1024.0)
+    model, _ = fit(2, "none", False, images, 1, optimizer)
     assert all(np.all(np.isfinite(v.numpy())) for v in model.trainable_variables)
     assert int(model.optimizer.inner_optimizer.iterations.numpy()) == 3  # Of 4 batches.
     assert float(model.optimizer.dynamic_scale.numpy()) == 512.0

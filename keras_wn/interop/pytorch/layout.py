@@ -2,6 +2,7 @@
 
 from keras import layers
 
+from keras_wn.interop.rebuild import own_variables
 from keras_wn.interop.stored_weight import inner_of, leaves
 
 SUPPORTED = (
@@ -32,7 +33,9 @@ def supported_leaves(model):
         raise ValueError(
             f"Model '{model.name}' is not built or has no weights. Call it on a batch, or give it an Input, first."
         )
-    for layer in found:
+    # A layer or model around others whose own weights have no place in a state dict of these modules.
+    containers = [layer for layer in model._flatten_layers() if layer._layers and own_variables(layer)]
+    for layer in [*found, *(layer for layer in containers if not any(layer is leaf for leaf in found))]:
         if not isinstance(inner_of(layer), SUPPORTED):
             raise ValueError(
                 f"Layer '{layer.name}' ({type(inner_of(layer)).__name__}) is not allowed. Allowed: layers with weights that "

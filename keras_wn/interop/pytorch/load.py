@@ -26,6 +26,9 @@ def load_torch_state_dict(model, state_dict, names=None):
     Returns:
         None. The model's weights are assigned, all of them or, with an error, none.
 
+    A dense layer behind `Flatten` needs care: Keras flattens (height, width, channels), PyTorch (channels, height, width). Put
+    `keras.layers.Permute((3, 1, 2))` before that `Flatten`.
+
     Raises:
         ValueError: If `state_dict` has entries that are no weight of these modules, if modules and layers do not match, or if
             shapes differ.
@@ -81,13 +84,12 @@ def _to_numpy(value):
 def _matched(found, modules, names):
     """Pairs of a layer and a module's name."""
     keras_names = [layer.name for layer in found]
+    by_name = names
     if names is None:
         by_name = {module.replace(".", "_"): module for module in modules}
-        if sorted(by_name) == sorted(keras_names):
-            names = by_name
-        elif len(modules) == len(found):
-            names = dict(zip(keras_names, modules, strict=True))
-    wanted = [(names or {}).get(name) for name in keras_names]
+        if sorted(by_name) != sorted(keras_names) and len(modules) == len(found):
+            return list(zip(found, modules, strict=True))
+    wanted = [by_name.get(name) for name in keras_names]
     if sorted(map(str, wanted)) != sorted(modules):
         raise ValueError(
             f"load_torch_state_dict: layers {keras_names} and modules {modules} do not match"

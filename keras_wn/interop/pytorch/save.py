@@ -45,7 +45,14 @@ def to_torch_state_dict(model, names=None, parametrizations=True):
     for layer in supported_leaves(model):
         prefix = (names or {}).get(layer.name, layer.name)
         for kind, array in _torch_arrays(layer).items():
-            state_dict[f"{prefix}.{ends[kind]}"] = torch.tensor(array)
+            entry = f"{prefix}.{ends[kind]}" if prefix else ends[kind]
+            if entry in state_dict:
+                raise ValueError(
+                    f"to_torch_state_dict: two layers go to module '{prefix}'. Allowed: layers of different names, or `names` for them."
+                )
+            # PyTorch does not read NumPy's bfloat16.
+            half = array.dtype.name == "bfloat16"
+            state_dict[entry] = torch.tensor(array.astype("float32")).bfloat16() if half else torch.tensor(array)
     return state_dict
 
 

@@ -1,6 +1,7 @@
 """Reads the files in which Keras 2 kept weights."""
 
 import importlib
+import itertools
 import pathlib
 
 import h5py
@@ -41,15 +42,13 @@ def _read_hdf5(path):
     try:
         with h5py.File(path, "r") as file:
             group = file["model_weights"] if "model_weights" in file else file
-            if "layer_names" not in group.attrs:
+            if not _names(group, "layer_names"):
                 raise ValueError(
                     "it names no layers, as Keras 2 does in name.h5, but not in name.weights.h5 or name.keras"
                 )
             weights = []
-            for layer in _texts(group.attrs["layer_names"]):
-                weights += [
-                    (name, np.asarray(group[layer][name])) for name in _texts(group[layer].attrs["weight_names"])
-                ]
+            for layer in _names(group, "layer_names"):
+                weights += [(name, np.asarray(group[layer][name])) for name in _names(group[layer], "weight_names")]
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(_message(path, str(error).strip("'\""))) from error
     return by_layer((name.removesuffix(":0"), array) for name, array in weights)
@@ -64,7 +63,11 @@ def by_layer(weights):
     return list(layers.items())
 
 
-def _texts(values):
+def _names(group, attribute):
+    """A list of names, which Keras 2 split over several attributes where it was long."""
+    numbered = itertools.takewhile(lambda name: name in group.attrs, (f"{attribute}{i}" for i in itertools.count()))
+    parts = [attribute] if attribute in group.attrs else list(numbered)
+    values = [value for part in parts for value in group.attrs[part]]
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 

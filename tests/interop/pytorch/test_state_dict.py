@@ -225,3 +225,47 @@ def test_other_bad_input_is_refused():
         ValueError, match=r"Layer 'wide' has norms over the axes \(0,\). Allowed: over all axes but one"
     ):
         to_torch_state_dict(wide)
+
+
+def test_layers_of_one_name_go_in_order_and_are_refused_on_the_way_out():
+    def nested():
+        return keras.Sequential([keras.Input((4,)), kl.Dense(4, name="fc")])
+
+    model = keras.Sequential([keras.Input((4,)), nested(), nested()])
+    values = {
+        f"{i}.{kind}": RNG.normal(size=shape) for i in "01" for kind, shape in (("weight", (4, 4)), ("bias", (4,)))
+    }
+    load_torch_state_dict(model, values)
+    np.testing.assert_allclose(to_numpy(model.layers[1].layers[0].kernel), values["1.weight"].T, rtol=1e-6)
+    with pytest.raises(ValueError, match="two layers go to module 'fc'"):
+        to_torch_state_dict(model)
+
+
+def test_root_module_and_bfloat16():
+    model = keras.Sequential([keras.Input((4,)), keras_wn.layers.WNDense(3, name="fc", dtype="bfloat16")])
+    state_dict = to_torch_state_dict(model, names={"fc": ""}, parametrizations=False)
+    assert {name: value.dtype for name, value in state_dict.items()} == dict.fromkeys(
+        ["weight_g", "weight_v", "bias"], torch.bfloat16
+    )
+    load_torch_state_dict(model, state_dict)
+
+
+def test_weight_that_no_module_has_is_refused_and_a_failed_load_changes_nothing():
+    class Scaled(keras.Model):
+        def __init__(self):
+            super().__init__(name="scaled")
+            self.scale, self.fc = self.add_weight(shape=()), kl.Dense(2)
+
+        def call(self, x):
+            return self.fc(x) * self.scale
+
+    model = Scaled()
+    model(np.ones((1, 4), "float32"))
+    with pytest.raises(ValueError, match=r"Layer 'scaled' \(Scaled\) is not allowed"):
+        to_torch_state_dict(model)
+    model = keras.Sequential([keras.Input((4,)), keras_wn.layers.WNDense(3)])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="could not convert string"):
+        load_torch_state_dict(model, {"weight": np.ones((3, 4)), "bias": np.array(["a", "b", "c"])})
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

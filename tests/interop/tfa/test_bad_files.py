@@ -48,6 +48,17 @@ def test_good_file_loads(tmp_path):
     np.testing.assert_allclose(keras.ops.convert_to_numpy(target(np.ones((1, 4)))), 1 + 3 * (1 + 4), rtol=1e-6)
 
 
+def test_names_that_keras_2_split_over_several_attributes(tmp_path):
+    path = write(tmp_path / "split.h5", WEIGHTS)
+    with h5py.File(path, "a") as file:
+        for i, name in enumerate(file.attrs["layer_names"]):
+            file.attrs[f"layer_names{i}"] = [name]
+        del file.attrs["layer_names"]
+    target = model()
+    load_tfa_weights(target, path)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(target(np.ones((1, 4)))), 1 + 3 * (1 + 4), rtol=1e-6)
+
+
 def test_file_that_is_not_there_or_not_one(tmp_path):
     refused(
         tmp_path / "none.h5",

@@ -1,0 +1,152 @@
+"""`weight_norm` and `fold` on models that hold more than layers with kernels."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+import keras_wn
+from keras_wn.interop import load_plain_weights
+from keras_wn.layers import WeightNormalization, WNDense
+from tests.helpers import randomize, to_numpy
+
+RNG = np.random.default_rng(0)
+VECTORS = RNG.normal(3.0, 2.0, size=(16, 4)).astype("float32")
+SERIES = RNG.normal(size=(2, 6, 4)).astype("float32")
+
+
+def same(a, b, x):
+    np.testing.assert_allclose(to_numpy(a(x)), to_numpy(b(x)), rtol=1e-4, atol=1e-5)
+
+
+def test_adapted_statistics_are_kept(tmp_path):
+    normalization = kl.Normalization()
+    normalization.adapt(VECTORS)
+    model = keras.Sequential([keras.Input((4,)), normalization, kl.Dense(3)])
+    normalized = keras_wn.weight_norm(model)
+    same(normalized, model, VECTORS)
+    same(keras_wn.fold(normalized), model, VECTORS)
+    model.save_weights(tmp_path / "a.weights.h5")
+    other = keras_wn.weight_norm(keras.Sequential([keras.Input((4,)), kl.Normalization(), kl.Dense(3)]))
+    load_plain_weights(other, tmp_path / "a.weights.h5")
+    same(other, model, VECTORS)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tables are TensorFlow's")
+def test_vocabularies_are_kept():
+    lookup = kl.IntegerLookup()
+    lookup.adapt(np.array([12, 36, 1138, 42]))
+    model = keras.Sequential([keras.Input((2,), dtype="int64"), lookup, kl.Embedding(5, 3), kl.Flatten(), kl.Dense(2)])
+    same(keras_wn.weight_norm(model), model, np.array([[42, 7], [12, 36]]))
+
+
+class Owner(keras.Model):
+    """A weight of its own, a tuple of layers with something else in it, and attention."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+        self.parts = (kl.Dense(4), 2, [kl.Dense(4)])
+        self.attention = kl.MultiHeadAttention(2, 3)
+
+    def call(self, x):
+        x = self.parts[2][0](self.parts[0](x)) * self.parts[1]
+        return self.attention(x, x) * self.scale
+
+
+def test_subclassed_model_with_a_weight_a_tuple_and_attention(tmp_path):
+    model = Owner()
+    model(SERIES)
+    model.scale.assign(7.0)
+    normalized = keras_wn.weight_norm(model)
+    same(normalized, model, SERIES)
+    assert isinstance(normalized.parts[0], WNDense) and isinstance(normalized.attention, WeightNormalization)
+    folded = keras_wn.fold(normalized)
+    same(folded, model, SERIES)
+    folded.save_weights(tmp_path / "a.weights.h5")
+    normalized.scale.assign(1.0)
+    load_plain_weights(normalized, tmp_path / "a.weights.h5")
+    assert float(to_numpy(normalized.scale)) == 7.0
+    same(normalized, model, SERIES)
+
+
+def test_fold_reaches_into_time_distributed_cells_and_subclassed_models():
+    class Inner(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = WNDense(4)
+
+        def call(self, x):
+            return self.dense(x)
+
+    inputs = keras.Input((6, 4))
+    x = kl.TimeDistributed(WNDense(4))(Inner()(inputs))
+    model = keras.Model(inputs, kl.RNN(WeightNormalization(kl.LSTMCell(3)))(x))
+    randomize(model)
+    folded = keras_wn.fold(model)
+    same(folded, model, SERIES)
+    assert not any(type(layer).__module__.startswith("keras_wn") for layer in folded._flatten_layers())
+
+
+def test_fold_names_what_it_cannot_reach():
+    class Block(kl.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = WNDense(3)
+
+        def build(self, shape):
+            self.dense.build(shape)
+
+        def call(self, x):
+            return self.dense(x)
+
+    class Doubled(WNDense):
+        def call(self, x):
+            return super().call(x) * 2
+
+    for layer, message in (
+        (Block(name="block"), "layer 'block' .Block. has weight-normalized layers inside"),
+        (Doubled(3, name="mine"), "layer 'mine' is a Doubled, which may compute something else"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            keras_wn.fold(keras.Sequential([keras.Input((4,)), layer]))
+
+
+def test_fold_keeps_names_and_what_is_frozen():
+    layers = [WeightNormalization(kl.Dense(4, name="d"), name=name, trainable=name == "a") for name in ("a", "b")]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    folded = keras_wn.fold(model)
+    assert [(layer.name, layer.trainable) for layer in folded.layers] == [("a", True), ("b", False)]
+    same(folded, model, VECTORS)
+
+
+def test_batch_norm_in_training_mode_stays():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, kl.BatchNormalization()(WNDense(3)(inputs), training=True))
+    folded = keras_wn.fold(model, fold_bn=True)
+    assert any(isinstance(layer, kl.BatchNormalization) for layer in folded.layers)
+    same(folded, model, VECTORS)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others' batch norm computes in float32 here")
+def test_fold_bn_in_float64_is_exact():
+    model = keras.Sequential(
+        [keras.Input((4,), dtype="float64"), kl.Dense(3, dtype="float64"), kl.BatchNormalization(dtype="float64")]
+    )
+    randomize(model.layers[0])
+    folded = keras_wn.fold(model, fold_bn=True)
+    x = VECTORS.astype("float64")
+    np.testing.assert_allclose(to_numpy(folded(x)), to_numpy(model(x)), rtol=1e-13)
+
+
+def test_compiled_sequential_stays_compiled_without_its_batch_norm():
+    model = keras.Sequential([keras.Input((4,)), kl.Dense(3), kl.BatchNormalization()])
+    model.compile(optimizer="sgd", loss="mse")
+    assert keras_wn.fold(model, fold_bn=True).compiled
+
+
+def test_lora_is_refused_by_name():
+    model = keras.Sequential([keras.Input((4,)), kl.Dense(3, name="d")])
+    model.layers[0].enable_lora(2)
+    with pytest.raises(ValueError, match="layer 'd' has LoRA enabled"):
+        keras_wn.weight_norm(model)

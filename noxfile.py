@@ -25,6 +25,13 @@ def backend(session, backend):
     session.run("python", "-m", "pytest", "-n", "2", *PARTS, env={"KERAS_BACKEND": backend})
 
 
+@nox.session(venv_backend="none")
+def peers(session):
+    """Keras' own tests of its layers on the weight-normalized ones, in the environment that runs nox."""
+    command = (sys.executable, "-m", "pytest", "-n", "2", "tests/peers")
+    session.run(*command, env={"KERAS_WN_PEERS": "1"}, external=True)
+
+
 @nox.session(python="3.11")
 def tfa(session):
     """Files, outputs and gradients of TensorFlow Addons, made in its own environment and read in the one that runs nox."""

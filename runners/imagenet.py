@@ -11,7 +11,7 @@ from absl import flags
 
 from keras_wn import methods, models
 from keras_wn.training import command_line, schedules
-from keras_wn.training.config import PRECISIONS, TrainConfig
+from keras_wn.training.config import PRECISIONS, STRATEGIES, XLA, TrainConfig
 
 _FLAGS = {
     flags.DEFINE_string: {
@@ -22,11 +22,14 @@ _FLAGS = {
         "join": f"Join of residual branch and shortcut: {', '.join(methods.JOINS)}; the method card's if not given.",
         "schedule": f"Decay of the learning rate after the warm-up: {', '.join(schedules.names())}.",
         "precision": f"Keras dtype policy: {', '.join(PRECISIONS)}.",
+        "strategy": f"Devices: {', '.join(STRATEGIES)}; mirrored is all GPUs or the virtual devices, auto takes it for several.",
+        "xla": f"Whether XLA compiles the step: {', '.join(XLA)}; auto is on for GPUs, off on a CPU, where it is slower.",
     },
     flags.DEFINE_integer: {
         "batch_size": "Global batch size.",
         "train_epochs": "Passes over the training images.",
         "init_batches": "Batches that a data-dependent start sees, put together into one.",
+        "virtual_devices": "CPU devices to make out of one, to try distribution without accelerators; 0 for none.",
         "seed": "Seed of the initial weights, the data order and dropout.",
     },
     flags.DEFINE_float: {
@@ -36,6 +39,7 @@ _FLAGS = {
         "weight_decay": "L2 coefficient of the variables that the card decays; the card's if not given.",
         "label_smoothing": "Share of a label spread over all classes.",
         "dropout": "Dropout rate before the classifier.",
+        "clip_norm": "Bound of the global norm of the whole batch's gradient; 0 for none.",
     },
     flags.DEFINE_bool: {"dry_run": "Two steps only, then all result files."},
 }

@@ -42,16 +42,28 @@ def training_batches(examples, batch_size, classes, seed, first_step=0):
     return steps.map(batch_of_step, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_batches(examples, batch_size, classes):
-    """Every example once, in order, the last batch as small as it comes.
+def evaluation_batches(examples, batch_size, classes, replicas=1):
+    """Every example once, in order, the last batch as small as it comes, or filled up for several devices.
 
     Args:
         examples: `Examples`.
         batch_size: Positive integer.
         classes: Positive integer.
+        replicas: Positive integer. With more than one, batches are `(images, one-hot labels, weights)`, and the last is filled up
+            to a multiple of it by images of weight 0: a device without an image would end the run.
 
     Returns:
         `tf.data.Dataset` of `(images, one-hot labels)`.
     """
-    labels = tf.one_hot(examples.labels, classes)
-    return tf.data.Dataset.from_tensor_slices((examples.images, labels)).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    images, labels = tf.constant(examples.images), tf.one_hot(examples.labels, classes)
+    if replicas == 1:
+        arrays = (images, labels)
+    else:
+        missing = -len(examples) % replicas
+        weights = tf.concat([tf.ones(len(examples)), tf.zeros(missing)], axis=0)
+        arrays = (_filled_up(images, missing), _filled_up(labels, missing), weights)
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _filled_up(tensor, missing):
+    return tf.pad(tensor, [[0, missing]] + [[0, 0]] * (len(tensor.shape) - 1))

@@ -42,7 +42,7 @@ class MetricsLog(keras.callbacks.Callback):
         if speed:
             self.images_per_second.append(speed)
         logs = dict(logs or {})
-        step = int(self.model.optimizer.iterations)
+        step = int(self.model.optimizer.iterations.numpy())
         rate = float(self._schedule(step - 1))
         for split, prefix in (("train", ""), ("validation", "val_")):
             if f"{prefix}loss" not in logs:

@@ -39,6 +39,14 @@ class CompiledStepModel(keras.Model):
         self._track(loss * replicas.num_replicas_in_sync, y, sample_weight)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
+    def test_step(self, data):
+        # As Keras', but with the loss averaged by weight: what fills the last batch up has weight 0.
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        self._track(self.loss(y, y_pred, sample_weight) * replicas, y, sample_weight)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
     def _forward_and_backward(self, trainable, fixed, x, y, sample_weight, scale):
         with tf.GradientTape() as tape:
             tape.watch(trainable)

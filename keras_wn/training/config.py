@@ -9,6 +9,8 @@ from keras_wn.training import schedules
 from keras_wn.training.errors import UsageError
 
 DATASETS = ("digits",)
+STRATEGIES = ("auto", "none", "mirrored")
+XLA = ("auto", "on", "off")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # `base_learning_rate` is for this batch size, and scaled in proportion to the batch.
 BASE_BATCH_SIZE = 256
@@ -37,6 +39,10 @@ class TrainConfig:
         dropout: Rate before the classifier.
         init_batches: Batches, put together into one, that a data-dependent start sees.
         precision: Keras dtype policy.
+        strategy: Name of the devices to train on.
+        virtual_devices: CPU devices to make out of one; 0 for none.
+        xla: Whether the step is compiled by XLA.
+        clip_norm: Bound of the global norm of the whole batch's gradient; 0 for none.
         seed: Seed of the initial weights, the data order and dropout.
         dry_run: Two steps only, then all result files.
     """
@@ -58,6 +64,10 @@ class TrainConfig:
     dropout: float = 0.0
     init_batches: int = 4
     precision: str = "float32"
+    strategy: str = "auto"
+    virtual_devices: int = 0
+    xla: str = "auto"
+    clip_norm: float = 0.0
     seed: int = 0
     dry_run: bool = False
 
@@ -95,8 +105,12 @@ class TrainConfig:
         """Steps of the warm-up."""
         return round(self.warmup_epochs * self.steps_per_epoch(splits))
 
-    def check_against(self, splits):
-        """Raises `UsageError` if the data cannot be trained on as configured."""
+    def check_against(self, splits, replicas=1):
+        """Raises `UsageError` if the data cannot be trained on as configured, a batch divided among `replicas` devices."""
+        if self.batch_size % replicas:
+            raise UsageError(
+                f"--batch_size={self.batch_size}: does not divide among {replicas} devices. Allowed: multiples of {replicas}."
+            )
         if self.batch_size > len(splits.train):
             raise UsageError(
                 f"--batch_size={self.batch_size}: more than the training images. Allowed: 1 to {len(splits.train)}."
@@ -129,6 +143,8 @@ _CHOICES = {
     "join": lambda: tuple(methods.JOINS),
     "schedule": schedules.names,
     "precision": lambda: PRECISIONS,
+    "strategy": lambda: STRATEGIES,
+    "xla": lambda: XLA,
 }
 
 _POSITIVE = (lambda x: x > 0, "a number above 0")
@@ -144,6 +160,8 @@ _RANGES = {
     "label_smoothing": _SHARE,
     "dropout": _SHARE,
     "init_batches": _POSITIVE,
+    "virtual_devices": (lambda x: x == 0 or 2 <= x <= 64, "2 to 64, or 0 for none"),
+    "clip_norm": _NOT_NEGATIVE,
     "seed": (lambda x: 0 <= x < 2**32, "0 to 2^32 - 1"),
 }
 

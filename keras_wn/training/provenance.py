@@ -17,12 +17,13 @@ import keras_wn
 DATA = {"digits": "scikit-learn's handwritten digits, embedded (no --data_dir given)"}
 
 
-def of_run(config, splits):
+def of_run(config, splits, replicas=1):
     """What `config.json` holds.
 
     Args:
         config: Resolved `TrainConfig`.
         splits: `Splits`.
+        replicas: Integer, devices that a batch is divided among.
     """
     return {
         "flags": dataclasses.asdict(config),
@@ -35,26 +36,28 @@ def of_run(config, splits):
         "backend": keras.backend.backend(),
         "machine": {"platform": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()},
         "data": _data(splits),
-        "bn_semantics": _bn_semantics(config),
+        "replicas": replicas,
+        "bn_semantics": _bn_semantics(config, replicas),
         "method": {
             name: getattr(config.card, name) for name in ("title", "scale_of_v", "decayed", "ours", "references")
         },
     }
 
 
-def of_result(config, splits, wall_seconds):
+def of_result(config, splits, replicas, wall_seconds):
     """What `result.json` holds beside the figures.
 
     Args:
         config: Resolved `TrainConfig`.
         splits: `Splits`.
+        replicas: Integer, devices that a batch is divided among.
         wall_seconds: Float, from building the net to now, in this process: a resumed run counts its last part.
     """
     # Linux counts in KiB, macOS in bytes.
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "data": _data(splits),
-        "bn_semantics": _bn_semantics(config),
+        "bn_semantics": _bn_semantics(config, replicas),
         "wall_seconds": round(wall_seconds, 1),
         "peak_memory_gib": round(peak_bytes / 2**30, 2),
     }
@@ -65,7 +68,10 @@ def _data(splits):
     return {"name": splits.name, "description": DATA[splits.name], "images": counts, "classes": splits.classes}
 
 
-def _bn_semantics(config):
+def _bn_semantics(config, replicas):
     if not config.card.batch_statistics:
         return None
+    if replicas > 1:
+        part = config.batch_size // replicas
+        return f"statistics of {part} images, each of {replicas} devices' own; at inference moving averages, averaged over the devices"
     return f"statistics of the whole batch of {config.batch_size} on one device; moving averages at inference"

@@ -9,9 +9,10 @@ import numpy as np
 
 from keras_wn import models
 from keras_wn.data import digits, pipeline
-from keras_wn.training import files, provenance, results, schedules, signal
+from keras_wn.training import files, provenance, results, schedules, signal, strategies
 from keras_wn.training.callbacks import MetricsLog, RemainingTime
 from keras_wn.training.checkpoints import EpochCheckpoint, restore_newest
+from keras_wn.training.compiled_step import CompiledStepModel
 from keras_wn.training.config import BASE_BATCH_SIZE, DRY_RUN_STEPS
 from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
@@ -39,7 +40,8 @@ def train(config, resume=False, overwrite=False, signal_only=False):
         raise UsageError("--signal_report trains nothing. Allowed: without --resume and --overwrite.")
     config = config.resolved()
     splits = digits.load()
-    config.check_against(splits)
+    strategy = strategies.build(config.strategy, config.virtual_devices)
+    config.check_against(splits, strategy.num_replicas_in_sync)
     if resume and config.model_dir is None:
         raise UsageError("--resume needs the folder of the run. Allowed: with --model_dir.")
     folder = ModelDir(config.model_dir, config)
@@ -49,7 +51,7 @@ def train(config, resume=False, overwrite=False, signal_only=False):
         results.show(result, folder)
         return result
     try:
-        return _Run(config, splits, folder)(resume, overwrite, signal_only)
+        return _Run(config, splits, folder, strategy)(resume, overwrite, signal_only)
     except OSError as error:
         raise UsageError(
             f"--model_dir={folder.path}: writing failed ({error}). What was written before is whole."
@@ -57,10 +59,13 @@ def train(config, resume=False, overwrite=False, signal_only=False):
 
 
 class _Run:
-    def __init__(self, config, splits, folder):
+    def __init__(self, config, splits, folder, strategy):
         self.config = config
         self.splits = splits
         self.folder = folder
+        self.strategy = strategy
+        self.replicas = strategy.num_replicas_in_sync
+        self.xla = strategies.compiles(config.xla)
         self.steps_per_epoch = config.steps_per_epoch(splits)
         self.epochs = 1 if config.dry_run else config.train_epochs
         self.started = time.perf_counter()
@@ -74,17 +79,19 @@ class _Run:
         keras.config.set_dtype_policy(config.precision)
         keras.utils.set_random_seed(config.seed)
         self._say_what_runs()
-        self.model = self._build()
+        with strategy.scope():
+            self.model = self._build()
 
     def __call__(self, resume, overwrite, signal_only):
         self.folder.check_space(self.model.count_params())
         epoch = 0
         files.remove_leftovers(self.folder.path)
         if resume:
-            epoch = restore_newest(self.model, self.folder.checkpoints)
+            with self.strategy.scope():
+                epoch = restore_newest(self.model, self.folder.checkpoints)
             files.keep_json_lines(self.folder.metrics_jsonl, lambda record: record["epoch"] <= epoch)
         else:
-            self.folder.start(provenance.of_run(self.config, self.splits), overwrite)
+            self.folder.start(provenance.of_run(self.config, self.splits, self.replicas), overwrite)
         try:
             if not epoch:
                 self._initialize()
@@ -109,6 +116,10 @@ class _Run:
             f"of {config.batch_size} images; learning rate up to {self.schedule.peak:g}.",
             flush=True,
         )
+        if self.replicas > 1 or self.xla:
+            print(
+                f"Devices: {self.replicas}, each {config.batch_size // self.replicas} images a step; XLA {'on' if self.xla else 'off'}."
+            )
         if config.join in card.unstable_joins:
             print(
                 f"Warning: --join={config.join} with --norm={config.norm}: {card.unstable_joins[config.join]}.",
@@ -119,12 +130,26 @@ class _Run:
         config, splits = self.config, self.splits
         build = models.get(config.model)
         model = build(config.norm, splits.train.images.shape[1:], splits.classes, config.join, config.dropout)
+        compiled_step = self.replicas > 1 or self.xla
+        if compiled_step:
+            model = CompiledStepModel(model.input, model.output, xla=self.xla, name=model.name)
+        metrics = [keras.metrics.CategoricalAccuracy("top1"), keras.metrics.TopKCategoricalAccuracy(5, "top5")]
         model.compile(
             optimizer=SGDL2(
-                config.weight_decay, config.card.decayed, learning_rate=self.schedule, momentum=config.momentum
+                config.weight_decay,
+                config.card.decayed,
+                sums_gradients=not compiled_step,
+                learning_rate=self.schedule,
+                momentum=config.momentum,
+                global_clipnorm=config.clip_norm or None,
             ),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
-            metrics=[keras.metrics.CategoricalAccuracy("top1"), keras.metrics.TopKCategoricalAccuracy(5, "top5")],
+            loss=keras.losses.CategoricalCrossentropy(
+                from_logits=True,
+                label_smoothing=config.label_smoothing,
+                reduction="mean_with_sample_weight",  # Weights are 1, and 0 for what fills an evaluation's last batch up.
+            ),
+            weighted_metrics=metrics,
+            jit_compile=False if compiled_step else "auto",
         )
         return model
 
@@ -160,7 +185,7 @@ class _Run:
             pipeline.training_batches(
                 splits.train, config.batch_size, splits.classes, config.seed, epoch * self.steps_per_epoch
             ),
-            validation_data=pipeline.evaluation_batches(splits.validation, config.batch_size, splits.classes),
+            validation_data=self._evaluation_batches(splits.validation),
             epochs=self.epochs,
             initial_epoch=epoch,
             steps_per_epoch=DRY_RUN_STEPS if config.dry_run else self.steps_per_epoch,
@@ -173,12 +198,13 @@ class _Run:
         """Figures of each split in inference mode, on images as they are."""
         figures = {}
         for name in ("train", "validation", "test"):
-            batches = pipeline.evaluation_batches(
-                getattr(self.splits, name), self.config.batch_size, self.splits.classes
-            )
+            batches = self._evaluation_batches(getattr(self.splits, name))
             print(f"Measuring on the {name} images, in inference mode:", flush=True)
             figures[name] = self.model.evaluate(batches, return_dict=True)
         return figures
+
+    def _evaluation_batches(self, examples):
+        return pipeline.evaluation_batches(examples, self.config.batch_size, self.splits.classes, self.replicas)
 
     def _finish(self, status, final):
         with files.atomic_path(self.folder.model_keras) as temporary:
@@ -188,10 +214,10 @@ class _Run:
             self.config,
             self.folder,
             status,
-            step=int(self.model.optimizer.iterations),
+            step=int(self.model.optimizer.iterations.numpy()),
             final=final,
             images_per_second=self.metrics_log.typical_images_per_second(),
-            context=provenance.of_result(self.config, self.splits, time.perf_counter() - self.started),
+            context=provenance.of_result(self.config, self.splits, self.replicas, time.perf_counter() - self.started),
         )
         results.show(result, self.folder)
         return result

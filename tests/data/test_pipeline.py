@@ -48,6 +48,14 @@ def test_batch_larger_than_the_data_is_refused():
         pipeline.training_batches(TEN, 11, 3, 0)
 
 
+def test_evaluation_on_several_devices_fills_the_last_batch_up_without_weight():
+    batches = list(pipeline.evaluation_batches(TEN, 6, 3, replicas=3))
+    assert [len(images) for images, _, _ in batches] == [6, 6]
+    weights = np.concatenate([w.numpy() for _, _, w in batches])
+    np.testing.assert_array_equal(weights, [1.0] * 10 + [0.0] * 2)
+    np.testing.assert_array_equal(np.concatenate([x.numpy().ravel() for x, _, _ in batches])[:10], np.arange(10))
+
+
 def test_evaluation_shows_every_image_once_in_order():
     batches = list(pipeline.evaluation_batches(TEN, 4, 3))
     assert [len(images) for images, _ in batches] == [4, 4, 2]

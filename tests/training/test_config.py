@@ -36,6 +36,10 @@ def test_what_is_given_stays():
         ({"momentum": 1.0}, "--momentum=1.0: not allowed. Allowed: at least 0 and less than 1."),
         ({"seed": -1}, "--seed=-1: not allowed. Allowed: 0 to 2^32 - 1."),
         ({"init_batches": 0}, "--init_batches=0: not allowed. Allowed: a number above 0."),
+        ({"strategy": "tpu"}, "--strategy=tpu: unknown. Allowed: auto, none, mirrored."),
+        ({"xla": "yes"}, "--xla=yes: unknown. Allowed: auto, on, off."),
+        ({"virtual_devices": 1}, "--virtual_devices=1: not allowed. Allowed: 2 to 64, or 0 for none."),
+        ({"clip_norm": -1.0}, "--clip_norm=-1.0: not allowed. Allowed: 0 or more."),
         ({"data_dir": "/no/such"}, "--data_dir=/no/such: no such folder."),
     ],
 )
@@ -56,6 +60,13 @@ def test_warm_up_that_leaves_no_step_is_refused():
         with pytest.raises(UsageError, match=f"--warmup_epochs={epochs}: the whole run"):
             TrainConfig(train_epochs=10, warmup_epochs=epochs).resolved().check_against(splits)
     TrainConfig(train_epochs=10, warmup_epochs=9.9).resolved().check_against(splits)
+
+
+def test_batch_that_does_not_divide_is_refused():
+    splits = digits.load()
+    TrainConfig(batch_size=64).resolved().check_against(splits, replicas=2)
+    with pytest.raises(UsageError, match="--batch_size=64: does not divide among 3 devices. Allowed: multiples of 3"):
+        TrainConfig(batch_size=64).resolved().check_against(splits, replicas=3)
 
 
 def test_init_batches_matter_only_to_a_card_that_initializes_on_data():

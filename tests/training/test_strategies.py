@@ -1,0 +1,72 @@
+"""Whole runs on two virtual devices, against one."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from keras_wn.training import run, strategies
+from keras_wn.training.errors import UsageError
+
+EPOCHS = {"train_epochs": 2, "warmup_epochs": 0.5}
+
+
+def finished(config, path, **flags):
+    result = run.train(config(**EPOCHS, **flags, model_dir=str(path)))
+    assert result["status"] == "finished"
+    return result, keras.saving.load_model(path / "model.keras")
+
+
+def figures(result):
+    return {(split, name): value for split, record in result["final"].items() for name, value in record.items()}
+
+
+@pytest.mark.parametrize("norm, flags", [("wn", {}), ("normprop", {"xla": "on", "clip_norm": 0.1})])
+def test_run_on_two_devices_is_the_run_on_one(config, tmp_path, norm, flags):
+    one, of_one = finished(config, tmp_path / "one", norm=norm, clip_norm=flags.get("clip_norm", 0.0))
+    two, of_two = finished(config, tmp_path / "two", norm=norm, strategy="mirrored", virtual_devices=2, **flags)
+    for a, b in zip(of_one.weights, of_two.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-5, rtol=0, err_msg=a.path)
+    # 1,297 training images do not divide by two: none is left out, none is counted twice.
+    for key, value in figures(one).items():
+        assert figures(two)[key] == pytest.approx(value, rel=1e-3, abs=1e-6), key
+    assert json.loads((tmp_path / "two/config.json").read_text())["replicas"] == 2
+
+
+def test_batch_norm_on_two_devices_says_whose_statistics(config, tmp_path):
+    result, _ = finished(config, tmp_path / "run", norm="bn", strategy="mirrored", virtual_devices=2)
+    assert result["bn_semantics"].startswith("statistics of 32 images, each of 2 devices' own")
+    assert result["final"]["train"]["top1"] > 0.2
+
+
+def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
+    flags = {**EPOCHS, "norm": "wn", "strategy": "mirrored", "virtual_devices": 2}
+    whole, _ = finished(config, tmp_path / "whole", norm="wn", strategy="mirrored", virtual_devices=2)
+    half = config(**flags, model_dir=str(tmp_path / "half"))
+    run.train(half)
+    # As if it had been stopped after its first epoch.
+    folder = pathlib.Path(tmp_path / "half")
+    (folder / "checkpoints/epoch-0002.weights.h5").unlink()
+    (folder / "result.json").unlink()
+    result = run.train(half, resume=True)
+    assert figures(result) == pytest.approx(figures(whole), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, virtual, message",
+    [
+        ("mirrored", 0, "--strategy=mirrored: there is no GPU here. Allowed: --strategy=none, or --virtual_devices=2"),
+        ("none", 2, "--virtual_devices=2 with --strategy=none. Allowed: with --strategy=mirrored"),
+        ("mirrored", 8, "--virtual_devices=8: TensorFlow has started already"),
+    ],
+)
+def test_devices_that_are_not_there(name, virtual, message):
+    with pytest.raises(UsageError, match=message):
+        strategies.build(name, virtual)
+
+
+def test_auto_is_one_device_without_xla_on_a_cpu():
+    assert strategies.build("auto", 0).num_replicas_in_sync == 1 and not strategies.compiles("auto")
+    assert strategies.build("auto", 2).num_replicas_in_sync == 2 and strategies.compiles("on")

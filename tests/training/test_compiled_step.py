@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_wn import methods
+from keras_wn.training import strategies
 from keras_wn.training.compiled_step import CompiledStepModel
 from keras_wn.training.optimizer import SGDL2
 
@@ -28,11 +29,9 @@ def net(norm):
     return inputs, card.head(4, "head")(keras.layers.GlobalAveragePooling2D()(x))
 
 
-@functools.cache  # One for the process: the collectives of a second one clash with the first's.
 def strategy(replicas):
-    if replicas == 1:
-        return tf.distribute.get_strategy()
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    # The process's only one: the collectives of a second one would clash with the first's.
+    return strategies.build("mirrored", 2) if replicas > 1 else strategies.build("none", 0)
 
 
 @functools.cache

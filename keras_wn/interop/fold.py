@@ -5,7 +5,7 @@ import keras
 from keras_wn import layers
 from keras_wn.interop.fold_batch_norm import fold_batch_norm
 from keras_wn.interop.rebuild import copy_of, copy_state, is_graph, rebuild
-from keras_wn.interop.weight_norm_model import SUBCLASSES
+from keras_wn.interop.weight_norm_model import SUBCLASSES, has_weight_norm
 from keras_wn.layers import WeightNormalization, gains
 from keras_wn.layers.reparameterized import Reparameterized
 
@@ -64,19 +64,19 @@ def plain(layer):
         return type(inner).from_config({**config, "name": layer.name, "trainable": layer.trainable})
     if isinstance(layer, Reparameterized):
         return _plain_subclass(layer)
-    if not any(isinstance(part, Reparameterized | WeightNormalization) for part in layer._flatten_layers()):
+    if not has_weight_norm(layer):
         return copy_of(layer)
     # Wrappers such as TimeDistributed, and recurrent layers around a cell.
-    config, held = layer.get_config(), _held(layer)
-    if not held:
+    config, name = layer.get_config(), held(layer)
+    if not name:
         raise ValueError(
             f"fold: layer '{layer.name}' ({type(layer).__name__}) has weight-normalized layers inside. Allowed: such layers in models, in "
             "keras.layers.TimeDistributed and around the cell of keras.layers.RNN."
         )
-    return type(layer).from_config({**config, held: keras.saving.serialize_keras_object(plain(getattr(layer, held)))})
+    return type(layer).from_config({**config, name: keras.saving.serialize_keras_object(plain(getattr(layer, name)))})
 
 
-def _held(layer):
+def held(layer):
     """Under which name in its configuration a layer holds the only other layer that it is made of."""
     for name in ("layer", "cell"):
         if isinstance(layer, keras.layers.TimeDistributed | keras.layers.RNN) and name in layer.get_config():
@@ -135,7 +135,7 @@ def carry_folded(layer, new):
         values |= {kernel.name: gains.effective(kernel, gain) for kernel, gain in layer.kernels_and_gains()}
         for variable in new.weights:
             variable.assign(values[variable.name])
-    elif any(isinstance(part, Reparameterized | WeightNormalization) for part in layer._flatten_layers()):
-        carry_folded(getattr(layer, _held(layer)), getattr(new, _held(layer)))
+    elif has_weight_norm(layer):
+        carry_folded(getattr(layer, held(layer)), getattr(new, held(layer)))
     else:
         copy_state(layer, new)

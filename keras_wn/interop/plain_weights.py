@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_wn.interop.fold import carry_folded, plain
+from keras_wn.interop.fold import carry_folded, held, plain
 from keras_wn.interop.rebuild import finalize_state, is_graph, own_variables, rebuild_pairs
 from keras_wn.interop.stored_weight import assign
-from keras_wn.interop.weight_norm_model import from_plain
+from keras_wn.interop.weight_norm_model import from_plain, has_weight_norm
 from keras_wn.layers import WeightNormalization
 from keras_wn.layers.reparameterized import Reparameterized
 
@@ -52,12 +52,21 @@ def load_plain_weights(model, path):
         ) from error
     assignments = []
     for layer, new in pairs:
-        if isinstance(layer, Reparameterized | WeightNormalization):
-            assignments += from_plain(new, layer)
-        else:
-            assignments += zip(layer.weights, new.get_weights(), strict=True)
-    for owner, own_twin in zip(model._flatten_layers(), twin._flatten_layers(), strict=False):
-        if isinstance(owner, keras.Model) and not is_graph(owner):
-            assignments += zip(own_variables(owner), map(ops.convert_to_numpy, own_variables(own_twin)), strict=True)
+        assignments += _from_plain(new, layer)
+    for owner, own_twin in zip(_owners(model), _owners(twin), strict=True):
+        assignments += zip(own_variables(owner), map(ops.convert_to_numpy, own_variables(own_twin)), strict=True)
     assign(assignments)
     finalize_state(model)
+
+
+def _from_plain(new, layer):
+    if isinstance(layer, Reparameterized | WeightNormalization):
+        return from_plain(new, layer)
+    if has_weight_norm(layer):
+        return _from_plain(getattr(new, held(layer)), getattr(layer, held(layer)))
+    return list(zip(layer.weights, new.get_weights(), strict=True))
+
+
+def _owners(model):
+    """Subclassed models, which may have variables of their own, in the order in which `model` holds them."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.Model) and not is_graph(layer)]

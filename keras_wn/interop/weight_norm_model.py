@@ -62,7 +62,7 @@ def _normalized(layer):
         for unsupported in ("lora_rank", "lora_alpha", "quantization_config"):
             config.pop(unsupported, None)
         return SUBCLASSES[type(layer)].from_config(config)
-    if layer.built and any(kernels_of(sub) for sub in layer._flatten_layers()) and not _has_weight_norm(layer):
+    if layer.built and any(kernels_of(sub) for sub in layer._flatten_layers()) and not has_weight_norm(layer):
         copy = copy_of(layer)
         # Built here: a layer of several inputs cannot be built through its wrapper.
         copy.build_from_config(layer.get_build_config())
@@ -71,7 +71,7 @@ def _normalized(layer):
 
 
 def _carry(layer, new):
-    if _has_weight_norm(new) and not _has_weight_norm(layer):
+    if has_weight_norm(new) and not has_weight_norm(layer):
         assign(from_plain(layer, new))
     else:
         copy_state(layer, new)
@@ -91,5 +91,6 @@ def from_plain(plain, normalized):
     return found
 
 
-def _has_weight_norm(layer):
+def has_weight_norm(layer):
+    """Whether a layer is weight-normalized, or has a weight-normalized layer inside."""
     return any(isinstance(sub, Reparameterized | layers.WeightNormalization) for sub in layer._flatten_layers())

@@ -5,8 +5,8 @@ import dataclasses
 import keras
 from keras import ops
 
+from keras_wn import reparameterizations
 from keras_wn.layers import substitution
-from keras_wn.reparameterizations import norm, weight_norm
 
 # What a zero filter's gain is taken for where its logarithm is kept.
 _LEAST_GAIN = 2.0**-100
@@ -114,7 +114,22 @@ def _check_positive(g, path):
 def norm_of(kernel):
     """||v|| of a kernel, one number per output unit, in float32 or wider."""
     with substitution.full_precision():
-        return ops.reshape(norm(kernel.variable.value, kernel.fan_in), kernel.units_shape)
+        return ops.reshape(reparameterizations.norm(kernel.variable.value, kernel.fan_in), kernel.units_shape)
+
+
+def scale(kernel, gain):
+    """g / ||v|| of a kernel, one number per output unit, in float32 or wider; 1 / ||v|| in the strict form.
+
+    Args:
+        kernel: `Kernel`, whose variable is v.
+        gain: `Gain`, or None for the strict form.
+
+    Returns:
+        Tensor of `kernel.units_shape`.
+    """
+    with substitution.full_precision():
+        g = None if gain is None else gain.value
+        return ops.reshape(reparameterizations.scale(kernel.variable.value, g, kernel.fan_in), kernel.units_shape)
 
 
 def effective(kernel, gain):
@@ -129,5 +144,5 @@ def effective(kernel, gain):
     """
     dtype = kernel.variable.dtype
     with substitution.full_precision():
-        w = weight_norm(kernel.variable.value, None if gain is None else gain.value, kernel.fan_in)
+        w = reparameterizations.weight_norm(kernel.variable.value, None if gain is None else gain.value, kernel.fan_in)
     return ops.cast(w, dtype)

@@ -2,11 +2,11 @@
 
 import keras
 
-from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.output_scaled import OutputScaled
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")
-class WNConv1D(Reparameterized, keras.layers.Conv1D):
+class WNConv1D(OutputScaled, keras.layers.Conv1D):
     """1D convolution with weight normalization.
 
     `y = activation(w * x + b)` with `w = g v / ||v||`, one norm and one gain per filter over its taps and input channels.

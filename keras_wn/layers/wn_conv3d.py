@@ -2,11 +2,11 @@
 
 import keras
 
-from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.output_scaled import OutputScaled
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")
-class WNConv3D(Reparameterized, keras.layers.Conv3D):
+class WNConv3D(OutputScaled, keras.layers.Conv3D):
     """3D convolution with weight normalization.
 
     `y = activation(w * x + b)` with `w = g v / ||v||`, one norm and one gain per filter over its volume and input channels.

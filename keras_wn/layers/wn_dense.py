@@ -2,11 +2,11 @@
 
 import keras
 
-from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.output_scaled import OutputScaled
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")
-class WNDense(Reparameterized, keras.layers.Dense):
+class WNDense(OutputScaled, keras.layers.Dense):
     """Densely connected layer with weight normalization.
 
     `y = activation(x w + b)` with `w = g v / ||v||`, one norm and one gain per output unit.

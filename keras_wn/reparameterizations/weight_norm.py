@@ -25,7 +25,7 @@ def norm(v, axis):
 
     Example:
 
-    >>> from keras import backend, ops
+    >>> from keras import ops
     >>> float(norm(ops.array([[3.0], [4.0]]), axis=(0,))[0, 0])
     5.0
     """
@@ -49,7 +49,7 @@ def weight_norm(v, g=None, axis=(0,)):
 
     Example:
 
-    >>> from keras import backend, ops
+    >>> from keras import ops
     >>> w = weight_norm(ops.array([[3.0], [4.0]]), g=ops.array([10.0]))
     >>> [float(x) for x in w[:, 0]]
     [6.0, 8.0]
@@ -60,11 +60,30 @@ def weight_norm(v, g=None, axis=(0,)):
     NaN with its gradients, the filters beside it are not.
     """
     v = _at_least_float32(v)
+    return v * scale(v, g, axis)
+
+
+def scale(v, g=None, axis=(0,)):
+    """What `v` is multiplied by in weight normalization.
+
+    `g / ||v||`; without `g`, `1 / ||v||`.
+
+    Args:
+        v, g, axis: As in `weight_norm`.
+
+    Returns:
+        Tensor like `v` with size 1 along `axis`, float32 or wider. 0 for a filter without an entry of at least `ZERO`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> float(scale(ops.array([[3.0], [4.0]]), g=ops.array([10.0]))[0, 0])
+    2.0
+    """
+    v = _at_least_float32(v)
     divisor = _divisor(v, axis)
-    scale = 1.0 / divisor / _norm_of_scaled(v, divisor, axis)
-    if g is not None:
-        scale = scale * ops.expand_dims(ops.cast(g, v.dtype), axis)
-    return v * scale
+    inverse = 1.0 / divisor / _norm_of_scaled(v, divisor, axis)
+    return inverse if g is None else inverse * ops.expand_dims(ops.cast(g, v.dtype), axis)
 
 
 def _at_least_float32(v):

@@ -88,6 +88,28 @@ def test_fold_reaches_into_time_distributed_cells_and_subclassed_models():
     assert not any(type(layer).__module__.startswith("keras_wn") for layer in folded._flatten_layers())
 
 
+def test_plain_file_reaches_wrappers_and_owners_behind_others(tmp_path):
+    class Inner(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+        def call(self, x):
+            return x * self.scale
+
+    inputs = keras.Input((6, 4))
+    x = WeightNormalization(kl.LSTM(4, return_sequences=True))(inputs)
+    x = kl.TimeDistributed(WNDense(4))(Inner(name="inner")(x))
+    model = keras.Model(inputs, kl.RNN(WeightNormalization(kl.LSTMCell(3)))(x))
+    randomize(model)
+    expected = to_numpy(model(SERIES))
+    keras_wn.fold(model).save_weights(tmp_path / "a.weights.h5")
+    randomize(model, seed=1)
+    assert np.any(np.abs(to_numpy(model(SERIES)) - expected) > 1e-3)
+    load_plain_weights(model, tmp_path / "a.weights.h5")
+    np.testing.assert_allclose(to_numpy(model(SERIES)), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_fold_names_what_it_cannot_reach():
     class Block(kl.Layer):
         def __init__(self, **kwargs):

@@ -15,6 +15,9 @@ def load_torch_state_dict(model, state_dict, names=None):
     and convolutions; `dim=1` for transposed convolutions, or `WeightNormalization(layer, axis)` over all axes but the last, which is
     `dim=0` there. In any other case the weight is the same, with `v = w` and `g = ||w||`. Plain Keras layers get w.
 
+    A dense layer behind `Flatten` needs care: Keras flattens (height, width, channels), PyTorch (channels, height, width). Put
+    `keras.layers.Permute((3, 1, 2))` before that `Flatten`.
+
     Args:
         model: Built Keras model with data format `channels_last`, of layers that correspond to Linear, Conv1d to Conv3d and
             ConvTranspose1d to ConvTranspose3d, plain or weight-normalized; other layers only without weights.
@@ -25,9 +28,6 @@ def load_torch_state_dict(model, state_dict, names=None):
 
     Returns:
         None. The model's weights are assigned, all of them or, with an error, none.
-
-    A dense layer behind `Flatten` needs care: Keras flattens (height, width, channels), PyTorch (channels, height, width). Put
-    `keras.layers.Permute((3, 1, 2))` before that `Flatten`.
 
     Raises:
         ValueError: If `state_dict` has entries that are no weight of these modules, if modules and layers do not match, or if

@@ -10,7 +10,7 @@ import numpy as np
 from keras import activations, ops
 
 from keras_wn.layers.gains import Gain
-from keras_wn.layers.kernels import kernels_of
+from keras_wn.layers.kernels import LINEAR, kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
 from keras_wn.layers.substitution import replaced_call
 from keras_wn.layers.weight_normalization import WeightNormalization
@@ -96,7 +96,7 @@ def _target(layer):
     if not isinstance(layer, Reparameterized | WeightNormalization):
         return None
     inner = layer.layer if isinstance(layer, WeightNormalization) else layer
-    if not isinstance(inner, _SETTABLE):
+    if not isinstance(inner, (*LINEAR, keras.layers.EinsumDense)):
         return None
     # The last kernel's units are the output's channels; the depthwise kernel of a separable convolution comes before.
     last = kernels_of(inner)[-1]
@@ -107,21 +107,6 @@ def _target(layer):
 
 
 _LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed, keras.layers.Bidirectional)
-# Layers whose output has one channel per gain.
-_SETTABLE = (
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
 
 
 def _first_call(target, call, init_scale, done, *args, **kwargs):

@@ -7,22 +7,7 @@ import keras
 from keras import layers, ops
 
 from keras_wn.interop.rebuild import copy_of, copy_state, is_graph
-from keras_wn.layers.kernels import kernels_of
-
-# Layers whose last kernel has an output channel per unit.
-_CONVOLUTIONS = (
-    layers.Dense,
-    layers.Conv1D,
-    layers.Conv2D,
-    layers.Conv3D,
-    layers.Conv1DTranspose,
-    layers.Conv2DTranspose,
-    layers.Conv3DTranspose,
-    layers.DepthwiseConv1D,
-    layers.DepthwiseConv2D,
-    layers.SeparableConv1D,
-    layers.SeparableConv2D,
-)
+from keras_wn.layers.kernels import LINEAR, kernels_of
 
 
 def fold_batch_norm(model):
@@ -108,7 +93,7 @@ def _connected_once(model):
 
 def _foldable(layer, norm):
     # Subclasses may compute something else.
-    if type(layer) not in _CONVOLUTIONS or type(norm) is not layers.BatchNormalization:
+    if type(layer) not in LINEAR or type(norm) is not layers.BatchNormalization:
         return False
     rank = norm.input_spec.ndim
     channels = 1 if getattr(layer, "data_format", None) == "channels_first" else rank - 1

@@ -79,9 +79,20 @@ class StoredWeight:
 
 def is_normalized(layer, kernel):
     """Whether a kernel is one that its layer normalizes."""
+    return id(kernel.variable) in normalized_kernels(layer)
+
+
+def normalized_kernels(layer):
+    """Dict from `id(variable)` of a kernel that the layer normalizes to the kernel and its gain; empty of a plain layer."""
     if not isinstance(layer, Reparameterized | WeightNormalization):
-        return False
-    return any(kernel.variable is normalized.variable for normalized, _ in layer.kernels_and_gains())
+        return {}
+    return {id(kernel.variable): (kernel, gain) for kernel, gain in layer.kernels_and_gains()}
+
+
+def weights_but_gains(layer):
+    """What the plain layer has of a layer's weights."""
+    gains = {id(gain.variable) for _, gain in normalized_kernels(layer).values() if gain is not None}
+    return [variable for variable in inner_of(layer).weights if id(variable) not in gains]
 
 
 def inner_of(layer):
@@ -91,9 +102,7 @@ def inner_of(layer):
 
 def kernels_and_gains_of(layer):
     """All kernels of a layer that is no container, each with its gain or None, the axes of the norm as the layer has them."""
-    normalized = {}
-    if isinstance(layer, Reparameterized | WeightNormalization):
-        normalized = {id(kernel.variable): (kernel, gain) for kernel, gain in layer.kernels_and_gains()}
+    normalized = normalized_kernels(layer)
     return [normalized.get(id(kernel.variable), (kernel, None)) for kernel in kernels_of(inner_of(layer))]
 
 

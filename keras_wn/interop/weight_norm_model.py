@@ -4,7 +4,7 @@ import keras
 
 from keras_wn import layers
 from keras_wn.interop.rebuild import copy_of, copy_state, rebuild
-from keras_wn.interop.stored_weight import StoredWeight, assign, inner_of
+from keras_wn.interop.stored_weight import StoredWeight, assign, normalized_kernels, weights_but_gains
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
 
@@ -79,11 +79,9 @@ def _carry(layer, new):
 
 def from_plain(plain, normalized):
     """What to assign so that a weight-normalized layer has the weights of the plain one: pairs of a variable and an array."""
-    pairs = {id(kernel.variable): (kernel, gain) for kernel, gain in normalized.kernels_and_gains()}
-    gains = {id(gain.variable) for _, gain in pairs.values() if gain is not None}
-    variables = [variable for variable in inner_of(normalized).weights if id(variable) not in gains]
+    pairs = normalized_kernels(normalized)
     found = []
-    for variable, value in zip(variables, plain.get_weights(), strict=True):
+    for variable, value in zip(weights_but_gains(normalized), plain.get_weights(), strict=True):
         if id(variable) in pairs:
             found += StoredWeight(value, None).assignments(normalized, *pairs[id(variable)])
         else:

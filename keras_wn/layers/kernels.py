@@ -84,6 +84,13 @@ def _contracted(layer, variable):
 
 
 _layers = keras.layers
+_TRANSPOSES = (_layers.Conv1DTranspose, _layers.Conv2DTranspose, _layers.Conv3DTranspose)
+_DEPTHWISE = (_layers.DepthwiseConv1D, _layers.DepthwiseConv2D)
+_SEPARABLE = (_layers.SeparableConv1D, _layers.SeparableConv2D)
+_DENSE_AND_CONVOLUTIONS = (_layers.Dense, _layers.Conv1D, _layers.Conv2D, _layers.Conv3D)
+# Layers with one kernel that holds a filter over all input channels for each output unit; and all whose last kernel has the output's units.
+FULL = (*_DENSE_AND_CONVOLUTIONS, *_TRANSPOSES)
+LINEAR = (*FULL, *_DEPTHWISE, *_SEPARABLE)
 _LAST = {"kernel": ("_kernel", _all_but(-1))}
 _RECURRENT = {"kernel": ("kernel", _all_but(-1)), "recurrent_kernel": ("recurrent_kernel", _all_but(-1))}
 # Classes -> kernel's name -> attribute that holds it, and its fan-in. The first that fits counts.
@@ -93,18 +100,18 @@ _ATTRIBUTES = [
     (_layers.EinsumDense, {"kernel": ("_kernel", _contracted)}),
     # Transposed kernels are (..., output, input).
     (
-        (_layers.Conv1DTranspose, _layers.Conv2DTranspose, _layers.Conv3DTranspose),
+        _TRANSPOSES,
         {"kernel": ("kernel", _all_but(-2))},
     ),
     # Depthwise kernels are (..., input, multiplier): each pair is an output channel.
-    ((_layers.DepthwiseConv1D, _layers.DepthwiseConv2D), {"kernel": ("kernel", _all_but(-2, -1))}),
+    (_DEPTHWISE, {"kernel": ("kernel", _all_but(-2, -1))}),
     (
-        (_layers.SeparableConv1D, _layers.SeparableConv2D),
+        _SEPARABLE,
         {
             "depthwise_kernel": ("depthwise_kernel", _all_but(-2, -1)),
             "pointwise_kernel": ("pointwise_kernel", _all_but(-1)),
         },
     ),
-    ((_layers.Dense, _layers.Conv1D, _layers.Conv2D, _layers.Conv3D), _LAST),
+    (_DENSE_AND_CONVOLUTIONS, _LAST),
     ((_layers.SimpleRNNCell, _layers.GRUCell, _layers.LSTMCell, ConvLSTMCell), _RECURRENT),
 ]

@@ -1,19 +1,13 @@
 """Weight normalization around any layer."""
 
-import collections
 import inspect
-import itertools
-import operator
 import warnings
 
 import keras
-import numpy as np
 from keras.src import backend  # Not exported by Keras, nor is the next.
 from keras.src.utils.python_utils import is_default
 
-from keras_wn.layers import acting_on_w, gains, named_variables, substitution
-from keras_wn.layers.kernels import Kernel, kernels_of
-from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers import acting_on_w, gains, named_variables, substitution, wrapped
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")
@@ -73,9 +67,9 @@ class WeightNormalization(keras.layers.Wrapper):
         super().__init__(layer, **kwargs)
         # The layer casts its inputs itself, by its own policy: token numbers, for example, not at all.
         self.autocast = False
-        self.axis = _checked_axis(axis)
+        self.axis = wrapped.checked_axis(axis)
         self.use_gain = use_gain
-        self.weight_names = _checked_names(weights)
+        self.weight_names = wrapped.checked_names(weights)
         self.supports_masking = layer.supports_masking
         self.log_gain = log_gain
         self._gains = {}
@@ -99,7 +93,7 @@ class WeightNormalization(keras.layers.Wrapper):
             args = (kwargs.pop(first),) if first in kwargs else ()
         if not self.layer.built:
             # Keras finds the shapes of a layer's inputs by the names in its own call, which this wrapper does not have.
-            shapes = _shapes_to_build(self.layer, *args, **kwargs)
+            shapes = wrapped.shapes_to_build(self.layer, *args, **kwargs)
             if len(shapes) > 1:
                 self.layer.build(**shapes)
         return super().__call__(*args, **kwargs)
@@ -117,7 +111,7 @@ class WeightNormalization(keras.layers.Wrapper):
 
     @property
     def kernels(self):
-        every = _named_kernels(self.layer)
+        every = wrapped.named_kernels(self.layer)
         names = sorted({kernel.name for kernel in every.values()})
         if not names:
             raise ValueError(f"WeightNormalization: layer '{self.layer.name}' has no kernels to normalize.")
@@ -127,7 +121,11 @@ class WeightNormalization(keras.layers.Wrapper):
                 f"WeightNormalization: layer '{self.layer.name}' has no weights {missing}. Allowed: {', '.join(names)}."
             )
         wanted = names if self.weight_names is None else self.weight_names
-        return {name: self._with_axis(kernel) for name, kernel in every.items() if kernel.name in wanted}
+        return {
+            name: wrapped.with_axis(kernel, self.axis, self.layer.name)
+            for name, kernel in every.items()
+            if kernel.name in wanted
+        }
 
     @property
     def gains(self):
@@ -204,68 +202,3 @@ class WeightNormalization(keras.layers.Wrapper):
 
     def load_own_variables(self, store):
         named_variables.load_by_name(self, store)
-
-    def _with_axis(self, kernel):
-        if self.axis is None:
-            return kernel
-        rank = len(kernel.variable.shape)
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
-        if not all(-rank <= axis < rank for axis in axes):
-            raise ValueError(
-                f"WeightNormalization: axis={self.axis} lies outside kernel '{kernel.name}' of layer '{self.layer.name}', "
-                f"of rank {rank}. Allowed: {-rank} to {rank - 1}."
-            )
-        return Kernel(kernel.name, kernel.variable, tuple(sorted({axis % rank for axis in axes})))
-
-
-def _checked_axis(axis):
-    if axis is None:
-        return None
-    try:
-        return operator.index(axis) if not np.iterable(axis) else tuple(operator.index(a) for a in axis)
-    except TypeError:
-        raise ValueError(
-            f"WeightNormalization: axis={axis!r} is not allowed. Allowed: an integer, a tuple of them, or None."
-        ) from None
-
-
-def _checked_names(weights):
-    if weights is None:
-        return None
-    if isinstance(weights, str) or not weights or not all(isinstance(name, str) for name in weights):
-        raise ValueError(
-            f"WeightNormalization: weights={weights!r} is not allowed. Allowed: a list of kernel names, as ['recurrent_kernel'], or None."
-        )
-    return list(weights)
-
-
-def _named_kernels(layer):
-    """Kernels of a built layer and its sublayers, by names that are the same in every process.
-
-    A name that occurs once stays as it is; others are numbered, since the names of sublayers may be numbered by the process.
-    """
-    found = []
-    for sublayer in layer._flatten_layers():
-        if isinstance(sublayer, Reparameterized | WeightNormalization):
-            raise ValueError(f"WeightNormalization: layer '{sublayer.name}' is weight-normalized already.")
-        found += kernels_of(sublayer)
-    counts = collections.Counter(kernel.name for kernel in found)
-    numbers = collections.defaultdict(itertools.count)
-    return {
-        kernel.name if counts[kernel.name] == 1 else f"{kernel.name}_{next(numbers[kernel.name])}": kernel
-        for kernel in found
-    }
-
-
-def _shapes_to_build(layer, *args, **kwargs):
-    """Shapes of a call's inputs by the names that the layer's `build` has for them: `value_shape` for `value`."""
-    call = inspect.signature(layer.call)
-    given = call.bind_partial(
-        *args, **{name: value for name, value in kwargs.items() if name in call.parameters}
-    ).arguments
-    wanted = inspect.signature(layer.build).parameters
-    return {
-        f"{name}_shape": keras.tree.map_structure(lambda x: tuple(x.shape), value)
-        for name, value in given.items()
-        if f"{name}_shape" in wanted and value is not None
-    }

@@ -76,10 +76,28 @@ def test_two_replicas_under_xla_are_one_without():
     assert_same(trained(1)[0], trained(2, xla=True)[0])
 
 
-def test_the_compiled_function_is_really_compiled():
-    model, _ = trained(2, xla=True)
-    function = model._gradients[0]
-    assert function.experimental_get_compiler_ir is not None and function._jit_compile
+class OfWords(keras.layers.Layer):
+    """XLA has no strings."""
+
+    def call(self, x):
+        return x * tf.cast(tf.strings.length(tf.strings.as_string(tf.shape(x)[0])), "float32")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def test_xla_really_compiles_the_step():
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(2)(OfWords()(inputs))
+    data = tf.data.Dataset.from_tensors((np.ones((2, 4), "float32"), np.ones((2, 2), "float32")))
+    for xla in (False, True):
+        model = CompiledStepModel(inputs, outputs, xla=xla)
+        model.compile("sgd", "mse", jit_compile=False)
+        if xla:
+            with pytest.raises(tf.errors.InvalidArgumentError, match="AsString"):
+                model.fit(data, verbose=0, shuffle=False)
+        else:
+            model.fit(data, verbose=0, shuffle=False)
 
 
 def test_one_replica_is_stock_keras():

@@ -1,19 +1,9 @@
 """What Keras layers and PyTorch modules correspond, and how each lays out a weight."""
 
-from keras import layers
-
 from keras_wn.interop.rebuild import own_variables
 from keras_wn.interop.stored_weight import inner_of, leaves
+from keras_wn.layers.kernels import FULL
 
-SUPPORTED = (
-    layers.Dense,
-    layers.Conv1D,
-    layers.Conv2D,
-    layers.Conv3D,
-    layers.Conv1DTranspose,
-    layers.Conv2DTranspose,
-    layers.Conv3DTranspose,
-)
 ALLOWED = "Linear, Conv1d to Conv3d and ConvTranspose1d to ConvTranspose3d"
 # The ends of an entry's name -> what it is, longest first.
 ENDS = {
@@ -36,7 +26,7 @@ def supported_leaves(model):
     # A layer or model around others whose own weights have no place in a state dict of these modules.
     containers = [layer for layer in model._flatten_layers() if layer._layers and own_variables(layer)]
     for layer in [*found, *(layer for layer in containers if not any(layer is leaf for leaf in found))]:
-        if not isinstance(inner_of(layer), SUPPORTED):
+        if not isinstance(inner_of(layer), FULL):
             raise ValueError(
                 f"Layer '{layer.name}' ({type(inner_of(layer)).__name__}) is not allowed. Allowed: layers with weights that "
                 f"correspond to PyTorch's {ALLOWED}."

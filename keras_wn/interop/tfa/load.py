@@ -5,10 +5,8 @@ import collections
 import keras
 import numpy as np
 
-from keras_wn.interop.stored_weight import StoredWeight, assign, inner_of
+from keras_wn.interop.stored_weight import StoredWeight, assign, normalized_kernels, weights_but_gains
 from keras_wn.interop.tfa.files import read
-from keras_wn.layers import WeightNormalization
-from keras_wn.layers.reparameterized import Reparameterized
 
 # What a wrapper of TensorFlow Addons adds to its layer.
 _GAIN, _INITIALIZED = "g", "initialized"
@@ -80,11 +78,7 @@ def _layers_with_weights(model):
 
 
 def _assignments(layer, name, weights):
-    normalized = {}
-    if isinstance(layer, Reparameterized | WeightNormalization):
-        normalized = {id(kernel.variable): (kernel, gain) for kernel, gain in layer.kernels_and_gains()}
-    gains = {id(gain.variable) for _, gain in normalized.values() if gain is not None}
-    variables = [variable for variable in inner_of(layer).weights if id(variable) not in gains]
+    normalized, variables = normalized_kernels(layer), weights_but_gains(layer)
     arrays = [(own.rpartition("/")[2], array) for own, array in weights if own not in (_GAIN, _INITIALIZED)]
     found = []
     for variable, array in _matched(layer, name, variables, arrays):

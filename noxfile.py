@@ -25,6 +25,13 @@ def backend(session, backend):
     session.run("python", "-m", "pytest", "-n", "2", *PARTS, env={"KERAS_BACKEND": backend})
 
 
+@nox.session
+def slow(session):
+    """Runs that are killed again and again, several processes, TFDS' ImageNet builder, and training on JAX."""
+    session.install("-e", ".[train,jax]", "pytest", *CONSTRAINTS)
+    session.run("python", "-m", "pytest", "-m", "slow")
+
+
 @nox.session(venv_backend="none")
 def peers(session):
     """Keras' own tests of its layers on the weight-normalized ones, in the environment that runs nox."""

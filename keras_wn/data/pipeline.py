@@ -2,8 +2,10 @@
 
 import tensorflow as tf
 
+from keras_wn.data import rows
 
-def training_batches(examples, batch_size, classes, seed, first_step=0):
+
+def training_batches(examples, batch_size, classes, seed, first_step=0, shard=(0, 1)):
     """Endless stream of training batches, shuffled anew each epoch, the incomplete last batch of an epoch left out.
 
     The batch of a step depends on `seed` and the step alone, so that a run resumed at step k sees what an uninterrupted
@@ -15,6 +17,7 @@ def training_batches(examples, batch_size, classes, seed, first_step=0):
         classes: Positive integer.
         seed: Integer.
         first_step: Integer, the step to start from.
+        shard: Pair `(index, count)`: this process takes the rows of the `index`-th of `count` equal parts of every batch.
 
     Returns:
         `tf.data.Dataset` of `(images, one-hot labels)`.
@@ -22,48 +25,45 @@ def training_batches(examples, batch_size, classes, seed, first_step=0):
     Raises:
         ValueError: If the batch is larger than the data.
     """
-    total = len(examples)
-    if batch_size > total:
-        raise ValueError(f"A batch of {batch_size} is larger than the {total} examples. Allowed: 1 to {total}.")
-    steps_per_epoch = total // batch_size
+    positions = rows.training_positions(len(examples), batch_size, seed, first_step, shard)
     images, labels = tf.constant(examples.images), tf.one_hot(examples.labels, classes)
 
-    def batch_of_step(step):
-        epoch, step_in_epoch = step // steps_per_epoch, step % steps_per_epoch
-        positions = step_in_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
-        shuffle_seed = tf.cast(tf.stack([tf.constant(seed, tf.int64), epoch]), tf.uint32)
-        # A permutation that is computed an index at a time.
-        chosen = tf.random.experimental.index_shuffle(
-            positions, shuffle_seed, max_index=tf.constant(total - 1, tf.int64)
-        )
-        return tf.gather(images, chosen), tf.gather(labels, chosen)
+    def gather(numbers, chosen):
+        batch = tf.gather(images, chosen)
+        if examples.augment is not None:
+            batch = examples.augment(batch, seed, numbers)
+        return batch, tf.gather(labels, chosen)
 
-    steps = tf.data.Dataset.range(first_step, tf.int64.max)
-    return steps.map(batch_of_step, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_batches(examples, batch_size, classes, replicas=1):
+def evaluation_batches(examples, batch_size, classes, replicas=1, shard=(0, 1)):
     """Every example once, in order, the last batch as small as it comes, or filled up for several devices.
 
     Args:
         examples: `Examples`.
         batch_size: Positive integer.
         classes: Positive integer.
-        replicas: Positive integer. With more than one, batches are `(images, one-hot labels, weights)`, and the last is filled up
-            to a multiple of it by images of weight 0: a device without an image would end the run.
+        replicas: Positive integer, devices of all processes together. With more than one, or several shards, batches are
+            `(images, one-hot labels, weights)`, and the last is filled up to a multiple of it by images of weight 0: a device
+            without an image would end the run.
+        shard: Pair `(index, count)`: this process takes the `index`-th of `count` equal parts of every batch.
 
     Returns:
         `tf.data.Dataset` of `(images, one-hot labels)`.
     """
+    positions = rows.evaluation_positions(len(examples), batch_size, replicas, shard)
     images, labels = tf.constant(examples.images), tf.one_hot(examples.labels, classes)
-    if replicas == 1:
-        arrays = (images, labels)
-    else:
-        missing = -len(examples) % replicas
-        weights = tf.concat([tf.ones(len(examples)), tf.zeros(missing)], axis=0)
-        arrays = (_filled_up(images, missing), _filled_up(labels, missing), weights)
-    return tf.data.Dataset.from_tensor_slices(arrays).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    weighted = replicas > 1 or shard[1] > 1
 
+    def gather(chosen):
+        real, index = chosen >= 0, tf.maximum(chosen, 0)
+        batch, batch_labels = tf.gather(images, index), tf.gather(labels, index)
+        if examples.prepare is not None:
+            batch = examples.prepare(batch)
+        if not weighted:
+            return batch, batch_labels
+        weights = tf.cast(real, "float32")
+        return batch * tf.reshape(weights, (-1, 1, 1, 1)), batch_labels * weights[:, None], weights
 
-def _filled_up(tensor, missing):
-    return tf.pad(tensor, [[0, missing]] + [[0, 0]] * (len(tensor.shape) - 1))
+    return positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)

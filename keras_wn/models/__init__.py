@@ -1,13 +1,20 @@
 """Networks, built from a method card: what `--model` selects."""
 
-from keras_wn.models.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152, resnet
+import functools
 
+from keras_wn.models.cifar_resnet import cifar_resnet
+from keras_wn.models.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152, resnet
+from keras_wn.models.shallow import shallow
+
+_CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 _BUILDERS = {
     "resnet18": ResNet18,
     "resnet34": ResNet34,
     "resnet50": ResNet50,
     "resnet101": ResNet101,
     "resnet152": ResNet152,
+    **{f"cifar_resnet{depth}": functools.partial(cifar_resnet, depth) for depth in _CIFAR_DEPTHS},
+    "shallow": shallow,
 }
 
 
@@ -17,8 +24,8 @@ def names():
     Example:
 
     >>> import keras_wn
-    >>> keras_wn.models.names()
-    ('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152')
+    >>> keras_wn.models.names()[:3]
+    ('resnet18', 'resnet34', 'resnet50')
     """
     return tuple(_BUILDERS)
 
@@ -46,4 +53,15 @@ def get(name):
     return _BUILDERS[name]
 
 
-__all__ = ["ResNet18", "ResNet34", "ResNet50", "ResNet101", "ResNet152", "get", "names", "resnet"]
+__all__ = [
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
+    "ResNet101",
+    "ResNet152",
+    "cifar_resnet",
+    "get",
+    "names",
+    "resnet",
+    "shallow",
+]

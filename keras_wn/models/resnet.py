@@ -48,14 +48,7 @@ def resnet(depth, method="wn", input_shape=(224, 224, 3), classes=1000, join=Non
     """
     if depth not in _LAYOUTS:
         raise ValueError(f"Unknown ResNet depth {depth!r}. Allowed: {', '.join(map(str, _LAYOUTS))}.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout={dropout!r} is not allowed. Allowed: at least 0 and less than 1.")
-    if not classes > 0:
-        raise ValueError(f"classes={classes!r} is not allowed. Allowed: a positive integer.")
-    card = methods.get(method)
-    join = card.join if join is None else join
-    if join not in methods.JOINS:
-        raise ValueError(f"Unknown join {join!r}. Allowed: {', '.join(methods.JOINS)}.")
+    card, join = checked(method, classes, join, dropout)
     blocks_by_stage, bottleneck = _LAYOUTS[depth]
 
     inputs = keras.Input(input_shape)
@@ -65,13 +58,31 @@ def resnet(depth, method="wn", input_shape=(224, 224, 3), classes=1000, join=Non
     for stage, blocks in enumerate(blocks_by_stage, start=1):
         for block in range(1, blocks + 1):
             strides = 2 if block == 1 and stage > 1 else 1
-            x = _block(x, card, join, 64 * 2 ** (stage - 1), strides, bottleneck, f"stage{stage}_block{block}")
+            x = residual_block(x, card, join, 64 * 2 ** (stage - 1), strides, bottleneck, f"stage{stage}_block{block}")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, card.head(classes, "logits")(x), name=f"resnet{depth}_{card.name}")
 
 
-def _block(x, card, join, filters, strides, bottleneck, name):
+def checked(method, classes, join, dropout):
+    """The method's card and the name of the join.
+
+    Raises:
+        ValueError: For an argument that no network takes.
+    """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout={dropout!r} is not allowed. Allowed: at least 0 and less than 1.")
+    if not classes > 0:
+        raise ValueError(f"classes={classes!r} is not allowed. Allowed: a positive integer.")
+    card = methods.get(method)
+    join = card.join if join is None else join
+    if join not in methods.JOINS:
+        raise ValueError(f"Unknown join {join!r}. Allowed: {', '.join(methods.JOINS)}.")
+    return card, join
+
+
+def residual_block(x, card, join, filters, strides, bottleneck, name):
+    """A block of two 3x3 convolutions, or of 1x1, 3x3 and 1x1: branch, shortcut, join `<name>_join`, activation `<name>_out`."""
     # (filters, kernel size, strides) of the branch's convolutions.
     if bottleneck:
         branch_shapes = [(filters, 1, strides), (filters, 3, 1), (4 * filters, 1, 1)]

@@ -18,17 +18,19 @@ class MetricsLog(keras.callbacks.Callback):
     `learning_rate` is that of the epoch's last step.
 
     Args:
-        path: Path of the file.
+        path: Path of the file; None in a process that writes none.
         batch_size: Global batch size.
-        schedule: Learning-rate schedule.
+        steps_per_epoch: Positive integer.
+        rate_of: Function from a step, counted from 1, to its learning rate.
     """
 
-    def __init__(self, path, batch_size, schedule):
+    def __init__(self, path, batch_size, steps_per_epoch, rate_of):
         super().__init__()
         self.images_per_second = []
         self._path = path
         self._batch_size = batch_size
-        self._schedule = schedule
+        self._steps_per_epoch = steps_per_epoch
+        self._rate_of = rate_of
 
     def on_epoch_begin(self, epoch, logs=None):
         self._step_ends = []
@@ -42,15 +44,16 @@ class MetricsLog(keras.callbacks.Callback):
         if speed:
             self.images_per_second.append(speed)
         logs = dict(logs or {})
-        step = int(self.model.optimizer.iterations.numpy())
-        rate = float(self._schedule(step - 1))
+        step = (epoch + 1) * self._steps_per_epoch
+        rate = self._rate_of(step)
         for split, prefix in (("train", ""), ("validation", "val_")):
             if f"{prefix}loss" not in logs:
                 continue
             record = {"epoch": epoch + 1, "step": step, "split": split, "mode": "inference" if prefix else "training"}
             record |= {name: float(logs[f"{prefix}{name}"]) for name in ("loss", "top1", "top5")}
             record |= {"learning_rate": rate, "images_per_second": None if prefix else speed}
-            files.append_json_line(self._path, record)
+            if self._path:
+                files.append_json_line(self._path, record)
 
     def typical_images_per_second(self):
         """Median over the epochs; None if no epoch had two steps."""

@@ -1,71 +1,116 @@
-"""Checkpoints at the end of each epoch."""
+"""Checkpoints from which a run continues at the exact step."""
 
+import hashlib
+import json
 import re
+import sys
 
 import h5py
 import keras
-import numpy as np
 
 from keras_wn.training import files
+from keras_wn.training.errors import UsageError
 
-_NAME = re.compile(r"epoch-(\d+)\.weights\.h5")
+# The step, and the start of the file's SHA-256: a file that was torn or damaged does not fit its own name.
+_NAME = re.compile(r"step-(\d+)\.([0-9a-f]{16})\.weights\.h5")
 _KEPT = 2
-# Group of the file for what Keras leaves out of it.
-_RANDOM_STATES = "random_states"
+# Groups of the file for what Keras leaves out of it.
+_RANDOM_STATES, _METRICS = "random_states", "metrics"
+_RUN = "run"
 
 
-class EpochCheckpoint(keras.callbacks.Callback):
-    """Writes weights, optimizer and random state after each epoch, atomically, and keeps the last two.
+class Checkpoints:
+    """The checkpoints of a run in one folder: written atomically, checked when read, the last two kept.
 
     Args:
         folder: `pathlib.Path` of an existing folder.
+        run: Dict of what must be the same in the run that reads a checkpoint, for example its method and model.
     """
 
-    def __init__(self, folder):
-        super().__init__()
+    def __init__(self, folder, run):
         self._folder = folder
+        self._run = run
 
-    def on_epoch_end(self, epoch, logs=None):
-        losses = [(logs or {}).get(name, 0.0) for name in ("loss", "val_loss")]
-        if not np.all(np.isfinite(losses)):  # Diverged: the last good state stays the newest.
-            return
-        with files.atomic_path(self._folder / f"epoch-{epoch + 1:04d}.weights.h5") as temporary:
-            self.model.save_weights(temporary)
+    def write(self, model, step):
+        """Writes weights, optimizer, random and metric states of `model` after `step` steps."""
+        with files.temporary_path(self._folder / "new.weights.h5") as temporary:
+            model.save_weights(temporary)
             with h5py.File(temporary, "a") as file:
-                group = file.create_group(_RANDOM_STATES)
-                for i, variable in enumerate(_random_states(self.model)):
-                    group[str(i)] = keras.ops.convert_to_numpy(variable)
-        for _, path in _by_epoch(self._folder)[:-_KEPT]:
-            path.unlink()
+                file.attrs[_RUN] = json.dumps(self._run)
+                for name, variables in ((_RANDOM_STATES, _random_states(model)), (_METRICS, model.metrics_variables)):
+                    group = file.create_group(name)
+                    for i, variable in enumerate(variables):
+                        group[str(i)] = keras.ops.convert_to_numpy(variable)
+            newest = self._folder / f"step-{step:08d}.{_digest(temporary)}.weights.h5"
+            files.move(temporary, newest)
+        # One that was written before, at this step or after it, is of a run that was continued from an earlier one.
+        others = [path for other, path in self._by_step() if other < step]
+        kept = {newest, *others[1 - _KEPT :]}
+        for _, path in self._by_step():
+            if path not in kept:
+                path.unlink()
+
+    def restore_newest(self, model):
+        """Loads the newest checkpoint that is whole into a compiled model; says so of each that is not.
+
+        Args:
+            model: Compiled Keras model of the run.
+
+        Returns:
+            Integer, the number of steps that are done, 0 if there is no checkpoint; and a list of arrays, the states of the metrics,
+            which Keras makes, and clears, when an epoch begins.
+
+        Raises:
+            UsageError: If there are checkpoints and none is whole, or if they are another run's.
+        """
+        saved = self._by_step()
+        for step, path in reversed(saved):
+            if not _is_whole(path):
+                print(
+                    f"*** Checkpoint {path.name} is damaged, and left out: its content does not fit its name. ***",
+                    file=sys.stderr,
+                )
+                continue
+            return step, self._load(model, path)
+        if saved:
+            raise UsageError(
+                f"--resume: no checkpoint in {self._folder} is whole ({', '.join(path.name for _, path in saved)}). "
+                "Allowed: --overwrite to start anew."
+            )
+        return 0, []
+
+    def _load(self, model, path):
+        model.optimizer.build(model.trainable_variables)
+        with h5py.File(path) as file:
+            there = json.loads(file.attrs.get(_RUN, "{}"))
+            differences = [
+                f"{key} {there.get(key)!r}, not {value!r}"
+                for key, value in self._run.items()
+                if there.get(key) != value
+            ]
+            if differences:
+                raise UsageError(
+                    f"--resume: {path} is a checkpoint of another run: {'; '.join(differences)}. Allowed: this run's own."
+                )
+            model.load_weights(path)
+            for i, variable in enumerate(_random_states(model)):
+                variable.assign(file[_RANDOM_STATES][str(i)][()])
+            return [file[_METRICS][str(i)][()] for i in range(len(file[_METRICS]))]
+
+    def _by_step(self):
+        matches = [(_NAME.fullmatch(path.name), path) for path in self._folder.iterdir()]
+        return sorted((int(match[1]), path) for match, path in matches if match)
 
 
-def restore_newest(model, folder):
-    """Loads the newest checkpoint into a compiled model.
+def _is_whole(path):
+    return _digest(path) == _NAME.fullmatch(path.name)[2]
 
-    Args:
-        model: Compiled Keras model of the run.
-        folder: `pathlib.Path` of the checkpoints.
 
-    Returns:
-        Integer, the number of epochs that are done; 0 if there is no checkpoint.
-    """
-    saved = _by_epoch(folder)
-    if not saved:
-        return 0
-    epoch, path = saved[-1]
-    model.optimizer.build(model.trainable_variables)
-    model.load_weights(path)
-    with h5py.File(path) as file:
-        for i, variable in enumerate(_random_states(model)):
-            variable.assign(file[_RANDOM_STATES][str(i)][()])
-    return epoch
+def _digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _random_states(model):
     weights = {id(v) for v in model.weights}
     return [v for v in model.variables if id(v) not in weights]
-
-
-def _by_epoch(folder):
-    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
-    return sorted((int(match[1]), path) for match, path in matches if match)

@@ -8,9 +8,10 @@ from keras_wn import methods, models
 from keras_wn.training import schedules
 from keras_wn.training.errors import UsageError
 
-DATASETS = ("digits",)
-STRATEGIES = ("auto", "none", "mirrored")
+DATASETS = ("digits", "imagenet", "cifar10", "cifar100")
+STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu", "data_parallel")
 XLA = ("auto", "on", "off")
+AUGMENTS = ("paper", "standard")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # `base_learning_rate` is for this batch size, and scaled in proportion to the batch.
 BASE_BATCH_SIZE = 256
@@ -24,8 +25,12 @@ class TrainConfig:
     Attributes:
         norm: Name of the method.
         model: Name of the network.
-        dataset: Name of the data set.
-        data_dir: Folder that holds ImageNet, or None for the embedded data.
+        dataset: Name of the data set; None for ImageNet with a `data_dir`, for the embedded digits without.
+        data_dir: Folder that holds the data set; None for the embedded digits, and for TFDS' own folder with CIFAR.
+        image_size: Height and width; None for the data set's: 224 of ImageNet, 32 of the others.
+        augment: What training images go through: `paper` or `standard`.
+        max_corrupt: Images that cannot be decoded and are skipped before a run ends with an error.
+        use_synthetic_data: Random images from memory, to measure speed.
         model_dir: Folder for the run's files.
         join: Name of the residual join.
         schedule: Name of the learning-rate decay.
@@ -41,16 +46,28 @@ class TrainConfig:
         precision: Keras dtype policy.
         strategy: Name of the devices to train on.
         virtual_devices: CPU devices to make out of one; 0 for none.
+        worker_timeout: Seconds to wait for the other processes of `multi_worker`.
         xla: Whether the step is compiled by XLA.
         clip_norm: Bound of the global norm of the whole batch's gradient; 0 for none.
+        agc: Adaptive gradient clipping's bound of a unit's gradient by its weight's norm; 0 for none.
+        accumulation: Batches whose gradients an update of the weights averages.
+        steps_per_loop: Steps that run without a return to Python.
+        ema: Momentum of an average of the weights that is evaluated and saved in their place; 0 for none.
+        deterministic: Operations that give the same bits in every run, on GPUs too.
+        checkpoint_steps: Steps between two checkpoints within an epoch.
+        profile_steps: First and last step of a TensorBoard profile as `a,b`; None for none.
         seed: Seed of the initial weights, the data order and dropout.
         dry_run: Two steps only, then all result files.
     """
 
     norm: str = "wn_trelu"
     model: str = "resnet50"
-    dataset: str = "digits"
+    dataset: str | None = None
     data_dir: str | None = None
+    image_size: int | None = None
+    augment: str = "standard"
+    max_corrupt: int = 100
+    use_synthetic_data: bool = False
     model_dir: str | None = None
     join: str | None = None
     schedule: str = "polynomial"
@@ -66,8 +83,16 @@ class TrainConfig:
     precision: str = "float32"
     strategy: str = "auto"
     virtual_devices: int = 0
+    worker_timeout: int = 300
     xla: str = "auto"
     clip_norm: float = 0.0
+    agc: float = 0.0
+    accumulation: int = 1
+    steps_per_loop: int = 1
+    ema: float = 0.0
+    deterministic: bool = False
+    checkpoint_steps: int = 500
+    profile_steps: str | None = None
     seed: int = 0
     dry_run: bool = False
 
@@ -81,29 +106,75 @@ class TrainConfig:
         Raises:
             UsageError: For the first value that is not allowed.
         """
+        if self.dataset is None:
+            return dataclasses.replace(self, dataset="imagenet" if self.data_dir is not None else "digits").resolved()
         for flag, allowed in _CHOICES.items():
             value = getattr(self, flag)
             if value is not None and value not in allowed():
                 raise UsageError(f"--{flag}={value}: unknown. Allowed: {', '.join(allowed())}.")
+        config = self
+        if self.image_size is None:
+            config = dataclasses.replace(self, image_size=_IMAGE_SIZES.get(self.dataset, 32))
         filled = {f: getattr(self.card, _CARD_VALUES[f]) for f in _CARD_VALUES if getattr(self, f) is None}
         if "warmup_epochs" in filled:
             # A card's warm-up is made for whole runs; a shorter one keeps half of its epochs for the rest.
             filled["warmup_epochs"] = min(filled["warmup_epochs"], self.train_epochs / 2)
-        config = dataclasses.replace(self, **filled)
+        config = dataclasses.replace(config, **filled)
         for flag, (allowed, text) in _RANGES.items():
             value = getattr(config, flag)
             if not (math.isfinite(value) and allowed(value)):
                 raise UsageError(f"--{flag}={value}: not allowed. Allowed: {text}.")
-        _check_data_dir(config.data_dir)
+        config._check_together()
         return config
 
-    def steps_per_epoch(self, splits):
-        """Whole batches in the training images of `splits`."""
-        return len(splits.train) // self.batch_size
+    def profile_range(self):
+        """First and last step to profile, as Keras' TensorBoard callback takes them; 0 for none."""
+        if self.profile_steps is None:
+            return 0
+        try:
+            first, last = (int(part) for part in self.profile_steps.split(","))
+        except ValueError:
+            first, last = 0, 0
+        if not 0 < first <= last:
+            raise UsageError(
+                f"--profile_steps={self.profile_steps}: not allowed. Allowed: two steps as 10,20, the first from 1."
+            )
+        return first, last
 
-    def warmup_steps(self, splits):
-        """Steps of the warm-up."""
-        return round(self.warmup_epochs * self.steps_per_epoch(splits))
+    def _check_together(self):
+        self.profile_range()
+        if self.deterministic and self.xla == "on":
+            raise UsageError("--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one of them.")
+        if self.dataset.startswith("cifar") and self.image_size != 32:
+            raise UsageError(
+                f"--image_size={self.image_size} with --dataset={self.dataset}: its images are of 32. Allowed: 32."
+            )
+        if self.dataset == "digits" and self.data_dir is not None:
+            raise UsageError(
+                f"--data_dir={self.data_dir} with --dataset=digits: they are embedded. Allowed: one of them."
+            )
+        if self.data_dir is not None and not os.path.isdir(self.data_dir):
+            raise UsageError(
+                f"--data_dir={self.data_dir}: no such folder. Allowed: a folder that holds --dataset={self.dataset}."
+            )
+
+    def steps_per_epoch(self, splits):
+        """Whole batches in the training images of `splits`; two of a dry run."""
+        return DRY_RUN_STEPS if self.dry_run else len(splits.train) // self.batch_size
+
+    @property
+    def epochs(self):
+        """Passes over the training images; one of a dry run."""
+        return 1 if self.dry_run else self.train_epochs
+
+    @property
+    def images_per_update(self):
+        """Images whose gradients an update of the weights averages."""
+        return self.batch_size * self.accumulation
+
+    def updates(self, splits, epochs):
+        """Updates of the weights in a number of epochs, which need not be whole."""
+        return round(epochs * (len(splits.train) // self.batch_size) / self.accumulation)
 
     def check_against(self, splits, replicas=1):
         """Raises `UsageError` if the data cannot be trained on as configured, a batch divided among `replicas` devices."""
@@ -115,7 +186,12 @@ class TrainConfig:
             raise UsageError(
                 f"--batch_size={self.batch_size}: more than the training images. Allowed: 1 to {len(splits.train)}."
             )
-        if self.warmup_steps(splits) >= self.train_epochs * self.steps_per_epoch(splits):
+        steps = self.steps_per_epoch(splits)
+        if steps % self.steps_per_loop:
+            raise UsageError(
+                f"--steps_per_loop={self.steps_per_loop}: does not divide an epoch. Allowed: divisors of {steps}."
+            )
+        if self.updates(splits, self.warmup_epochs) >= self.updates(splits, self.train_epochs):
             raise UsageError(
                 f"--warmup_epochs={self.warmup_epochs}: the whole run. "
                 f"Allowed: 0 to less than --train_epochs={self.train_epochs}, by a step at least."
@@ -136,10 +212,14 @@ _CARD_VALUES = {
     "weight_decay": "weight_decay",
 }
 
+# Height and width of images where it is not 32.
+_IMAGE_SIZES = {"imagenet": 224}
+
 _CHOICES = {
     "norm": methods.names,
     "model": models.names,
     "dataset": lambda: DATASETS,
+    "augment": lambda: AUGMENTS,
     "join": lambda: tuple(methods.JOINS),
     "schedule": schedules.names,
     "precision": lambda: PRECISIONS,
@@ -161,16 +241,14 @@ _RANGES = {
     "dropout": _SHARE,
     "init_batches": _POSITIVE,
     "virtual_devices": (lambda x: x == 0 or 2 <= x <= 64, "2 to 64, or 0 for none"),
+    "worker_timeout": _POSITIVE,
     "clip_norm": _NOT_NEGATIVE,
+    "agc": _NOT_NEGATIVE,
+    "accumulation": _POSITIVE,
+    "steps_per_loop": _POSITIVE,
+    "ema": _SHARE,
+    "checkpoint_steps": _POSITIVE,
+    "max_corrupt": _NOT_NEGATIVE,
+    "image_size": (lambda x: x >= 8, "8 or more"),
     "seed": (lambda x: 0 <= x < 2**32, "0 to 2^32 - 1"),
 }
-
-
-def _check_data_dir(data_dir):
-    if data_dir is None:
-        return
-    if not os.path.isdir(data_dir):
-        raise UsageError(f"--data_dir={data_dir}: no such folder. Leave it out to train on the embedded digits.")
-    raise UsageError(
-        f"--data_dir={data_dir}: this version reads no folder. Leave it out to train on the embedded digits."
-    )

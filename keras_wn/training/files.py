@@ -22,13 +22,24 @@ def atomic_path(path):
     Raises:
         OSError: If the folder cannot be written or is full; `path` is then as it was before.
     """
+    with temporary_path(path) as temporary:
+        yield temporary
+        move(temporary, path)
+
+
+@contextlib.contextmanager
+def temporary_path(path):
+    """Scope that gives a temporary path beside `path`, of the same name; what is left there at the end is removed."""
     path = pathlib.Path(path)
     with tempfile.TemporaryDirectory(prefix=_WRITING, dir=path.parent) as folder:
-        temporary = pathlib.Path(folder) / path.name
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        yield pathlib.Path(folder) / path.name
+
+
+def move(temporary, path):
+    """Puts a finished temporary file in the place of `path`, all at once, on the disk and not in its cache alone."""
+    with open(temporary, "rb") as written:
+        os.fsync(written.fileno())
+    os.replace(temporary, path)
 
 
 def remove_leftovers(folder):

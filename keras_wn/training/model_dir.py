@@ -12,7 +12,7 @@ from keras_wn.training import files
 from keras_wn.training.errors import UsageError
 
 # What may be different between a run and its continuation.
-_NOT_COMPARED = ("model_dir",)
+_NOT_COMPARED = ("model_dir", "checkpoint_steps", "profile_steps", "worker_timeout")
 
 
 class ModelDir:
@@ -34,6 +34,7 @@ class ModelDir:
         self.metrics_jsonl = self.path / "metrics.jsonl"
         self.result_json = self.path / "result.json"
         self.model_keras = self.path / "model.keras"
+        self.best_keras = self.path / "best.keras"
         self.signal_json = self.path / "signal.json"
         self.signal_png = self.path / "signal.png"
         self.checkpoints = self.path / "checkpoints"
@@ -73,8 +74,8 @@ class ModelDir:
         Raises:
             UsageError: With the space that is needed and that is free.
         """
-        # The saved model, and weights with momentum in two checkpoints and a third being written; 4 bytes a number.
-        needed = parameters * 4 * (1 + 2 * 3)
+        # The last and the best model, and weights with momentum in two checkpoints and a third being written; 4 bytes a number.
+        needed = parameters * 4 * (2 + 2 * 3)
         # What lies there of the same run, or of the one to be replaced, makes room for what follows.
         there = sum(f.stat().st_size for p in self._own_paths() for f in [p, *p.rglob("*")] if f.is_file())
         free = shutil.disk_usage(self.path).free + there

@@ -14,7 +14,14 @@ import tensorflow
 import keras_wn
 
 # Data set -> what it is, for logs and result files.
-DATA = {"digits": "scikit-learn's handwritten digits, embedded (no --data_dir given)"}
+DATA = {
+    "digits": "scikit-learn's handwritten digits, embedded (no --data_dir given)",
+    "imagenet2012": "ImageNet, as TensorFlow Datasets prepared it",
+    "image_folder": "images in folders by class",
+    "cifar10": "CIFAR-10, by TensorFlow Datasets",
+    "cifar100": "CIFAR-100, by TensorFlow Datasets",
+    "synthetic": "random images from memory (--use_synthetic_data): figures of accuracy mean nothing",
+}
 
 
 def of_run(config, splits, replicas=1):
@@ -57,6 +64,7 @@ def of_result(config, splits, replicas, wall_seconds):
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "data": _data(splits),
+        "corrupt_images": splits.corrupt.names,
         "bn_semantics": _bn_semantics(config, replicas),
         "wall_seconds": round(wall_seconds, 1),
         "peak_memory_gib": round(peak_bytes / 2**30, 2),
@@ -71,7 +79,8 @@ def _data(splits):
 def _bn_semantics(config, replicas):
     if not config.card.batch_statistics:
         return None
-    if replicas > 1:
+    if replicas > 1 and keras.backend.backend() == "tensorflow":
         part = config.batch_size // replicas
         return f"statistics of {part} images, each of {replicas} devices' own; at inference moving averages, averaged over the devices"
-    return f"statistics of the whole batch of {config.batch_size} on one device; moving averages at inference"
+    where = "one device" if replicas == 1 else f"{replicas} devices together"
+    return f"statistics of the whole batch of {config.batch_size} on {where}; moving averages at inference"

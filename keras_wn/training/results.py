@@ -7,7 +7,7 @@ from keras_wn.training import files
 _SPLITS = ("train", "validation", "test")
 
 
-def summarize(config, folder, status, step, final, images_per_second, context):
+def summarize(config, folder, status, step, final, stopped_by, images_per_second, context):
     """Writes `result.json` and returns what it holds.
 
     Args:
@@ -16,13 +16,14 @@ def summarize(config, folder, status, step, final, images_per_second, context):
         status: `finished`, `diverged` or `interrupted`.
         step: Integer, optimizer steps done.
         final: Dict from split to its figures in inference mode; empty if they were not measured.
+        stopped_by: Name of the signal that stopped the run, or None.
         images_per_second: Float or None.
         context: Dict of what else is to be known: data, semantics, memory, time.
     """
-    validation = [r for r in _metrics(folder) if r["split"] == "validation" and r["top1"] is not None]
-    best = max(validation, key=lambda record: record["top1"], default=None)
+    best = _best_validation(folder)
     result = {
         "status": status,
+        "stopped_by": stopped_by,
         "method": config.norm,
         "model": config.model,
         "seed": config.seed,
@@ -35,6 +36,17 @@ def summarize(config, folder, status, step, final, images_per_second, context):
     }
     files.write_json(folder.result_json, result)
     return result
+
+
+def best_top1(folder):
+    """Highest validation top-1 in the folder's metrics; None if there is none."""
+    best = _best_validation(folder)
+    return best and best["top1"]
+
+
+def _best_validation(folder):
+    validation = [r for r in _metrics(folder) if r["split"] == "validation" and r["top1"] is not None]
+    return max(validation, key=lambda record: record["top1"], default=None)
 
 
 def read(folder):

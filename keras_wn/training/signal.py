@@ -1,12 +1,14 @@
 """How activations and gradients travel through a residual net, block by block."""
 
+import contextlib
 import dataclasses
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from keras_wn.training import files
+from keras_wn.layers import substitution
+from keras_wn.training import differentiate, files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +41,33 @@ def measure(model, images, labels, loss):
         List of `BlockSignal`, from the first block to the last.
     """
     joins = [layer for layer in model.layers if layer.name.endswith("_join")]
-    probe = keras.Model(model.input, [*(layer.output for layer in joins), model.output])
-    trainable = [v.value for v in probe.trainable_variables]
-    non_trainable = [v.value for v in probe.non_trainable_variables]
-    with tf.GradientTape() as tape:
-        # Statistics that training mode updates come back as values, and are dropped.
-        (*outputs, logits), _ = probe.stateless_call(trainable, non_trainable, images, training=True)
-        value = loss(labels, logits)
-    gradients = tape.gradient(value, outputs)
+    trainable, fixed = ([v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables))
+
+    def loss_and_outputs(added):
+        """The loss when `added`, zeros, is added to the joins' outputs; so that its gradient is theirs."""
+        with contextlib.ExitStack() as stack:
+            seen = [stack.enter_context(_added_to(layer, term)) for layer, term in zip(joins, added, strict=True)]
+            # Statistics that training mode updates come back as values, and are dropped.
+            logits, _ = model.stateless_call(trainable, fixed, images, training=True)
+        return loss(labels, logits), [outputs[0] for outputs in seen]
+
+    batch = (len(images),)
+    zeros = [ops.zeros(batch + layer.output.shape[1:], layer.compute_dtype) for layer in joins]
+    outputs, gradients = differentiate.outputs_and_gradients(loss_and_outputs, zeros)
     return [_block_signal(layer.name, x, g) for layer, x, g in zip(joins, outputs, gradients, strict=True)]
+
+
+@contextlib.contextmanager
+def _added_to(layer, term):
+    """Scope in which a layer puts out `term` more; gives the list of its outputs."""
+    call, outputs = layer.call, []
+
+    def adding(*args, **kwargs):
+        outputs.append(call(*args, **kwargs) + term)
+        return outputs[-1]
+
+    with substitution.replaced_call(layer, adding):
+        yield outputs
 
 
 def _block_signal(name, output, gradient):

@@ -1,18 +1,25 @@
 """The devices that a run trains on."""
 
 import functools
+import glob
+import os
 
 import tensorflow as tf
 
+from keras_wn.training import multi_worker
+from keras_wn.training.devices import Devices
 from keras_wn.training.errors import UsageError
 
 
-def build(name, virtual_devices):
+def build(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
     """The `tf.distribute` strategy of a run.
 
     Args:
-        name: `none`, one device; `mirrored`, all GPUs, or the virtual devices; `auto`, `mirrored` where there are several.
+        name: `none`, one device; `mirrored`, all GPUs, or the virtual devices; `auto`, `mirrored` where there are several;
+            `multi_worker`, the processes that TF_CONFIG names, with all of their GPUs; `tpu`, a Cloud TPU. Keras 3 on
+            `tf.distribute.TPUStrategy` is reported broken upstream (keras issue 19448) and has not been verified here.
         virtual_devices: Integer, CPU devices to make out of one, to try distribution without accelerators; 0 for none.
+        timeout: Positive float, seconds to wait for the other processes of `multi_worker`.
 
     Returns:
         `tf.distribute.Strategy`.
@@ -20,13 +27,17 @@ def build(name, virtual_devices):
     Raises:
         UsageError: If there are no devices for what is asked.
     """
+    if virtual_devices and name not in ("auto", "mirrored"):
+        raise UsageError(
+            f"--virtual_devices={virtual_devices} with --strategy={name}. Allowed: with --strategy=mirrored."
+        )
+    if name == "multi_worker":
+        return multi_worker.strategy(timeout)
+    if name == "tpu":
+        return _tpu()
     gpus = tf.config.list_physical_devices("GPU")
     if virtual_devices and gpus:
         raise UsageError(f"--virtual_devices={virtual_devices}: this machine has {len(gpus)} GPUs. Allowed: 0.")
-    if virtual_devices and name == "none":
-        raise UsageError(
-            f"--virtual_devices={virtual_devices} with --strategy=none. Allowed: with --strategy=mirrored."
-        )
     if name == "none" or (name == "auto" and len(gpus) < 2 and not virtual_devices):
         return tf.distribute.get_strategy()
     if virtual_devices:
@@ -39,6 +50,25 @@ def build(name, virtual_devices):
     return _mirrored(tuple(f"GPU:{i}" for i in range(len(gpus))))
 
 
+def devices(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
+    """`keras_wn.training.devices.Devices` of the strategy that `build` makes of the same arguments."""
+    strategy = build(name, virtual_devices, timeout)
+    replicas = strategy.num_replicas_in_sync
+    if name != "multi_worker":
+        return Devices(strategy, replicas)
+    cluster = multi_worker.read_cluster()
+    return Devices(strategy, replicas, len(cluster.addresses), cluster.number)
+
+
+def is_chief(strategy):
+    """Whether this process is the one that writes the run's files; the others write none."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return True
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief)
+
+
 def compiles(xla):
     """Whether the step is compiled by XLA: `on`, `off`, or `auto`, where it is faster: on GPUs, and not on a CPU."""
     return xla == "on" or (xla == "auto" and bool(tf.config.list_physical_devices("GPU")))
@@ -48,6 +78,27 @@ def compiles(xla):
 @functools.cache
 def _mirrored(devices):
     return tf.distribute.MirroredStrategy(devices)
+
+
+def _tpu():
+    # Where there is none, TensorFlow's resolver asks the metadata server of Google's cloud again and again, for minutes.
+    if not (os.environ.get("TPU_NAME") or glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")):
+        raise UsageError(
+            "--strategy=tpu: no TPU here: TPU_NAME is not set, and there is no /dev/accel*. Allowed: on a Cloud TPU; "
+            "--strategy=none, mirrored or multi_worker elsewhere."
+        )
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        if name != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(
+            f"--strategy=tpu: TPU_NAME={name} did not start ({line}). Allowed: a TPU that runs."
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
 
 
 def _make_virtual(count):

@@ -22,7 +22,10 @@ def test_what_is_given_stays():
     "values, message",
     [
         ({"norm": "bnn"}, "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu."),
-        ({"model": "vgg"}, "--model=vgg: unknown. Allowed: resnet18, resnet34, resnet50, resnet101, resnet152."),
+        (
+            {"model": "vgg"},
+            "--model=vgg: unknown. Allowed: resnet18, resnet34, resnet50, resnet101, resnet152, cifar_resnet20,",
+        ),
         ({"join": "add"}, "--join=add: unknown. Allowed: sum, rsqrt2, weighted."),
         ({"schedule": "linear"}, "--schedule=linear: unknown. Allowed: polynomial, cosine, stepwise."),
         ({"precision": "half"}, "--precision=half: unknown. Allowed: float32, mixed_bfloat16, mixed_float16."),
@@ -36,7 +39,23 @@ def test_what_is_given_stays():
         ({"momentum": 1.0}, "--momentum=1.0: not allowed. Allowed: at least 0 and less than 1."),
         ({"seed": -1}, "--seed=-1: not allowed. Allowed: 0 to 2^32 - 1."),
         ({"init_batches": 0}, "--init_batches=0: not allowed. Allowed: a number above 0."),
-        ({"strategy": "tpu"}, "--strategy=tpu: unknown. Allowed: auto, none, mirrored."),
+        (
+            {"strategy": "horovod"},
+            "--strategy=horovod: unknown. Allowed: auto, none, mirrored, multi_worker, tpu, data_parallel.",
+        ),
+        ({"dataset": "mnist"}, "--dataset=mnist: unknown. Allowed: digits, imagenet, cifar10, cifar100."),
+        ({"augment": "auto"}, "--augment=auto: unknown. Allowed: paper, standard."),
+        ({"image_size": 4}, "--image_size=4: not allowed. Allowed: 8 or more."),
+        ({"dataset": "cifar10", "image_size": 64}, "--image_size=64 with --dataset=cifar10: its images are of 32."),
+        ({"max_corrupt": -1}, "--max_corrupt=-1: not allowed. Allowed: 0 or more."),
+        ({"agc": -0.1}, "--agc=-0.1: not allowed. Allowed: 0 or more."),
+        ({"ema": 1.0}, "--ema=1.0: not allowed. Allowed: at least 0 and less than 1."),
+        ({"accumulation": 0}, "--accumulation=0: not allowed. Allowed: a number above 0."),
+        ({"checkpoint_steps": 0}, "--checkpoint_steps=0: not allowed. Allowed: a number above 0."),
+        ({"profile_steps": "10"}, "--profile_steps=10: not allowed. Allowed: two steps as 10,20, the first from 1."),
+        ({"profile_steps": "20,10"}, "--profile_steps=20,10: not allowed. Allowed: two steps as 10,20"),
+        ({"deterministic": True, "xla": "on"}, "--deterministic with --xla=on: XLA does not promise the same bits."),
+        ({"dataset": "digits", "data_dir": "/tmp"}, "--data_dir=/tmp with --dataset=digits: they are embedded."),
         ({"xla": "yes"}, "--xla=yes: unknown. Allowed: auto, on, off."),
         ({"virtual_devices": 1}, "--virtual_devices=1: not allowed. Allowed: 2 to 64, or 0 for none."),
         ({"clip_norm": -1.0}, "--clip_norm=-1.0: not allowed. Allowed: 0 or more."),
@@ -76,6 +95,15 @@ def test_init_batches_matter_only_to_a_card_that_initializes_on_data():
         TrainConfig(norm="wn", batch_size=1000).resolved().check_against(splits)
 
 
-def test_folder_that_exists_is_not_taken_for_the_embedded_data(tmp_path):
-    with pytest.raises(UsageError, match="this version reads no folder"):
-        TrainConfig(data_dir=str(tmp_path)).resolved()
+def test_a_folder_is_imagenets_and_none_is_the_embedded_digits(tmp_path):
+    config = TrainConfig(data_dir=str(tmp_path)).resolved()
+    assert (config.dataset, config.image_size) == ("imagenet", 224)
+    config = TrainConfig().resolved()
+    assert (config.dataset, config.image_size) == ("digits", 32)
+
+
+def test_steps_per_loop_divides_an_epoch():
+    splits = digits.load()
+    TrainConfig(steps_per_loop=5).resolved().check_against(splits)
+    with pytest.raises(UsageError, match="--steps_per_loop=3: does not divide an epoch. Allowed: divisors of 20."):
+        TrainConfig(steps_per_loop=3).resolved().check_against(splits)

@@ -94,7 +94,7 @@ def test_disk_without_room_is_refused_with_both_sizes(tmp_path, monkeypatch):
     folder = folder_of(tmp_path)
     folder.check_space(1_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**30, 2**30 - 2**20, 2**20))
-    with pytest.raises(UsageError, match="1 MiB are free, and the run's files need about 27 MiB"):
+    with pytest.raises(UsageError, match="1 MiB are free, and the run's files need about 31 MiB"):
         folder.check_space(1_000_000)
 
 

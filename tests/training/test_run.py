@@ -10,7 +10,7 @@ import pytest
 
 from keras_wn import methods
 from keras_wn.data import digits
-from keras_wn.training import files, run
+from keras_wn.training import files, run, session
 from keras_wn.training.callbacks import MetricsLog
 from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
@@ -147,7 +147,7 @@ def test_run_interrupted_after_its_last_epoch_resumes_to_its_figures(config, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run._Run, "_evaluate", stop)
+        patch.setattr(session.Session, "_evaluate", stop)
         assert run.train(asked)["status"] == "interrupted"
     resumed = run.train(asked, resume=True)
     assert resumed["status"] == "finished" and resumed["step"] == 60 and resumed["final"]["test"]["top1"] > 0
@@ -168,8 +168,10 @@ def test_disk_that_fills_is_one_line_and_leaves_whole_files(config, monkeypatch)
 
 def test_other_backend_and_flags_that_exclude_each_other_are_refused_before_anything_is_written(config, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(keras.backend, "backend", lambda: "jax")
-        with pytest.raises(UsageError, match="KERAS_BACKEND=jax: not allowed"):
+        patch.setattr(keras.backend, "backend", lambda: "torch")
+        with pytest.raises(
+            UsageError, match="KERAS_BACKEND=torch: not allowed for training. Allowed: tensorflow, jax."
+        ):
             run.train(config())
     for how in ({"resume": True}, {"overwrite": True}):
         with pytest.raises(UsageError, match="--signal_report trains nothing"):
@@ -194,7 +196,7 @@ def test_dry_run_takes_two_steps_and_writes_everything(config):
     result = run.train(asked)
     assert result["step"] == 2 and result["status"] == "finished"
     folder = folder_of(asked)
-    assert all(path.exists() for path in folder._own_paths()) and len(folder._own_paths()) == 8
+    assert all(path.exists() for path in folder._own_paths()) and len(folder._own_paths()) == 9
     assert any(folder.tensorboard.rglob("events*")) and any(folder.checkpoints.iterdir())
 
 

@@ -39,7 +39,7 @@ def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
     whole, _ = finished(config, tmp_path / "run", **flags)
     assert whole["bn_semantics"].startswith("statistics of 32 images, each of 2 devices' own")
     # As if it had been stopped after its first epoch.
-    (tmp_path / "run/checkpoints/epoch-0002.weights.h5").unlink()
+    max((tmp_path / "run/checkpoints").iterdir()).unlink()
     (tmp_path / "run/result.json").unlink()
     result = run.train(config(**EPOCHS, **flags, model_dir=str(tmp_path / "run")), resume=True)
     assert figures(result) == pytest.approx(figures(whole), rel=1e-5)
@@ -49,6 +49,8 @@ def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
     "name, virtual, message",
     [
         ("mirrored", 0, "--strategy=mirrored: there is no GPU here. Allowed: --strategy=none, or --virtual_devices=2"),
+        ("tpu", 0, "--strategy=tpu: no TPU here: TPU_NAME is not set, .* Allowed: on a Cloud TPU"),
+        ("multi_worker", 2, "--virtual_devices=2 with --strategy=multi_worker. Allowed: with --strategy=mirrored"),
         ("none", 2, "--virtual_devices=2 with --strategy=none. Allowed: with --strategy=mirrored"),
         ("mirrored", 8, "--virtual_devices=8: TensorFlow has started already"),
     ],
@@ -61,3 +63,10 @@ def test_devices_that_are_not_there(name, virtual, message):
 def test_auto_is_one_device_without_xla_on_a_cpu():
     assert strategies.build("auto", 0).num_replicas_in_sync == 1 and not strategies.compiles("auto")
     assert strategies.build("auto", 2).num_replicas_in_sync == 2 and strategies.compiles("on")
+
+
+@pytest.mark.parametrize("name, virtual, replicas", [("auto", 0, 1), ("mirrored", 2, 2)])
+def test_one_process_is_the_chief(name, virtual, replicas):
+    there = strategies.devices(name, virtual)
+    assert (there.replicas, there.workers, there.is_chief) == (replicas, 1, True)
+    assert strategies.is_chief(there.strategy)

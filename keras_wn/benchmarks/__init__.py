@@ -1,0 +1,1 @@
+"""Measurements of speed, each in one process and in turns: what `runners/benchmark.py` prints."""

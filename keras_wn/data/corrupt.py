@@ -1,0 +1,79 @@
+"""Images that cannot be decoded: counted by name, up to a limit."""
+
+import contextlib
+import threading
+
+import tensorflow as tf
+
+from keras_wn.training.errors import UsageError
+
+_SHOWN = 5  # Names in a message; all are in `names`.
+
+
+class CorruptImages:
+    """The images of a run that could not be decoded.
+
+    Args:
+        limit: Integer, how many of them a run goes on with.
+
+    Example:
+
+    >>> corrupt = CorruptImages(limit=1)
+    >>> corrupt.record("n01440764_1.JPEG", "truncated")
+    >>> corrupt.count, corrupt.names
+    (1, ['n01440764_1.JPEG'])
+    """
+
+    def __init__(self, limit=100):
+        if limit < 0:
+            raise UsageError(f"--max_corrupt={limit}: not allowed. Allowed: 0 or more.")
+        self.limit = limit
+        self._reasons = {}
+        self._lock = threading.Lock()
+
+    @property
+    def count(self):
+        """Number of different images, however often they were met."""
+        return len(self._reasons)
+
+    @property
+    def names(self):
+        """Their names, in the order met."""
+        return list(self._reasons)
+
+    def record(self, name, reason):
+        """Counts an image.
+
+        Args:
+            name: String.
+            reason: String, why it could not be decoded.
+
+        Raises:
+            UsageError: If that is one more than the limit.
+        """
+        with self._lock:
+            self._reasons.setdefault(name, reason)
+        self.check()
+
+    def check(self):
+        """Raises `UsageError`, naming the images, if there are more than the limit."""
+        if self.count > self.limit:
+            raise UsageError(f"{self.summary()} Allowed: --max_corrupt={self.limit}.")
+
+    def summary(self):
+        """One line: how many, and the first of their names with the reasons; empty without any."""
+        if not self.count:
+            return ""
+        with self._lock:
+            shown = [f"{name!r} ({reason})" for name, reason in list(self._reasons.items())[:_SHOWN]]
+        more = f" and {self.count - _SHOWN} more" if self.count > _SHOWN else ""
+        return f"Images that cannot be decoded: {self.count}: {', '.join(shown)}{more}."
+
+    @contextlib.contextmanager
+    def explained(self):
+        """Context in which TensorFlow's error for too many corrupt images comes out as the one-line `UsageError`."""
+        try:
+            yield
+        except tf.errors.OpError:
+            self.check()
+            raise

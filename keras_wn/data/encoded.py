@@ -1,0 +1,154 @@
+"""The split whose images are JPEG data, decoded batch after batch."""
+
+import io
+import os
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from keras_wn.data import rows
+from keras_wn.training.errors import UsageError
+
+_TRIES = 8  # Images in a row that may be corrupt.
+_BATCHES_AT_ONCE = 4
+
+
+class EncodedImages:
+    """A split of encoded images, with the methods of `Examples`.
+
+    Images are decoded by TensorFlow's fused decode-and-crop. What that cannot decode is decoded by Pillow (a PNG named .JPEG); what
+    Pillow cannot decode either is recorded as corrupt, and replaced: in training by the next image of the split that can be decoded,
+    with its label; in evaluation, where every image counts, by a gray image.
+
+    Args:
+        source: `FileSource`, `ArrayRecordSource` or `TFRecordSource`.
+        crop: `Crop` of evaluation.
+        training_crop: `Crop` of training.
+        corrupt: `CorruptImages`.
+    """
+
+    def __init__(self, source, crop, training_crop, corrupt):
+        self.source = source
+        self.corrupt = corrupt
+        self._crop = crop
+        self._training_crop = training_crop
+
+    def __len__(self):
+        return len(self.source)
+
+    @property
+    def image_shape(self):
+        """Height, width and channels."""
+        return (self._crop.image_size, self._crop.image_size, 3)
+
+    def training_batches(self, batch_size, classes, seed, first_step=0, shard=(0, 1)):
+        """As `pipeline.training_batches`: images, order and crops depend on `seed` and the step alone."""
+        return (
+            self._training(batch_size, seed, first_step, shard)
+            .map(lambda x, y: (x, tf.one_hot(y, classes)))
+            .prefetch(2)
+        )
+
+    def evaluation_batches(self, batch_size, classes, replicas=1, shard=(0, 1)):
+        """As `pipeline.evaluation_batches`: every image once over all shards, in order."""
+        batches = self.source.evaluation_rows(batch_size, replicas, shard)
+        # Evaluation draws nothing, so that positions serve as numbers.
+        batches = batches.map(lambda positions, data, labels: (positions, positions, data, labels))
+        weighted = replicas > 1 or shard[1] > 1
+
+        def finish(images, labels, positions):
+            labels = tf.one_hot(tf.where(positions < 0, tf.constant(-1, labels.dtype), labels), classes)
+            return (images, labels, tf.cast(positions >= 0, "float32")) if weighted else (images, labels)
+
+        return self._decoded(batches, self._crop, 0, replace=False).map(finish).prefetch(2)
+
+    def sample(self, count, seed):
+        """As `Examples.sample`: the images of the first training step with a batch of `count`."""
+        if not 1 <= count <= len(self):
+            raise UsageError(f"A sample of {count} images. Allowed: 1 to {len(self)}.")
+        with self.corrupt.explained():
+            images, labels = next(iter(self._training(count, seed, 0, (0, 1))))
+        return images.numpy(), labels.numpy()
+
+    def _training(self, batch_size, seed, first_step, shard):
+        rows.steps_in_epoch(len(self), batch_size)
+        batches = self.source.training_rows(batch_size, seed, first_step, shard)
+        return self._decoded(batches, self._training_crop, seed, replace=True).map(lambda x, y, _: (x, y))
+
+    def _decoded(self, batches, crop, seed, replace):
+        """Images, labels and positions of batches of numbers, positions, data and labels."""
+        size = crop.image_size
+        # Some batches at once, so that no core waits for a batch's last image; with many cores, some images of each at once.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        at_once = min(cores + 1, _BATCHES_AT_ONCE)
+        inner = {"num_parallel_calls": cores // at_once, "deterministic": True} if cores >= 2 * at_once else {}
+
+        def decode_batch(numbers, positions, data, labels):
+            count = tf.size(numbers, tf.int64)
+
+            def decode(row, number, datum):
+                return row, crop.decode(self.source.read(datum), seed, number)
+
+            images = tf.data.Dataset.from_tensor_slices((tf.range(count), numbers, data)).map(decode, **inner)
+            # A row that fails is left out here and put in by `repair`: catching errors image by image halves the speed.
+            none = tf.data.Dataset.from_tensors((tf.zeros((0,), tf.int64), tf.zeros((0, size, size, 3))))
+            images = images.ignore_errors().batch(count).concatenate(none).take(1)
+            return (*images.get_single_element(), numbers, positions, labels)
+
+        def repair(decoded, images, numbers, positions, labels):
+            def fill():
+                mended = tf.py_function(
+                    lambda *batch: self._fill(*batch, crop, seed, replace),
+                    (decoded, images, numbers, positions, labels),
+                    (tf.float32, labels.dtype),
+                )
+                return tf.ensure_shape(mended[0], (None, size, size, 3)), tf.ensure_shape(mended[1], (None,))
+
+            images, labels = tf.cond(tf.size(decoded) == tf.size(numbers), lambda: (images, labels), fill)
+            return images, labels, positions
+
+        batches = batches.map(decode_batch, num_parallel_calls=at_once, deterministic=True)
+        return batches.map(repair)
+
+    def _fill(self, decoded, images, numbers, positions, labels, crop, seed, replace):
+        """The batch with the rows that TensorFlow could not decode."""
+        filled = np.zeros((len(numbers), *self.image_shape), "float32")
+        filled[decoded.numpy()] = images.numpy()
+        labels = labels.numpy().copy()
+        for row in sorted(set(range(len(numbers))) - set(decoded.numpy().tolist())):
+            position = int(positions[row])
+            if position < 0:
+                continue  # Fills a batch up.
+            for offset in range(_TRIES if replace else 1):
+                image, label = self._slowly((position + offset) % len(self), crop, seed, numbers[row])
+                if image is not None:
+                    filled[row], labels[row] = image, label
+                    break
+            else:
+                if replace:
+                    raise UsageError(f"{_TRIES} images in a row cannot be decoded. {self.corrupt.summary()}")
+        return filled, labels
+
+    def _slowly(self, position, crop, seed, number):
+        """Image as `crop` shows it, or None, and label."""
+        name = None
+        try:
+            data, label, name = self.source.record(position)
+            with tf.device("CPU:0"):
+                try:
+                    return crop.decode(tf.constant(data), seed, number).numpy(), label
+                except tf.errors.InvalidArgumentError:
+                    with Image.open(io.BytesIO(data)) as image:
+                        decoded = np.asarray(image.convert("RGB"))
+                    return crop.from_decoded(tf.constant(decoded), seed, number).numpy(), label
+        # Pillow raises nearly anything on broken data.
+        except Exception as error:
+            self.corrupt.record(name or self.source.name(position), _reason(error))
+            return None, None
+
+
+def _reason(error):
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).split(" <_io")[0].split("\n")[0] or type(error).__name__

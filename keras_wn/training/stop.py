@@ -1,0 +1,58 @@
+"""Ends of a run that come from outside: Ctrl-C, and the notice that the machine is taken away."""
+
+import contextlib
+import signal
+import threading
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Remembers a signal to end the run, for the training loop to act on where its state is whole.
+
+    Attributes:
+        signal: The signal that came, or None. A second one ends the run at once, by a `KeyboardInterrupt`.
+    """
+
+    def __init__(self):
+        self.signal = None
+
+    @contextlib.contextmanager
+    def listening(self):
+        """Scope in which SIGINT and SIGTERM are remembered; only in the process's main thread, which alone may."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._receive) for number in _SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def check(self):
+        """Raises `Stopped` if a signal came."""
+        if self.signal is not None:
+            raise Stopped(self.signal)
+
+    def _receive(self, number, frame):
+        del frame  # Where the signal came does not matter.
+        if self.signal is not None:
+            raise Stopped(number)
+        self.signal = signal.Signals(number)
+        print(f"\n{self.signal.name}: stopping after this step. Send it again to stop at once.", flush=True)
+
+
+class Stopped(KeyboardInterrupt):
+    """The run was told to stop.
+
+    Args:
+        number: The signal.
+
+    Attributes:
+        name: Its name, `SIGINT` or `SIGTERM`.
+    """
+
+    def __init__(self, number):
+        self.name = signal.Signals(number).name
+        super().__init__(self.name)

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from keras_wn.data import cifar, detect
+from keras_wn.training.errors import UsageError
+
+
+@pytest.fixture
+def mocked():
+    with tfds.testing.mock_data(num_examples=40):
+        yield
+
+
+@pytest.mark.parametrize("name, classes", [("cifar10", 10), ("cifar100", 100)])
+def test_splits_hold_each_image_once(mocked, name, classes):
+    splits = cifar.load(name, augment=None)
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [36, 4, 40]
+    assert splits.classes == classes and splits.image_shape == (32, 32, 3)
+    images = np.concatenate([splits.train.images, splits.validation.images])
+    assert len(np.unique(images.reshape(40, -1), axis=0)) == 40
+
+
+@pytest.mark.parametrize("augment, size", [("standard", 32), ("paper", 28), (None, 32)])
+def test_streams_can_be_resumed_and_shared_out_bit_for_bit(mocked, assert_stream, assert_evaluation, augment, size):
+    splits = cifar.load("cifar10", augment=augment)
+    whole = assert_stream(splits.train, batch_size=12, classes=10, steps=7, resumed_at=(1, 4))
+    assert whole[0][0].shape == (12, size, size, 3) and splits.image_shape == (size, size, 3)
+    assert_evaluation(splits.test, 10)
+    images, labels = splits.train.sample(5, seed=1)
+    assert images.shape == (5, size, size, 3) and labels.dtype == np.int32
+
+
+@pytest.mark.parametrize("augment, padding", [("standard", 4), ("paper", 0)])
+def test_augmented_images_are_windows_of_the_image_or_of_its_mirror(augment, padding):
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype="uint8")
+    size = 32 - (augment == "paper") * 4
+    whole = np.pad((image[0] - np.array(cifar.MEAN)) / np.array(cifar.STD), [(padding, padding)] * 2 + [(0, 0)])
+    shown = np.asarray(cifar._augment(tf.repeat(image, 200, axis=0), 0, tf.range(200, dtype=tf.int64), size, augment))
+    found = set()
+    margin = whole.shape[0] - size
+    for x in shown:
+        places = [
+            (top, left, mirrored)
+            for top in range(margin + 1)
+            for left in range(margin + 1)
+            for mirrored in (1, -1)
+            if np.allclose(whole[top : top + size, left : left + size][:, ::mirrored], x, atol=1e-4)
+        ]
+        assert len(places) == 1
+        found.add(places[0])
+    assert {mirrored for *_, mirrored in found} == {1, -1}
+    assert {top for top, *_ in found} == {left for _, left, _ in found} == set(range(margin + 1))
+
+
+def test_evaluation_of_the_paper_shows_the_middle(mocked, take):
+    splits = cifar.load("cifar10", augment="paper")
+    images, _ = take(splits.test.evaluation_batches(40, 10), 1)[0]
+    middle = (splits.test.images[:, 2:30, 2:30] - np.array(cifar.MEAN)) / np.array(cifar.STD)
+    np.testing.assert_allclose(images, middle, atol=1e-5)
+
+
+def test_held_out_images_are_of_each_class_in_equal_share():
+    labels = np.arange(50_000) % 100
+    kept, held_out = cifar._hold_out(labels)
+    assert len(held_out) == 5000 and len(set(kept) | set(held_out)) == 50_000
+    np.testing.assert_array_equal(np.bincount(labels[held_out]), 50)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_unprepared_set_is_not_downloaded(tmp_path, name):
+    with pytest.raises(UsageError, match=f"{name} is not prepared. Prepare it with: tfds build {name} --data_dir="):
+        detect.load(name, tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UsageError, match="--dataset=cifar: no CIFAR. Allowed: cifar10, cifar100."):
+        cifar.load("cifar")
+    with pytest.raises(UsageError, match="--augment=mixup: unknown. Allowed: standard, paper."):
+        cifar.load("cifar10", augment="mixup")

@@ -1,0 +1,44 @@
+"""Runs as a user starts them, in processes of their own."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).parent
+RUNNERS = HERE.parents[1] / "runners"
+
+
+def start(script, *flags, **environment):
+    return subprocess.Popen(
+        [sys.executable, script, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        env=environment or None,
+        # As at a terminal: under a test run in the background, Ctrl-C would be inherited as ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def finish(script, *flags, **environment):
+    """Exit status, standard output and standard error of a run."""
+    process = start(script, *flags, **environment)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def wait_for(process, folder, step):
+    """Waits until the checkpoint of a step, or of a later one, lies in a run's folder, or the process has ended."""
+    deadline = time.monotonic() + 240
+    while process.poll() is None and newest_step(folder) < step:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no checkpoint of step {step} in {folder}")
+        time.sleep(0.02)
+
+
+def newest_step(folder):
+    """Step of the newest checkpoint in a run's folder; -1 without one."""
+    return max((int(path.name[5:13]) for path in pathlib.Path(folder, "checkpoints").glob("step-*")), default=-1)

@@ -1,0 +1,18 @@
+"""The runner with a net so small that whole runs take seconds: `python tests/runners/tiny.py --norm=wn`."""
+
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+
+from keras_wn import models
+from keras_wn.training import command_line, run_flags
+from tests.training.conftest import tiny
+
+models._BUILDERS["tiny"] = tiny
+run_flags.define(model="tiny", train_epochs=3)
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(run_flags.run))

@@ -1,0 +1,149 @@
+"""Training in several processes of this machine."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from keras_wn.training import multi_worker, rendezvous, strategies
+from keras_wn.training.errors import UsageError
+from tests.training import worker_process
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def free_addresses(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    return addresses
+
+
+def test_two_processes_are_one(tmp_path):
+    addresses = free_addresses(2)
+    processes = []
+    for index in range(2):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        environment = {
+            **os.environ,
+            "TF_CONFIG": json.dumps(config),
+            "PYTHONPATH": str(ROOT),
+            "CUDA_VISIBLE_DEVICES": "-1",
+        }
+        # XLA in one of them only: all compute the same.
+        command = [sys.executable, worker_process.__file__, str(tmp_path), ("xla", "plain")[index]]
+        with open(tmp_path / f"{index}.log", "w") as log:
+            processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+    try:
+        for index, process in enumerate(processes):
+            assert process.wait(timeout=120) == 0, (tmp_path / f"{index}.log").read_text()[-3000:]
+    finally:
+        for process in processes:
+            process.kill()
+    model = worker_process.build(xla=False)
+    history = worker_process.fit(model, worker_process.batches().repeat(), worker_process.batches())
+    alone = worker_process.figures(model, history)
+    first, second = (np.load(tmp_path / f"{index}.npz") for index in range(2))
+    assert set(first) == set(alone)
+    for name, value in alone.items():
+        np.testing.assert_allclose(first[name], value, atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    assert history["loss"][1] < history["loss"][0]
+
+
+def test_processes_meet():
+    addresses = free_addresses(3)
+    errors = []
+
+    def come(number):
+        try:
+            rendezvous.meet(addresses, number, 20.0)
+        except UsageError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=come, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    for address in addresses:  # The ports are free again.
+        socket.create_server(("127.0.0.1", int(address.split(":")[1]))).close()
+
+
+def test_a_process_that_never_comes_is_named(monkeypatch):
+    addresses = free_addresses(2)
+    config = {"cluster": {"chief": addresses[:1], "worker": addresses[1:]}, "task": {"type": "chief", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    message = f"after 0.5 s, {addresses[1]} did not answer. Allowed: to start all 2 processes within 0.5 s"
+    with pytest.raises(UsageError, match=message):
+        multi_worker.strategy(timeout=0.5)
+
+
+def test_another_program_at_an_address_is_no_process_of_the_run():
+    addresses = free_addresses(2)
+    with socket.create_server(("127.0.0.1", int(addresses[1].split(":")[1]))):
+        with pytest.raises(UsageError, match=f"{addresses[1]} did not answer"):
+            rendezvous.meet(addresses, 0, 0.5)
+        with pytest.raises(UsageError, match=f"{addresses[1]}, this process' own: .*in use. Allowed: a free port"):
+            rendezvous.meet(addresses, 1, 0.5)
+
+
+def test_processes_with_other_addresses_are_refused():
+    addresses = free_addresses(2)
+
+    def come():
+        with pytest.raises(UsageError, match="has other addresses|did not answer"):
+            rendezvous.meet(addresses, 1, 2.0)
+
+    thread = threading.Thread(target=come)
+    thread.start()
+    message = f"has other addresses than {addresses[0]}, {addresses[1]}, a:1. Allowed: the same"
+    with pytest.raises(UsageError, match=message):
+        rendezvous.meet([*addresses, "a:1"], 0, 10.0)
+    thread.join()
+
+
+def config_of(cluster, job="worker", index=0):
+    return json.dumps({"cluster": cluster, "task": {"type": job, "index": index}})
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (None, "TF_CONFIG is not set. Allowed: as"),
+        ("{", "TF_CONFIG={: no JSON"),
+        ("[]", "no JSON object. Allowed: as"),
+        ('{"task": {}}', "no cluster. Allowed: as"),
+        ('{"cluster": {"worker": ["a:1"]}}', "no task. Allowed: as"),
+        (config_of({}), "an empty cluster. Allowed: a list"),
+        (config_of({"ps": ["a:1"]}), "job 'ps' in its cluster. Allowed: chief, worker"),
+        (config_of({"worker": "a:1"}), "worker: 'a:1'. Allowed: a list"),
+        (config_of({"worker": ["a"]}), "address 'a'. Allowed: host:port"),
+        (config_of({"worker": ["a:70000"]}), "address 'a:70000'. Allowed: host:port"),
+        (config_of({"worker": ["a:1", "a:1"]}), "address a:1 is given 2 times. Allowed: once"),
+        (config_of({"chief": ["a:1", "b:1"]}), "2 processes of job chief. Allowed: 1"),
+        (config_of({"worker": ["a:1"]}, job="chief"), "task type 'chief'. Allowed, by its cluster: worker"),
+        (config_of({"worker": ["a:1", "b:1"]}, index=2), "task index 2 of 2 worker processes. Allowed: 0 to 1"),
+        (config_of({"worker": ["a:1"]}, index="0"), "task index '0' of 1 worker processes. Allowed: 0 to 0"),
+    ],
+)
+def test_tf_config_that_is_refused(text, message, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UsageError, match=message) as caught:
+        strategies.build("multi_worker")
+    assert "\n" not in str(caught.value)
+
+
+def test_processes_are_numbered_from_the_chief(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config_of({"worker": ["a:1", "b:1"], "chief": ["c:1"]}, index=1))
+    assert multi_worker.read_cluster() == multi_worker.Cluster(("c:1", "a:1", "b:1"), 2)

@@ -27,7 +27,7 @@ flags.DEFINE_enum(
 flags.DEFINE_enum("norm", "wn", methods.names(), "Method.")
 flags.DEFINE_enum("model", "resnet50", models.names(), "Network.")
 flags.DEFINE_integer("batch_size", 32, "Global batch size.", lower_bound=1)
-flags.DEFINE_integer("image_size", 64, "Height and width of the images.", lower_bound=8)
+flags.DEFINE_integer("image_size", None, "Height and width of the images; 224 for input, 64 for the others if not given.", lower_bound=8)
 flags.DEFINE_integer("rounds", 9, "Rounds that count.", lower_bound=3)
 flags.DEFINE_string("output", None, "File for the figures, as JSON.")
 
@@ -36,10 +36,11 @@ def main():
     values = flags.FLAGS
     if values.output and not pathlib.Path(values.output).absolute().parent.is_dir():
         raise UsageError(f"--output={values.output}: no such folder. Allowed: a file in a folder that exists.")
-    comparison = _measure(values)
+    size = (values.batch_size, values.image_size or (224 if values.what == "input" else 64), values.rounds)
+    comparison = _measure(values, size)
     rows = comparison.rows()
     print(
-        f"{WHAT[values.what]}: {values.norm}, {values.model}, batch {values.batch_size}, {values.image_size} pixels; "
+        f"{WHAT[values.what]}: {values.norm}, {values.model}, batch {values.batch_size}, {size[1]} pixels; "
         f"{values.rounds} rounds in turns"
     )
     print(f"{'':<24}{'median, ms':>12}{'ratio':>8}{'quartiles':>18}")
@@ -55,9 +56,8 @@ def main():
         )
 
 
-def _measure(values):
+def _measure(values, size):
     # Each imported when it is asked for: they start TensorFlow.
-    size = (values.batch_size, values.image_size, values.rounds)
     if values.what == "runner":
         from keras_wn.benchmarks import runner
 

@@ -25,22 +25,29 @@ class Checkpoints:
     Args:
         folder: `pathlib.Path` of an existing folder.
         run: Dict of what must be the same in the run that reads a checkpoint, for example its method and model.
+        writes: Boolean, whether this process is the one of a run that writes. All processes must call `write`: what the metrics hold
+            is a sum over all of them.
     """
 
-    def __init__(self, folder, run):
+    def __init__(self, folder, run, writes=True):
         self._folder = folder
         self._run = run
+        self._writes = writes
 
     def write(self, model, step):
         """Writes weights, optimizer, random and metric states of `model` after `step` steps."""
+        metrics = [keras.ops.convert_to_numpy(variable) for variable in model.metrics_variables]
+        if not self._writes:
+            return
+        random_states = [keras.ops.convert_to_numpy(variable) for variable in _random_states(model)]
         with files.temporary_path(self._folder / "new.weights.h5") as temporary:
             model.save_weights(temporary)
             with h5py.File(temporary, "a") as file:
                 file.attrs[_RUN] = json.dumps(self._run)
-                for name, variables in ((_RANDOM_STATES, _random_states(model)), (_METRICS, model.metrics_variables)):
+                for name, arrays in ((_RANDOM_STATES, random_states), (_METRICS, metrics)):
                     group = file.create_group(name)
-                    for i, variable in enumerate(variables):
-                        group[str(i)] = keras.ops.convert_to_numpy(variable)
+                    for i, array in enumerate(arrays):
+                        group[str(i)] = array
             newest = self._folder / f"step-{step:08d}.{_digest(temporary)}.weights.h5"
             files.move(temporary, newest)
         # One that was written before, at this step or after it, is of a run that was continued from an earlier one.

@@ -9,10 +9,12 @@ from keras_wn.training import files
 class KeepState(keras.callbacks.Callback):
     """Writes a checkpoint every few steps, after each epoch, and when the run is told to stop; then stops it.
 
-    A signal that comes while an epoch's validation runs ends the run there, with the last checkpoint that is written.
+    A signal that comes while an epoch's validation runs ends the run there, with the last checkpoint that is written. So does one in a run
+    of several processes, which may be told to stop at different steps.
 
     Args:
-        checkpoints: `Checkpoints`; None in a process that writes none.
+        checkpoints: `Checkpoints`.
+        alone: Boolean, whether this is the run's only process.
         every: Positive integer, steps between two checkpoints.
         steps_per_epoch: Positive integer.
         first_step: Integer, steps that were done before.
@@ -23,10 +25,10 @@ class KeepState(keras.callbacks.Callback):
         step: Integer, steps that are done.
     """
 
-    def __init__(self, checkpoints, every, steps_per_epoch, first_step, metrics, stop):
+    def __init__(self, checkpoints, alone, every, steps_per_epoch, first_step, metrics, stop):
         super().__init__()
         self.step = first_step
-        self._checkpoints, self._every, self._stop = checkpoints, every, stop
+        self._checkpoints, self._alone, self._every, self._stop = checkpoints, alone, every, stop
         self._steps_per_epoch, self._first_step, self._metrics = steps_per_epoch, first_step, metrics
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -41,7 +43,7 @@ class KeepState(keras.callbacks.Callback):
         self.step = step = self._epoch_start + batch + 1
         # The last step's state is written after the validation that belongs to its epoch.
         if step % self._steps_per_epoch:
-            if self._stop.signal or step // self._every > self._previous // self._every:
+            if (self._stop.signal and self._alone) or step // self._every > self._previous // self._every:
                 self._write(step, logs)
             self._stop.check()
         self._previous = step
@@ -55,7 +57,7 @@ class KeepState(keras.callbacks.Callback):
 
     def _write(self, step, logs):
         losses = [(logs or {}).get(name, 0.0) for name in ("loss", "val_loss")]
-        if self._checkpoints and np.all(np.isfinite(losses)):  # Diverged: the last good state stays the newest.
+        if np.all(np.isfinite(losses)):  # Diverged: the last good state stays the newest.
             self._checkpoints.write(self.model, step)
 
 

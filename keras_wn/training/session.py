@@ -45,7 +45,7 @@ class Session:
             warmup_steps=config.updates(splits, config.warmup_epochs),
         )
         self.checkpoints = Checkpoints(
-            folder.checkpoints, {"norm": config.norm, "model": config.model, "join": config.join}
+            folder.checkpoints, {name: getattr(config, name) for name in ("norm", "model", "join")}, there.is_chief
         )
         self.stop = StopRequest()
         self.keep = None
@@ -163,7 +163,13 @@ class Session:
         """What acts as the net trains: see `TrainConfig` and the classes' own texts."""
         config, chief = self.config, self.devices.is_chief
         self.keep = KeepState(
-            self.checkpoints if chief else None, config.checkpoint_steps, self.steps_per_epoch, step, metrics, self.stop
+            self.checkpoints,
+            self.devices.workers == 1,
+            config.checkpoint_steps,
+            self.steps_per_epoch,
+            step,
+            metrics,
+            self.stop,
         )
         # The best model is saved before the averaged weights, which validation saw, are put back.
         callbacks = [keras.callbacks.TerminateOnNaN()]

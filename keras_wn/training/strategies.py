@@ -31,6 +31,10 @@ def build(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
         raise UsageError(
             f"--virtual_devices={virtual_devices} with --strategy={name}. Allowed: with --strategy=mirrored."
         )
+    if name == "data_parallel":
+        raise UsageError(
+            "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: auto, none, mirrored, multi_worker, tpu."
+        )
     if name == "multi_worker":
         return multi_worker.strategy(timeout)
     if name == "tpu":

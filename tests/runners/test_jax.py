@@ -1,0 +1,49 @@
+"""Training on the JAX backend: two devices are one."""
+
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+
+import keras_wn  # noqa: F401  The classes that a saved model names.
+from tests.runners.processes import HERE, finish
+
+TWO_DEVICES = "--xla_force_host_platform_device_count=2"
+
+
+def run(folder, *flags, devices=1):
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": TWO_DEVICES if devices == 2 else ""}
+    code, out, err = finish(HERE / "tiny.py", "--train_epochs=2", f"--model_dir={folder}", *flags, **environment)
+    assert code == 0, err
+    return out
+
+
+def weights(folder):
+    return [np.array(v) for v in keras.saving.load_model(f"{folder}/model.keras").weights]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["bn", "wn_trelu"])
+def test_two_devices_are_one_and_a_run_goes_on_exactly(norm, tmp_path):
+    run(tmp_path / "one", f"--norm={norm}", "--strategy=none")
+    out = run(tmp_path / "two", f"--norm={norm}", "--strategy=data_parallel", devices=2)
+    assert "Devices: 2, each 32 images a step; XLA on." in out
+    # Batch normalization's too: on JAX its statistics are those of the whole batch.
+    for one, two in zip(weights(tmp_path / "one"), weights(tmp_path / "two"), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6, rtol=0)
+    # As if it had been stopped after its first epoch.
+    max((tmp_path / "two/checkpoints").iterdir()).unlink()
+    (tmp_path / "two/result.json").unlink()
+    before = weights(tmp_path / "two")
+    out = run(tmp_path / "two", f"--norm={norm}", "--strategy=data_parallel", "--resume", devices=2)
+    assert "Continuing after step 20." in out
+    assert all(np.array_equal(a, b) for a, b in zip(weights(tmp_path / "two"), before, strict=True))
+    assert json.loads((tmp_path / "two/result.json").read_text())["status"] == "finished"
+
+
+def test_jaxs_strategy_is_refused_on_tensorflow(tmp_path):
+    code, _, err = finish(HERE / "tiny.py", "--strategy=data_parallel", f"--model_dir={tmp_path}/run")
+    assert code == 2 and not (tmp_path / "run").exists()
+    assert "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: auto, none, mirrored" in err

@@ -27,7 +27,9 @@ flags.DEFINE_enum(
 flags.DEFINE_enum("norm", "wn", methods.names(), "Method.")
 flags.DEFINE_enum("model", "resnet50", models.names(), "Network.")
 flags.DEFINE_integer("batch_size", 32, "Global batch size.", lower_bound=1)
-flags.DEFINE_integer("image_size", None, "Height and width of the images; 224 for input, 64 for the others if not given.", lower_bound=8)
+flags.DEFINE_integer(
+    "image_size", None, "Height and width of the images; 224 for input, 64 for the others if not given.", lower_bound=8
+)
 flags.DEFINE_integer("rounds", 9, "Rounds that count.", lower_bound=3)
 flags.DEFINE_string("output", None, "File for the figures, as JSON.")
 

@@ -55,7 +55,11 @@ def _bare(paths, batch_size, image_size):
         data = tf.io.read_file(path)
         shape = tf.io.extract_jpeg_shape(data)
         begin, size, _ = tf.image.sample_distorted_bounding_box(
-            shape, tf.zeros([1, 0, 4]), area_range=(0.08, 1.0), min_object_covered=0.0, use_image_if_no_bounding_boxes=True
+            shape,
+            tf.zeros([1, 0, 4]),
+            area_range=(0.08, 1.0),
+            min_object_covered=0.0,
+            use_image_if_no_bounding_boxes=True,
         )
         window = tf.concat([begin[:2], size[:2]], axis=0)
         return tf.image.resize(tf.io.decode_and_crop_jpeg(data, window, channels=3), (image_size, image_size))
@@ -71,7 +75,9 @@ def _write_images(root):
         for i in range(count):
             path = root / part / f"class{i % _CLASSES}" / f"{i}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            smooth = Image.fromarray(rng.integers(0, 256, (94, 125, 3), dtype="uint8")).resize((500, 375), Image.Resampling.BICUBIC)
+            smooth = Image.fromarray(rng.integers(0, 256, (94, 125, 3), dtype="uint8")).resize(
+                (500, 375), Image.Resampling.BICUBIC
+            )
             smooth.save(path, quality=90)
             if part == "train":
                 paths.append(str(path))

@@ -58,7 +58,7 @@ class CorruptImages:
     def check(self):
         """Raises `UsageError`, naming the images, if there are more than the limit."""
         if self.count > self.limit:
-            raise UsageError(f"{self.summary()} Allowed: --max_corrupt={self.limit}.")
+            raise UsageError(f"{self.summary()} Allowed: at most --max_corrupt={self.limit}.")
 
     def summary(self):
         """One line: how many, and the first of their names with the reasons; empty without any."""

@@ -78,7 +78,7 @@ def test_more_than_the_limit_end_the_run_with_their_names(image_folder, take):
     with pytest.raises(UsageError) as error, splits.corrupt.explained():
         take(splits.train.training_batches(24, 3, seed=0), 1)
     message = str(error.value)
-    assert "\n" not in message and message.endswith("Allowed: --max_corrupt=1.")
+    assert "\n" not in message and message.endswith("Allowed: at most --max_corrupt=1.")
     assert all(repr(splits.train.source.paths[position]) in message for position in (2, 9))
 
 

@@ -1,5 +1,6 @@
 """Runs as a user starts them, in processes of their own."""
 
+import os
 import pathlib
 import signal
 import subprocess
@@ -11,13 +12,15 @@ RUNNERS = HERE.parents[1] / "runners"
 
 
 def start(script, *flags, **environment):
+    # What TensorFlow Datasets set in this process would bring TensorFlow's messages back.
+    inherited = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.Popen(
         [sys.executable, script, *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         bufsize=1,
-        env=environment or None,
+        env={**inherited, **environment},
         # As at a terminal: under a test run in the background, Ctrl-C would be inherited as ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )

@@ -1,7 +1,6 @@
 """Training on the JAX backend: two devices are one."""
 
 import json
-import os
 
 import keras
 import numpy as np
@@ -14,7 +13,7 @@ TWO_DEVICES = "--xla_force_host_platform_device_count=2"
 
 
 def run(folder, *flags, devices=1):
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": TWO_DEVICES if devices == 2 else ""}
+    environment = {"KERAS_BACKEND": "jax", "XLA_FLAGS": TWO_DEVICES if devices == 2 else ""}
     code, out, err = finish(HERE / "tiny.py", "--train_epochs=2", f"--model_dir={folder}", *flags, **environment)
     assert code == 0, err
     return out
@@ -46,4 +45,7 @@ def test_two_devices_are_one_and_a_run_goes_on_exactly(norm, tmp_path):
 def test_jaxs_strategy_is_refused_on_tensorflow(tmp_path):
     code, _, err = finish(HERE / "tiny.py", "--strategy=data_parallel", f"--model_dir={tmp_path}/run")
     assert code == 2 and not (tmp_path / "run").exists()
-    assert "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: auto, none, mirrored" in err
+    assert (
+        "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: auto, none, mirrored"
+        in err
+    )

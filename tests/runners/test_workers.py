@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import socket
 import time
 
@@ -30,8 +29,7 @@ def start_workers(*flags):
     addresses = free_addresses(2)
     tasks = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in range(2)]
     return [
-        start(HERE / "tiny.py", *FLAGS, "--strategy=multi_worker", *flags, **os.environ, TF_CONFIG=json.dumps(task))
-        for task in tasks
+        start(HERE / "tiny.py", *FLAGS, "--strategy=multi_worker", *flags, TF_CONFIG=json.dumps(task)) for task in tasks
     ]
 
 
@@ -85,6 +83,6 @@ def test_worker_that_never_comes_is_named(tmp_path):
     addresses = free_addresses(2)
     task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
     flags = ("--strategy=multi_worker", "--worker_timeout=2", f"--model_dir={tmp_path}/run")
-    code, _, err = finish(HERE / "tiny.py", *flags, **os.environ, TF_CONFIG=json.dumps(task))
+    code, _, err = finish(HERE / "tiny.py", *flags, TF_CONFIG=json.dumps(task))
     assert code == 2 and f"after 2 s, {addresses[1]} did not answer" in err and "Traceback" not in err
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,89 @@
+"""The runner on data sets that lie in folders."""
+
+import json
+import shutil
+
+import pytest
+import tensorflow_datasets as tfds
+
+from keras_wn.training import run
+from tests.data.conftest import image_folder  # noqa: F401  A fixture.
+from tests.data.test_imagenet_tfds import write_tars
+from tests.runners.processes import HERE, finish
+from tests.training.conftest import config  # noqa: F401  A fixture.
+
+SMALL = ("--norm=wn", "--batch_size=8", "--image_size=32", "--train_epochs=2", "--init_batches=1")
+
+
+def result_of(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_image_folder_with_a_corrupt_file_trains_and_names_it(image_folder, tmp_path):  # noqa: F811
+    broken = image_folder / "train/bee/bee_3.JPEG"
+    broken.write_bytes(broken.read_bytes()[:300])
+    code, out, err = finish(HERE / "tiny.py", *SMALL, f"--data_dir={image_folder}", f"--model_dir={tmp_path}/run")
+    assert code == 0, err
+    assert out.startswith("Data: images in folders by class: 24 training, 3 validation, 9 test images.")
+    assert "bee_3.JPEG" in err and [name[-10:] for name in result_of(tmp_path / "run")["corrupt_images"]] == [
+        "bee_3.JPEG"
+    ]
+    flags = (f"--data_dir={image_folder}", f"--model_dir={tmp_path}/strict", "--max_corrupt=0")
+    code, _, err = finish(HERE / "tiny.py", *SMALL, *flags)
+    assert (code, "bee_3.JPEG" in err, "--max_corrupt=0" in err, "Traceback" in err) == (2, True, True, False), err
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda root: shutil.rmtree(root / "val"), "val"),
+        (
+            lambda root: [shutil.rmtree(root / part / name) for part in ("train", "val") for name in ("ant", "bee")],
+            "class",
+        ),
+        (lambda root: shutil.rmtree(root / "val/ant"), "ant"),
+    ],
+    ids=["no val", "one class", "classes differ"],
+)
+def test_half_an_image_folder_is_refused(image_folder, tmp_path, damage, message, config):  # noqa: F811
+    damage(image_folder)
+    asked = config(data_dir=str(image_folder), image_size=32, batch_size=8, model_dir=str(tmp_path / "run"))
+    with pytest.raises(Exception, match=message) as error:
+        run.train(asked)
+    assert type(error.value).__name__ == "UsageError" and "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("augment", ["standard", "paper"])
+def test_cifar_trains_by_mock_data(config, augment):  # noqa: F811
+    with tfds.testing.mock_data(num_examples=96):
+        result = run.train(
+            config(
+                dataset="cifar10", augment=augment, batch_size=16, train_epochs=1, warmup_epochs=0.0, norm="wn_trelu"
+            )
+        )
+    assert result["status"] == "finished" and result["data"]["images"]["test"] == 96
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["array_record", "tfrecord"])
+def test_imagenet_from_tars_through_the_runner_to_a_result(tmp_path, form):
+    write_tars(tmp_path / "data/downloads/manual")
+    flags = (f"--data_dir={tmp_path}/data", f"--model_dir={tmp_path}/run")
+    code, out, err = finish(HERE / "tiny.py", "--prepare", f"--prepared_format={form}", flags[0])
+    assert code == 0, err
+    assert "warning: " in out and "prepared: " in out and not (tmp_path / "run").exists()
+    code, out, err = finish(HERE / "tiny.py", *SMALL, "--train_epochs=1", *flags)
+    assert code == 0, err
+    result = result_of(tmp_path / "run")
+    assert out.startswith("Data: ImageNet, as TensorFlow Datasets prepared it")
+    assert (
+        result["status"] == "finished" and result["data"]["images"]["test"] == 7 and result["data"]["classes"] == 1000
+    )
+
+
+def test_prepare_says_what_is_missing_and_its_size(tmp_path):
+    code, out, err = finish(HERE / "tiny.py", "--prepare", f"--data_dir={tmp_path}")
+    assert code == 2
+    assert "missing: ILSVRC2012_img_train.tar, 147,897,477,120 bytes" in out
+    assert "missing ILSVRC2012_img_train.tar (147,897,477,120 bytes)" in err and "Traceback" not in err

@@ -6,9 +6,12 @@ import sys
 # TensorFlow's messages on devices and processors would hide the run's own. Set it to 0 to see them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from absl import flags
+
 from keras_wn.training import command_line, run_flags
 
 run_flags.define()
+flags.adopt_module_key_flags(run_flags)  # For --help.
 
 if __name__ == "__main__":
     sys.exit(command_line.run(run_flags.run))

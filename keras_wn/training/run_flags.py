@@ -85,7 +85,8 @@ def run():
         from keras_wn.data import prepare
 
         return prepare.run(config.dataset, config.data_dir, values.prepared_format)
-    from keras_wn.training import run as training  # After the flags are checked: it is slow to import.
+    config.resolved()  # Before TensorFlow, which is slow to import.
+    from keras_wn.training import run as training
 
     result = training.train(config, values.resume, values.overwrite, values.signal_report)
     # A run that diverges is a result, not a failure; one that was stopped says by which signal, as shells do.

@@ -30,7 +30,7 @@ def finish(*flags):
 
 
 def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
-    code, out, err = finish("--norm=wn_trelu", "--model=resnet18", "--dry_run", f"--model_dir={tmp_path}/run")
+    code, out, err = finish("--norm=wn_trelu", "--model=cifar_resnet20", "--dry_run", f"--model_dir={tmp_path}/run")
     assert code == 0, err
     headings, numbers = out.splitlines()[-4:-2]
     assert headings.split() == "method train top-1 validation top-1 test top-1 gap images/s".split()

@@ -41,7 +41,7 @@ def assert_as_undisturbed(folder):
     assert metrics(folder) == lines
 
 
-@pytest.mark.parametrize("number, step", [(signal.SIGTERM, 3), (signal.SIGINT, 21)])
+@pytest.mark.parametrize("number, step", [(signal.SIGTERM, 3), pytest.param(signal.SIGINT, 21, marks=pytest.mark.slow)])
 def test_signal_saves_ends_and_leaves_a_run_that_goes_on_exactly(tmp_path, number, step):
     folder = tmp_path / "run"
     process = start(HERE / "tiny.py", *FLAGS, f"--model_dir={folder}")
@@ -80,6 +80,7 @@ def test_run_that_is_killed_ten_times_ends_as_if_it_were_not(tmp_path):
     assert_as_undisturbed(folder)
 
 
+@pytest.mark.slow
 def test_resume_with_other_flags_lists_them_and_changes_nothing(tmp_path):
     folder = tmp_path / "run"
     code, _, err = finish(HERE / "tiny.py", "--dry_run", "--norm=wn", f"--model_dir={folder}")

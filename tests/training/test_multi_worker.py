@@ -26,6 +26,7 @@ def free_addresses(count):
     return addresses
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path):
     addresses = free_addresses(2)
     processes = []

@@ -1,3 +1,8 @@
+import os
+
+# As the runners do; before TensorFlow is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 import keras
 import pytest
 

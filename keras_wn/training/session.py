@@ -125,7 +125,7 @@ class Session:
         if not self.devices.is_chief:
             return
         images, labels = self._sample(self.config.batch_size)
-        signals = signal.measure(self.model, images, labels, self.model.loss)
+        signals, _ = signal.measure(self.model, images, labels, self.model.loss)
         title = f"Signal by residual block at the start: {self.config.model}, {self.config.card.title}, join {self.config.join}"
         print(f"{title}\n{signal.table(signals)}", flush=True)
         signal.write(signals, title, self.folder.signal_json, self.folder.signal_png)

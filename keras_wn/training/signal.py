@@ -38,13 +38,14 @@ def measure(model, images, labels, loss):
         loss: Keras loss.
 
     Returns:
-        List of `BlockSignal`, from the first block to the last.
+        List of `BlockSignal`, from the first block to the last; and a float, the Euclidean norm of the gradient of all weights.
     """
     joins = [layer for layer in model.layers if layer.name.endswith("_join")]
     trainable, fixed = ([v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables))
 
-    def loss_and_outputs(added):
-        """The loss when `added`, zeros, is added to the joins' outputs; so that its gradient is theirs."""
+    def loss_and_outputs(tensors):
+        """The loss when zeros are added to the joins' outputs, so that their gradient is the outputs'; and for these weights."""
+        added, trainable = tensors[: len(joins)], tensors[len(joins) :]
         with contextlib.ExitStack() as stack:
             seen = [stack.enter_context(_added_to(layer, term)) for layer, term in zip(joins, added, strict=True)]
             # Statistics that training mode updates come back as values, and are dropped.
@@ -53,8 +54,11 @@ def measure(model, images, labels, loss):
 
     batch = (len(images),)
     zeros = [ops.zeros(batch + layer.output.shape[1:], layer.compute_dtype) for layer in joins]
-    outputs, gradients = differentiate.outputs_and_gradients(loss_and_outputs, zeros)
-    return [_block_signal(layer.name, x, g) for layer, x, g in zip(joins, outputs, gradients, strict=True)]
+    weights = [ops.convert_to_tensor(value) for value in trainable]
+    outputs, gradients = differentiate.outputs_and_gradients(loss_and_outputs, [*zeros, *weights])
+    of_joins, of_weights = gradients[: len(joins)], gradients[len(joins) :]
+    blocks = [_block_signal(layer.name, x, g) for layer, x, g in zip(joins, outputs, of_joins, strict=True)]
+    return blocks, float(np.sqrt(sum(_norm(gradient) ** 2 for gradient in of_weights if gradient is not None)))
 
 
 @contextlib.contextmanager
@@ -72,13 +76,16 @@ def _added_to(layer, term):
 
 def _block_signal(name, output, gradient):
     output = keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")).astype("float64")
-    gradient = keras.ops.convert_to_numpy(keras.ops.cast(gradient, "float32")).astype("float64")
     return BlockSignal(
         block=name.removesuffix("_join"),
         mean=float(output.mean()),
         variance=float(output.var(axis=tuple(range(output.ndim - 1))).mean()),
-        gradient_norm=float(np.linalg.norm(gradient)),
+        gradient_norm=_norm(gradient),
     )
+
+
+def _norm(tensor):
+    return float(np.linalg.norm(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")).astype("float64")))
 
 
 def table(signals):

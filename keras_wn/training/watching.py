@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.reparameterizations import norm
-from keras_wn.training import differentiate, signal
+from keras_wn.training import signal
 
 
 class Watch(keras.callbacks.Callback):
@@ -62,8 +62,8 @@ class Watch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         images, labels = self._batch
-        blocks = signal.measure(self.model, images, labels, self.model.loss)
-        scalars = {"gradient_norm": _gradient_norm(self.model, images, labels)}
+        blocks, gradient_norm = signal.measure(self.model, images, labels, self.model.loss)
+        scalars = {"gradient_norm": gradient_norm}
         scalars |= {f"variance/{block.block}": block.variance for block in blocks}
         scalars |= {f"block_gradient_norm/{block.block}": block.gradient_norm for block in blocks}
         self._write((epoch + 1) * self._steps_per_epoch, scalars)
@@ -90,16 +90,3 @@ def _norms(model, rate):
                 np.mean(lengths**2), np.finfo(float).tiny
             )
     return scalars
-
-
-def _gradient_norm(model, images, labels):
-    fixed = [v.value for v in model.non_trainable_variables]
-
-    def loss_of(trainable):
-        logits, _ = model.stateless_call(trainable, fixed, images, training=True)
-        return model.loss(labels, logits), None
-
-    trainable = [ops.convert_to_tensor(v.value) for v in model.trainable_variables]
-    _, gradients = differentiate.outputs_and_gradients(loss_of, trainable)
-    squares = [np.sum(np.square(ops.convert_to_numpy(g).astype("float64"))) for g in gradients if g is not None]
-    return float(np.sqrt(np.sum(squares)))

@@ -2,6 +2,7 @@ import json
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_wn.models import ResNet18
 from keras_wn.training import signal
@@ -15,7 +16,7 @@ LOSS = keras.losses.CategoricalCrossentropy(from_logits=True)
 def test_statistics_are_those_of_the_joins_and_the_model_stays_as_it_was():
     model = ResNet18(method="bn", input_shape=(32, 32, 3), classes=10)
     before = [v.numpy().copy() for v in model.variables]
-    found = signal.measure(model, IMAGES, LABELS, LOSS)
+    found, _ = signal.measure(model, IMAGES, LABELS, LOSS)
     assert [s.block for s in found] == [f"stage{s}_block{b}" for s in (1, 2, 3, 4) for b in (1, 2)]
     for old, variable in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(old, variable.numpy())
@@ -32,8 +33,17 @@ def test_gradient_norm_predicts_how_the_loss_changes():
     probabilities = keras.ops.softmax(model(IMAGES)).numpy()
     gradient = ((probabilities - LABELS) / len(IMAGES)) @ kernel.T
     gradient = gradient[:, None, None, :] * (join > 0) / (join.shape[1] * join.shape[2])
-    found = signal.measure(model, IMAGES, LABELS, LOSS)[-1]
+    found = signal.measure(model, IMAGES, LABELS, LOSS)[0][-1]
     np.testing.assert_allclose(found.gradient_norm, np.linalg.norm(gradient), rtol=1e-3)
+
+
+def test_gradient_norm_of_all_weights_is_that_of_a_plain_tape():
+    model = ResNet18(method="wn", input_shape=(32, 32, 3), classes=10)
+    with tf.GradientTape() as tape:
+        loss = LOSS(LABELS, model(IMAGES, training=True))
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    expected = tf.linalg.global_norm(gradients).numpy()
+    np.testing.assert_allclose(signal.measure(model, IMAGES, LABELS, LOSS)[1], expected, rtol=1e-4)
 
 
 def test_report_is_written_as_table_json_and_picture(tmp_path):

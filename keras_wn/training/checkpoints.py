@@ -99,7 +99,13 @@ class Checkpoints:
                 raise UsageError(
                     f"--resume: {path} is a checkpoint of another run: {'; '.join(differences)}. Allowed: this run's own."
                 )
-            model.load_weights(path)
+            try:
+                model.load_weights(path)
+            except ValueError as error:
+                raise UsageError(
+                    f"--resume: {path} does not fit this run's network ({' '.join(str(error).split())[:200]}). "
+                    "Allowed: the data set, with its number of classes, and the package that it was written with."
+                ) from error
             for i, variable in enumerate(_random_states(model)):
                 variable.assign(file[_RANDOM_STATES][str(i)][()])
             return [file[_METRICS][str(i)][()] for i in range(len(file[_METRICS]))]

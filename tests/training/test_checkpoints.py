@@ -8,9 +8,9 @@ from keras_wn.training.checkpoints import Checkpoints
 from keras_wn.training.errors import UsageError
 
 
-def compiled(seed=0):
+def compiled(seed=0, classes=2):
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5, seed=1), keras.layers.Dense(2)])
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5, seed=1), keras.layers.Dense(classes)])
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
     return model
 
@@ -84,6 +84,11 @@ def test_one_of_another_method_is_refused_and_changes_nothing(saved, tmp_path):
         Checkpoints(tmp_path, {"norm": "bn"}).restore_newest(model)
     for old, variable in zip(before, model.weights, strict=True):
         np.testing.assert_array_equal(old, variable.numpy())
+
+
+def test_one_of_another_number_of_classes_is_refused(saved):
+    with pytest.raises(UsageError, match="does not fit this run's network .*the data set, with its number of classes"):
+        saved[0].restore_newest(compiled(classes=3))
 
 
 def test_a_run_that_goes_on_from_an_earlier_step_replaces_the_later_ones(saved, tmp_path):

@@ -27,9 +27,16 @@ def backend(session, backend):
 
 @nox.session
 def slow(session):
-    """Runs that are killed again and again, several processes, TFDS' ImageNet builder, and training on JAX."""
-    session.install("-e", ".[train,jax]", "pytest", *CONSTRAINTS)
-    session.run("python", "-m", "pytest", "-m", "slow")
+    """Several processes, TFDS' ImageNet builder, and training on JAX."""
+    session.install("-e", ".[train,jax]", "pytest", "pytest-xdist", *CONSTRAINTS)
+    session.run("python", "-m", "pytest", "-n", "2", "-m", "slow", "tests")
+
+
+@nox.session(default=False)
+def kill(session):
+    """Runs that are killed ten times each: a single process, the chief of two, the other of two."""
+    session.install("-e", ".[train]", "pytest", *CONSTRAINTS)
+    session.run("python", "-m", "pytest", "-m", "kill", "tests/runners")
 
 
 @nox.session(venv_backend="none")

@@ -2,7 +2,6 @@
 
 import os
 
-import jax
 import keras
 
 from keras_wn.training.devices import Devices
@@ -34,6 +33,8 @@ def devices(name, virtual_devices):
             f"--virtual_devices={virtual_devices}: not allowed with KERAS_BACKEND=jax. Allowed: "
             f"XLA_FLAGS=--xla_force_host_platform_device_count={virtual_devices} in the environment."
         )
+    import jax  # Where Keras runs on TensorFlow, it need not be installed.
+
     if _ADDRESSES in os.environ:
         keras.distribution.initialize()
     if name == "none" or (name == "auto" and jax.device_count() == 1):

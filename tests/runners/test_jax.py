@@ -40,12 +40,3 @@ def test_two_devices_are_one_and_a_run_goes_on_exactly(norm, tmp_path):
     assert "Continuing after step 20." in out
     assert all(np.array_equal(a, b) for a, b in zip(weights(tmp_path / "two"), before, strict=True))
     assert json.loads((tmp_path / "two/result.json").read_text())["status"] == "finished"
-
-
-def test_jaxs_strategy_is_refused_on_tensorflow(tmp_path):
-    code, _, err = finish(HERE / "tiny.py", "--strategy=data_parallel", f"--model_dir={tmp_path}/run")
-    assert code == 2 and not (tmp_path / "run").exists()
-    assert (
-        "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: auto, none, mirrored"
-        in err
-    )

@@ -61,7 +61,7 @@ def test_signal_saves_ends_and_leaves_a_run_that_goes_on_exactly(tmp_path, numbe
     assert_as_undisturbed(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.kill
 def test_run_that_is_killed_ten_times_ends_as_if_it_were_not(tmp_path):
     folder, rng, resume = tmp_path / "run", np.random.default_rng(0), []
     for _ in range(10):

@@ -60,7 +60,7 @@ def test_two_workers_are_one_process(undisturbed, tmp_path):
         assert results[1]["final"][split] == pytest.approx(figures, rel=1e-4), split
 
 
-@pytest.mark.slow
+@pytest.mark.kill
 @pytest.mark.parametrize("victim", [0, 1], ids=["chief", "worker"])
 def test_run_whose_process_is_killed_ten_times_ends_as_if_it_were_not(undisturbed, tmp_path, victim):
     folder, rng, resume = tmp_path / "run", np.random.default_rng(victim), []

@@ -54,6 +54,11 @@ def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
         ("tpu", 0, "--strategy=tpu: no TPU here: TPU_NAME is not set, .* Allowed: on a Cloud TPU"),
         ("multi_worker", 2, "--virtual_devices=2 with --strategy=multi_worker. Allowed: with --strategy=mirrored"),
         ("none", 2, "--virtual_devices=2 with --strategy=none. Allowed: with --strategy=mirrored"),
+        (
+            "data_parallel",
+            0,
+            "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: auto, none, mirrored",
+        ),
         ("mirrored", 8, "--virtual_devices=8: TensorFlow has started already"),
     ],
 )

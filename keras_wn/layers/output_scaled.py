@@ -34,8 +34,10 @@ class OutputScaled(Reparameterized):
         if self.compute_dtype == "float16" or not self._is_linear_in_kernel():
             return False
         batch, *others = self.compute_output_shape(tuple(input_shape))
-        kernel_size = math.prod(self.kernel.shape)
-        return None not in others and math.prod([batch or _USUAL_BATCH, *others]) < kernel_size
+        # An unknown size is None, or one of JAX's symbols, which compares with nothing.
+        if not all(isinstance(n, int) for n in others):
+            return False
+        return math.prod([batch if isinstance(batch, int) else _USUAL_BATCH, *others]) < math.prod(self.kernel.shape)
 
     def _is_linear_in_kernel(self):
         """Whether `_linear` is all that Keras' own layer does: not for causal padding, nor with a user's own `convolution_op`."""

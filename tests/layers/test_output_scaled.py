@@ -97,3 +97,17 @@ def test_a_convolution_of_ones_own_sees_the_kernel():
     randomize(layer)
     expected = x[0] @ to_numpy(layer.effective_kernel)[0, 0] ** 2
     np.testing.assert_allclose(to_numpy(layer(x))[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_unknown_sizes_inside_a_layer_that_infers_its_shape():
+    class Block(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = layers.WNDense(3)
+
+        def call(self, x):
+            return self.dense(x)
+
+    # On JAX, Keras finds this layer's shape by symbols in the place of the unknown sizes.
+    assert Block()(keras.Input((4,))).shape == (None, 3)
+    assert Block()(keras.Input((None, 4))).shape == (None, None, 3)

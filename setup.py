@@ -13,6 +13,7 @@ TRAIN = [
     "tensorflow-datasets>=4.9.10",
     "importlib_resources",  # TFDS needs it to prepare a data set, and does not declare it.
     "scikit-learn",
+    "scipy",
     "matplotlib",
     "tensorboard",
 ]
@@ -25,6 +26,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_wn", "keras_wn.*"]),
+    package_data={"keras_wn.study.report": ["page/*"]},
     python_requires=">=3.11",
     install_requires=["keras>=3.15", "numpy", "absl-py"],
     extras_require={

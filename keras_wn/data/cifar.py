@@ -13,9 +13,11 @@ from keras_wn.training.errors import UsageError
 
 NAMES = ("cifar10", "cifar100")
 AUGMENTATIONS = (None, "standard", "paper")
-# Of the 50,000 training images, RGB, 0 to 255: CIFAR-10's, of which CIFAR-100's differ by 4 at most.
-MEAN = (125.3, 123.0, 113.9)
-STD = (63.0, 62.1, 66.7)
+# Mean and standard deviation of the 50,000 training images, RGB, 0 to 255.
+STATISTICS = {
+    "cifar10": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
+    "cifar100": ((129.3, 124.1, 112.4), (68.2, 65.4, 70.4)),
+}
 _HELD_OUT = 0.1  # 5,000 of 50,000 training images.
 # The split is part of the data set: it never changes with a run's seed.
 _SPLIT_SEED = 0
@@ -53,8 +55,8 @@ def load(name, data_dir=None, augment="standard"):
         ) from error
     train, test = (_arrays(part) for part in parts)
     size = _PAPER_SIZE if augment == "paper" else 32
-    prepare = functools.partial(_prepare, size=size)
-    change = functools.partial(_augment, size=size, augment=augment)
+    prepare = functools.partial(_prepare, statistics=STATISTICS[name], size=size)
+    change = functools.partial(_augment, statistics=STATISTICS[name], size=size, augment=augment)
     kept, held_out = _hold_out(train[1])
     parts = [[array[rows] for array in part] for part, rows in ((train, kept), (train, held_out), (test, slice(None)))]
     return Splits(name, *(Examples(*part, change, prepare) for part in parts), classes=10 if name == "cifar10" else 100)
@@ -76,16 +78,16 @@ def _hold_out(labels):
     return np.sort(kept), np.sort(held_out)
 
 
-def _prepare(images, size):
+def _prepare(images, statistics, size):
     margin = (images.shape[1] - size) // 2
-    return _standardized(images[:, margin : margin + size, margin : margin + size])
+    return _standardized(images[:, margin : margin + size, margin : margin + size], statistics)
 
 
-def _augment(images, seed, numbers, size, augment):
+def _augment(images, seed, numbers, statistics, size, augment):
     if augment is None:
-        return _prepare(images, size)
+        return _prepare(images, statistics, size)
     padding = _PADDING if augment == "standard" else 0
-    images = tf.pad(_standardized(images), [[0, 0], [padding, padding], [padding, padding], [0, 0]])
+    images = tf.pad(_standardized(images, statistics), [[0, 0], [padding, padding], [padding, padding], [0, 0]])
 
     def draws(number):
         return tf.random.stateless_uniform((3,), tf.stack([tf.constant(seed, tf.int64), number]))
@@ -99,5 +101,6 @@ def _augment(images, seed, numbers, size, augment):
     return tf.gather(images, offsets[:, 1:] + columns, axis=2, batch_dims=1)
 
 
-def _standardized(images):
-    return (tf.cast(images, "float32") - tf.constant(MEAN)) / tf.constant(STD)
+def _standardized(images, statistics):
+    mean, std = statistics
+    return (tf.cast(images, "float32") - tf.constant(mean)) / tf.constant(std)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_wn.data import rows
+from keras_wn.data import pipeline, rows
 from keras_wn.training.errors import UsageError
 
 _TRIES = 8  # Images in a row that may be corrupt.
@@ -44,11 +44,8 @@ class EncodedImages:
 
     def training_batches(self, batch_size, classes, seed, first_step=0, shard=(0, 1)):
         """As `pipeline.training_batches`: images, order and crops depend on `seed` and the step alone."""
-        return (
-            self._training(batch_size, seed, first_step, shard)
-            .map(lambda x, y: (x, tf.one_hot(y, classes)))
-            .prefetch(2)
-        )
+        batches = self._training(batch_size, seed, first_step, shard).map(lambda x, y: (x, tf.one_hot(y, classes)))
+        return pipeline.untuned(batches.prefetch(2))
 
     def evaluation_batches(self, batch_size, classes, replicas=1, shard=(0, 1)):
         """As `pipeline.evaluation_batches`: every image once over all shards, in order."""
@@ -61,7 +58,7 @@ class EncodedImages:
             labels = tf.one_hot(tf.where(positions < 0, tf.constant(-1, labels.dtype), labels), classes)
             return (images, labels, tf.cast(positions >= 0, "float32")) if weighted else (images, labels)
 
-        return self._decoded(batches, self._crop, 0, replace=False).map(finish).prefetch(2)
+        return pipeline.untuned(self._decoded(batches, self._crop, 0, replace=False).map(finish).prefetch(2))
 
     def sample(self, count, seed):
         """As `Examples.sample`: the images of the first training step with a batch of `count`."""

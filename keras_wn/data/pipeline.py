@@ -4,6 +4,15 @@ import tensorflow as tf
 
 from keras_wn.data import rows
 
+_AHEAD = 2  # Batches that are made while the step runs.
+
+
+def untuned(dataset):
+    """A data set without tf.data's autotuning, whose thread an iterator may wait for at its end, as long again as it lived."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
 
 def training_batches(examples, batch_size, classes, seed, first_step=0, shard=(0, 1)):
     """Endless stream of training batches, shuffled anew each epoch, the incomplete last batch of an epoch left out.
@@ -34,7 +43,7 @@ def training_batches(examples, batch_size, classes, seed, first_step=0, shard=(0
             batch = examples.augment(batch, seed, numbers)
         return batch, tf.gather(labels, chosen)
 
-    return positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return untuned(positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(_AHEAD))
 
 
 def evaluation_batches(examples, batch_size, classes, replicas=1, shard=(0, 1)):
@@ -66,4 +75,4 @@ def evaluation_batches(examples, batch_size, classes, replicas=1, shard=(0, 1)):
         weights = tf.cast(real, "float32")
         return batch * tf.reshape(weights, (-1, 1, 1, 1)), batch_labels * weights[:, None], weights
 
-    return positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return untuned(positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(_AHEAD))

@@ -11,6 +11,7 @@ from keras import activations, ops
 
 from keras_wn.layers.gains import Gain
 from keras_wn.layers.kernels import LINEAR, kernels_of
+from keras_wn.layers.mean_only_batch_norm import MeanOnlyBatchNormalization
 from keras_wn.layers.reparameterized import Reparameterized
 from keras_wn.layers.substitution import replaced_call
 from keras_wn.layers.weight_normalization import WeightNormalization
@@ -32,12 +33,13 @@ def data_dependent_init(model, batch, init_scale=1.0):
             separable convolution by its pointwise kernel. Embeddings, recurrent layers, attention, layers inside recurrent layers
             and `TimeDistributed`, wrappers with another `axis`, and layers with `use_gain=False` keep what they have. A layer
             without bias gets its g only; an einsum layer whose bias has other axes than its g gets the mean of the `b` above. A
-            layer that is called several times is set by its first call.
+            layer that is called several times is set by its first call. `MeanOnlyBatchNormalization` gets the batch's mean as its
+            moving mean: what follows it is fed as in training.
         batch: What `model` takes; as preprocessed for training.
         init_scale: Positive float, the standard deviation asked for; or a function from a layer to it.
 
     Returns:
-        None. g and b are assigned, those of all layers or, with an error, none.
+        None. g, b and moving means are assigned, those of all layers or, with an error, none.
 
     Raises:
         ValueError: If the model is not built, if there is no layer to set, if `init_scale` is not positive, or if an output is
@@ -74,7 +76,13 @@ def data_dependent_init(model, batch, init_scale=1.0):
                 )
             call = functools.partial(_first_call, target, target.layer.call, scale, [])
             stack.enter_context(replaced_call(target.layer, call))
-        before = [(v, ops.copy(v.value)) for t in targets for v in (t.gain.variable, t.inner.bias) if v is not None]
+        centered = [
+            layer for layer in layers if id(layer) not in looped and isinstance(layer, MeanOnlyBatchNormalization)
+        ]
+        for layer in centered:
+            stack.enter_context(replaced_call(layer, functools.partial(_first_centering, layer, layer.call, [])))
+        variables = [v for t in targets for v in (t.gain.variable, t.inner.bias) if v is not None]
+        before = [(v, ops.copy(v.value)) for v in [*variables, *(layer.moving_mean for layer in centered)]]
         try:
             model(batch, training=False)
         except Exception:
@@ -114,6 +122,13 @@ def _first_call(target, call, init_scale, done, *args, **kwargs):
         done.append(True)
         _set_gain_and_bias(target, call, init_scale, *args, **kwargs)
     return call(*args, **kwargs)
+
+
+def _first_centering(layer, call, done, inputs, **kwargs):
+    if not done:
+        done.append(True)
+        layer.moving_mean.assign(layer.batch_mean(inputs))
+    return call(inputs, **kwargs)
 
 
 def _set_gain_and_bias(target, call, init_scale, *args, **kwargs):

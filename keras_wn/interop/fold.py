@@ -20,8 +20,8 @@ def fold(model, fold_bn=False):
     Args:
         model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, the layers that are its
             attributes are folded, alone or in lists and dicts.
-        fold_bn: Boolean, whether each batch normalization that alone follows a linear convolution or dense layer is
-            taken into that layer's kernel and bias, as it acts in inference. Others stay.
+        fold_bn: Boolean, whether each batch normalization, mean-only ones as well, that alone follows a linear convolution or dense
+            layer is taken into that layer's kernel and bias, as it acts in inference. Others stay.
 
     Returns:
         Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled.
@@ -101,6 +101,7 @@ _FOLDED = {
     **{subclass: keras_class for keras_class, subclass in SUBCLASSES.items()},
     layers.NormPropDense: keras.layers.Dense,
     layers.NormPropConv2D: keras.layers.Conv2D,
+    layers.BoundedWNConv2D: keras.layers.Conv2D,
 }
 
 

@@ -7,6 +7,7 @@ import keras
 from keras import layers, ops
 
 from keras_wn.interop.rebuild import copy_of, copy_state, is_graph
+from keras_wn.layers import MeanOnlyBatchNormalization
 from keras_wn.layers.kernels import LINEAR, kernels_of
 
 
@@ -14,6 +15,7 @@ def fold_batch_norm(model):
     """Copy of a model in which batch normalization that alone follows a linear layer is part of that layer's kernel and bias.
 
     `w' = w gamma / sqrt(variance + epsilon)`, `b' = (b - mean) gamma / sqrt(variance + epsilon) + beta`, with the moving statistics.
+    Of mean-only batch normalization: `w' = w`, `b' = b - mean + beta`.
 
     Args:
         model: Built functional or Sequential model of plain Keras layers, nested ones allowed; left as it is.
@@ -93,7 +95,7 @@ def _connected_once(model):
 
 def _foldable(layer, norm):
     # Subclasses may compute something else.
-    if type(layer) not in LINEAR or type(norm) is not layers.BatchNormalization:
+    if type(layer) not in LINEAR or type(norm) not in (layers.BatchNormalization, MeanOnlyBatchNormalization):
         return False
     rank = norm.input_spec.ndim
     channels = 1 if getattr(layer, "data_format", None) == "channels_first" else rank - 1
@@ -111,15 +113,20 @@ def _fold(layer, norm, new):
     def read(variable):
         return ops.cast(variable, dtype)
 
-    scale = 1.0 / ops.sqrt(read(norm.moving_variance) + norm.epsilon)
-    if norm.scale:
-        scale = scale * read(norm.gamma)
+    scale = _scale(norm, read)
     bias = -read(norm.moving_mean)
     if layer.use_bias:
         bias = bias + read(layer.bias)
     bias = bias * scale
-    if norm.center:
+    if norm.beta is not None:
         bias = bias + read(norm.beta)
     per_unit = ops.expand_dims(ops.reshape(scale, kernel.units_shape), kernel.fan_in)
     kernel.variable.assign(read(kernel.variable) * per_unit)
     new.bias.assign(bias)
+
+
+def _scale(norm, read):
+    if isinstance(norm, MeanOnlyBatchNormalization):
+        return ops.ones_like(read(norm.moving_mean))
+    scale = 1.0 / ops.sqrt(read(norm.moving_variance) + norm.epsilon)
+    return scale * read(norm.gamma) if norm.scale else scale

@@ -1,5 +1,7 @@
 """Keras layers of the weight normalization family."""
 
+from keras_wn.layers.bounded_wn_conv2d import BoundedWNConv2D
+from keras_wn.layers.mean_only_batch_norm import MeanOnlyBatchNormalization
 from keras_wn.layers.norm_prop_conv2d import NormPropConv2D
 from keras_wn.layers.norm_prop_dense import NormPropDense
 from keras_wn.layers.normalized_relu import NormalizedReLU
@@ -22,6 +24,8 @@ from keras_wn.layers.wn_separable_conv1d import WNSeparableConv1D
 from keras_wn.layers.wn_separable_conv2d import WNSeparableConv2D
 
 __all__ = [
+    "BoundedWNConv2D",
+    "MeanOnlyBatchNormalization",
     "NormPropConv2D",
     "NormPropDense",
     "NormalizedReLU",

@@ -54,7 +54,7 @@ def check_options(owner, use_gain, log_gain):
         )
 
 
-def add(layer, kernels, initializer, log):
+def add(layer, kernels, initializer, log, trainable=True):
     """Adds a gain to `layer` for each kernel.
 
     Args:
@@ -62,6 +62,7 @@ def add(layer, kernels, initializer, log):
         kernels: Dict from a name to a `Kernel`.
         initializer: Keras initializer of g; None for the kernel's norm.
         log: Boolean, whether the variable holds log g.
+        trainable: Boolean, whether it is trained.
 
     Returns:
         Dict from the name to the `Gain`, whose variable is `<name>_g` or `<name>_log_g`.
@@ -73,6 +74,7 @@ def add(layer, kernels, initializer, log):
                 shape=kernel.units_shape,
                 dtype=kernel.variable.dtype,
                 initializer=_Start(kernel, initializer, log),
+                trainable=trainable,
             ),
             log,
         )

@@ -25,6 +25,9 @@ class Reparameterized:
     A layer with two kernels has dicts from the kernel's name in place of each.
     """
 
+    # A subclass may keep the gain where it starts.
+    trains_gain = True
+
     def __init__(self, *args, use_gain=True, gain_initializer=None, log_gain=False, **kwargs):
         for name in ("lora_rank", "quantization_config"):
             if kwargs.get(name) is not None:
@@ -47,7 +50,7 @@ class Reparameterized:
         super().build(input_shape)
         if self.use_gain:
             kernels = {kernel.name: kernel for kernel in kernels_of(self)}
-            self._gains = gains.add(self, kernels, self.gain_initializer, self.log_gain)
+            self._gains = gains.add(self, kernels, self.gain_initializer, self.log_gain, self.trains_gain)
         for kernel, gain in self.kernels_and_gains():
             acting_on_w.bind(kernel, gain)
 

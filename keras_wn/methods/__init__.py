@@ -1,8 +1,9 @@
 """The methods of the study: a card file each, and a line here."""
 
-from keras_wn.methods import bn, none, normprop, wn, wn_trelu
+from keras_wn.methods import bn, bwn, none, normprop, wn, wn_mobn, wn_robust, wn_trelu
 from keras_wn.methods.card import MethodCard
 from keras_wn.methods.joins import JOINS
+from keras_wn.methods.place import Place
 
 _CARDS = {
     card.name: card
@@ -12,6 +13,9 @@ _CARDS = {
         wn.CARD,
         normprop.CARD,
         wn_trelu.CARD,
+        wn_robust.CARD,
+        wn_mobn.CARD,
+        bwn.CARD,
     )
 }
 
@@ -23,7 +27,7 @@ def names():
 
     >>> import keras_wn
     >>> keras_wn.methods.names()
-    ('none', 'bn', 'wn', 'normprop', 'wn_trelu')
+    ('none', 'bn', 'wn', 'normprop', 'wn_trelu', 'wn_robust', 'wn_mobn', 'bwn')
     """
     return tuple(_CARDS)
 
@@ -53,4 +57,4 @@ def get(method):
     return _CARDS[method]
 
 
-__all__ = ["JOINS", "MethodCard", "get", "names"]
+__all__ = ["JOINS", "MethodCard", "Place", "get", "names"]

@@ -5,8 +5,8 @@ import keras
 from keras_wn.methods.card import MethodCard
 
 
-def _convolution(x, filters, kernel_size, strides, role, name):
-    del role  # Every convolution is alike.
+def _convolution(x, filters, kernel_size, strides, place, name):
+    del place  # Every convolution is alike.
     x = keras.layers.Conv2D(
         filters, kernel_size, strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
     )(x)
@@ -14,11 +14,16 @@ def _convolution(x, filters, kernel_size, strides, role, name):
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
 
 
+def _activation(name):
+    return keras.layers.ReLU(name=name)
+
+
 CARD = MethodCard(
     name="bn",
     title="batch normalization",
     convolution=_convolution,
-    activation=lambda name: keras.layers.ReLU(name=name),
+    activation=_activation,
+    main_activation=_activation,
     head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
     join="sum",
     unstable_joins={},

@@ -11,9 +11,10 @@ class MethodCard:
     Attributes:
         name: What `--norm` takes.
         title: The method in a few words, for tables and plots.
-        convolution: Function `(x, filters, kernel_size, strides, role, name) -> tensor`: a convolution with its
-            normalization, before the activation. `role` is one of `ROLES`.
-        activation: Function `(name) -> layer`.
+        convolution: Function `(x, filters, kernel_size, strides, place, name) -> tensor`: a convolution with its
+            normalization, before the activation. `place` is a `Place`.
+        activation: Function `(name) -> layer`: inside of branches, and in nets without them.
+        main_activation: Function `(name) -> layer`: on the main path of a residual net, behind the stem and behind each join.
         head: Function `(classes, name) -> layer`: the classifier; it puts out logits.
         join: Name of the default join of residual branch and shortcut, in `keras_wn.methods.JOINS`.
         unstable_joins: Dict from the name of a join that is known not to work to the reason, with its measurement.
@@ -35,6 +36,7 @@ class MethodCard:
     title: str
     convolution: Callable
     activation: Callable
+    main_activation: Callable
     head: Callable
     join: str
     unstable_joins: Mapping[str, str]
@@ -48,8 +50,3 @@ class MethodCard:
     batch_statistics: bool
     ours: tuple[str, ...]
     references: tuple[str, ...]
-
-
-# Where a convolution stands: first of the net; inside a branch, before an activation; last of a branch, before the join;
-# projection on a shortcut.
-ROLES = ("stem", "inner", "last", "shortcut")

@@ -5,19 +5,24 @@ import keras
 from keras_wn.methods.card import MethodCard
 
 
-def _convolution(x, filters, kernel_size, strides, role, name):
-    del role  # Every convolution is alike.
+def _convolution(x, filters, kernel_size, strides, place, name):
+    del place  # Every convolution is alike.
     layer = keras.layers.Conv2D(
         filters, kernel_size, strides, padding="same", kernel_initializer="he_normal", name=name
     )
     return layer(x)
 
 
+def _activation(name):
+    return keras.layers.ReLU(name=name)
+
+
 CARD = MethodCard(
     name="none",
     title="no normalization",
     convolution=_convolution,
-    activation=lambda name: keras.layers.ReLU(name=name),
+    activation=_activation,
+    main_activation=_activation,
     head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
     join="sum",
     unstable_joins={},

@@ -9,9 +9,9 @@ from keras_wn.layers.norm_prop import INITIAL_GAIN
 from keras_wn.methods.card import MethodCard
 
 
-def _convolution(x, filters, kernel_size, strides, role, name):
+def _convolution(x, filters, kernel_size, strides, place, name):
     # The last convolution of a branch is followed by no activation of its own, whose shrinking the gain would allow for.
-    gain = 1.0 if role == "last" else INITIAL_GAIN
+    gain = 1.0 if place.role == "last" else INITIAL_GAIN
     layer = NormPropConv2D(
         filters,
         kernel_size,
@@ -25,11 +25,16 @@ def _convolution(x, filters, kernel_size, strides, role, name):
     return layer(x)
 
 
+def _activation(name):
+    return NormalizedReLU(name=name)
+
+
 CARD = MethodCard(
     name="normprop",
     title="normalization propagation",
     convolution=_convolution,
-    activation=lambda name: NormalizedReLU(name=name),
+    activation=_activation,
+    main_activation=_activation,
     head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
     join="rsqrt2",
     unstable_joins={"sum": "the variance grows from 1.3 to 1e8 over ResNet-50's blocks (tests/methods/test_cards.py)"},

@@ -7,8 +7,8 @@ from keras_wn.layers import WNConv2D
 from keras_wn.methods.card import MethodCard
 
 
-def _convolution(x, filters, kernel_size, strides, role, name):
-    del role  # Every convolution is alike.
+def _convolution(x, filters, kernel_size, strides, place, name):
+    del place  # Every convolution is alike.
     layer = WNConv2D(
         filters,
         kernel_size,
@@ -21,11 +21,16 @@ def _convolution(x, filters, kernel_size, strides, role, name):
     return layer(x)
 
 
+def _activation(name):
+    return keras.layers.ReLU(name=name)
+
+
 CARD = MethodCard(
     name="wn",
     title="weight normalization",
     convolution=_convolution,
-    activation=lambda name: keras.layers.ReLU(name=name),
+    activation=_activation,
+    main_activation=_activation,
     head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
     join="sum",
     unstable_joins={},

@@ -4,8 +4,8 @@ from keras_wn.layers import TReLU, WNConv2D, WNDense
 from keras_wn.methods.card import MethodCard
 
 
-def _convolution(x, filters, kernel_size, strides, role, name):
-    del role  # Every convolution is alike.
+def _convolution(x, filters, kernel_size, strides, place, name):
+    del place  # Every convolution is alike.
     layer = WNConv2D(
         filters,
         kernel_size,
@@ -19,11 +19,16 @@ def _convolution(x, filters, kernel_size, strides, role, name):
     return layer(x)
 
 
+def _activation(name):
+    return TReLU(name=name)
+
+
 CARD = MethodCard(
     name="wn_trelu",
     title="weight normalization + translated ReLU",
     convolution=_convolution,
-    activation=lambda name: TReLU(name=name),
+    activation=_activation,
+    main_activation=_activation,
     head=lambda classes, name: WNDense(classes, gain_initializer="ones", dtype="float32", name=name),
     join="sum",
     unstable_joins={

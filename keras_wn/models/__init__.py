@@ -6,7 +6,7 @@ from keras_wn.models.cifar_resnet import cifar_resnet
 from keras_wn.models.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152, resnet
 from keras_wn.models.shallow import shallow
 
-_CIFAR_DEPTHS = (20, 32, 44, 56, 110)
+_CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 _BUILDERS = {
     "resnet18": ResNet18,
     "resnet34": ResNet34,

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_wn.methods import Place
 from keras_wn.models.resnet import checked, residual_block
 
 _FILTERS = (16, 32, 64)
@@ -11,7 +12,7 @@ def cifar_resnet(depth, method="wn", input_shape=(32, 32, 3), classes=10, join=N
     """ResNet v1 for CIFAR: a 3x3 convolution and three stages of `(depth - 2) / 6` blocks with 16, 32 and 64 filters.
 
     Args:
-        depth: Integer, 6 n + 2: 20, 32, 44, 56 and 110 in the paper.
+        depth: Integer, 6 n + 2: 20, 32, 44, 56 and 110 in the paper; `--model` knows 8 and 14 as well.
         method, input_shape, classes, join, dropout: As `keras_wn.models.resnet`.
 
     Returns:
@@ -33,11 +34,12 @@ def cifar_resnet(depth, method="wn", input_shape=(32, 32, 3), classes=10, join=N
         raise ValueError(f"Unknown depth {depth!r} of a CIFAR ResNet. Allowed: 6 n + 2, as 20, 32, 44, 56 and 110.")
     card, join = checked(method, classes, join, dropout)
     inputs = keras.Input(input_shape)
-    x = card.activation("stem_out")(card.convolution(inputs, _FILTERS[0], 3, 1, "stem", "stem_conv"))
+    blocks = (depth - 2) // 6
+    x = card.main_activation("stem_out")(card.convolution(inputs, _FILTERS[0], 3, 1, Place("stem"), "stem_conv"))
     for stage, filters in enumerate(_FILTERS, start=1):
-        for block in range(1, (depth - 2) // 6 + 1):
+        for block in range(1, blocks + 1):
             strides = 2 if block == 1 and stage > 1 else 1
-            x = residual_block(x, card, join, filters, strides, False, f"stage{stage}_block{block}")
+            x = residual_block(x, card, join, filters, strides, False, blocks, f"stage{stage}_block{block}")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, card.head(classes, "logits")(x), name=f"cifar_resnet{depth}_{card.name}")

@@ -3,6 +3,7 @@
 import keras
 
 from keras_wn import methods
+from keras_wn.methods import Place
 
 # Depth -> (blocks in each of the four stages, bottleneck?): He et al. 2016, arXiv 1512.03385, table 1.
 _LAYOUTS = {
@@ -52,13 +53,14 @@ def resnet(depth, method="wn", input_shape=(224, 224, 3), classes=1000, join=Non
     blocks_by_stage, bottleneck = _LAYOUTS[depth]
 
     inputs = keras.Input(input_shape)
-    x = card.convolution(inputs, 64, 7, 2, "stem", "stem_conv")
-    x = card.activation("stem_out")(x)
+    x = card.convolution(inputs, 64, 7, 2, Place("stem"), "stem_conv")
+    x = card.main_activation("stem_out")(x)
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     for stage, blocks in enumerate(blocks_by_stage, start=1):
         for block in range(1, blocks + 1):
             strides = 2 if block == 1 and stage > 1 else 1
-            x = residual_block(x, card, join, 64 * 2 ** (stage - 1), strides, bottleneck, f"stage{stage}_block{block}")
+            filters, name = 64 * 2 ** (stage - 1), f"stage{stage}_block{block}"
+            x = residual_block(x, card, join, filters, strides, bottleneck, blocks, name)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, card.head(classes, "logits")(x), name=f"resnet{depth}_{card.name}")
@@ -81,8 +83,11 @@ def checked(method, classes, join, dropout):
     return card, join
 
 
-def residual_block(x, card, join, filters, strides, bottleneck, name):
-    """A block of two 3x3 convolutions, or of 1x1, 3x3 and 1x1: branch, shortcut, join `<name>_join`, activation `<name>_out`."""
+def residual_block(x, card, join, filters, strides, bottleneck, blocks, name):
+    """A block, one of `blocks` of its stage: branch, shortcut, join `<name>_join`, main path's activation `<name>_out`.
+
+    The branch has two 3x3 convolutions or, as a bottleneck, 1x1, 3x3 and 1x1.
+    """
     # (filters, kernel size, strides) of the branch's convolutions.
     if bottleneck:
         branch_shapes = [(filters, 1, strides), (filters, 3, 1), (4 * filters, 1, 1)]
@@ -90,14 +95,14 @@ def residual_block(x, card, join, filters, strides, bottleneck, name):
         branch_shapes = [(filters, 3, strides), (filters, 3, 1)]
     shortcut, filters_out = x, branch_shapes[-1][0]
     if strides > 1 or x.shape[-1] != filters_out:
-        shortcut = card.convolution(x, filters_out, 1, strides, "shortcut", f"{name}_shortcut")
+        shortcut = card.convolution(x, filters_out, 1, strides, Place("shortcut", blocks), f"{name}_shortcut")
     for i, shape in enumerate(branch_shapes, start=1):
         last = i == len(branch_shapes)
-        x = card.convolution(x, *shape, "last" if last else "inner", f"{name}_conv{i}")
+        x = card.convolution(x, *shape, Place("last" if last else "inner", blocks), f"{name}_conv{i}")
         if not last:
             x = card.activation(f"{name}_act{i}")(x)
     x = methods.JOINS[join](f"{name}_join")([x, shortcut])
-    return card.activation(f"{name}_out")(x)
+    return card.main_activation(f"{name}_out")(x)
 
 
 def ResNet18(method="wn", input_shape=(224, 224, 3), classes=1000, join=None, dropout=0.0):

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_wn.methods import Place
 from keras_wn.models.resnet import checked
 
 
@@ -38,7 +39,7 @@ def shallow(method="wn", input_shape=(28, 28, 3), classes=10, join=None, dropout
         if shape is None:
             x = keras.layers.MaxPooling2D(3, 2, padding="same", name=f"pool{i}")(x)
         else:
-            x = card.activation(f"act{i}")(card.convolution(x, *shape, 1, "stem" if i == 1 else "inner", f"conv{i}"))
+            x = card.activation(f"act{i}")(card.convolution(x, *shape, 1, Place("inner"), f"conv{i}"))
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, card.head(classes, "logits")(x), name=f"shallow_{card.name}")

@@ -6,7 +6,7 @@ from keras_wn import models
 from keras_wn.training.optimizer import SGDL2
 
 
-def build(config, image_shape, classes, schedule, devices, xla):
+def build(config, image_shape, classes, schedule, devices, xla, optimizer=SGDL2):
     """The compiled model of a run; to be called in the scope of its devices.
 
     Args:
@@ -16,18 +16,19 @@ def build(config, image_shape, classes, schedule, devices, xla):
         schedule: Learning-rate schedule.
         devices: `Devices`.
         xla: Boolean, whether XLA compiles it.
+        optimizer: `SGDL2`, or a subclass of it.
     """
     compiled_step = devices.strategy is not None and (
         devices.replicas > 1 or xla or config.accumulation > 1 or config.agc
     )
-    model = models.get(config.model)(config.norm, image_shape, classes, config.join, config.dropout)
+    model = network(config, image_shape, classes)
     if compiled_step:
         from keras_wn.training.compiled_step import CompiledStepModel  # On TensorFlow alone.
 
         options = {"xla": xla, "accumulation": config.accumulation, "agc": config.agc, "agc_excluded": ("logits",)}
         model = CompiledStepModel(model.input, model.output, name=model.name, **options)
     model.compile(
-        optimizer=SGDL2(
+        optimizer=optimizer(
             config.weight_decay,
             config.card.decayed,
             sums_gradients=not compiled_step,
@@ -47,3 +48,8 @@ def build(config, image_shape, classes, schedule, devices, xla):
         jit_compile=False if compiled_step else "auto",
     )
     return model
+
+
+def network(config, image_shape, classes):
+    """The network of a run, not compiled; arguments as `build`'s."""
+    return models.get(config.model)(config.norm, image_shape, classes, config.join, config.dropout)

@@ -51,13 +51,13 @@ def remove_leftovers(folder):
 def write_json(path, record):
     """Writes `record` as indented JSON, atomically. Numbers that are not finite become null."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_strict(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(strict(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def append_json_line(path, record):
     """Appends `record` to `path` as one line of JSON. Numbers that are not finite become null."""
     with open(path, "a", encoding="utf-8") as log:
-        log.write(json.dumps(_strict(record), allow_nan=False) + "\n")
+        log.write(json.dumps(strict(record), allow_nan=False) + "\n")
         log.flush()
         os.fsync(log.fileno())
 
@@ -78,11 +78,11 @@ def keep_json_lines(path, wanted):
         temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
 
-def _strict(value):
+def strict(value):
     if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
+        return {key: strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_wn.training import files
+from keras_wn.training.diverged import weights_are_finite
 
 
 class KeepState(keras.callbacks.Callback):
@@ -57,7 +58,8 @@ class KeepState(keras.callbacks.Callback):
 
     def _write(self, step, logs):
         losses = [(logs or {}).get(name, 0.0) for name in ("loss", "val_loss")]
-        if np.all(np.isfinite(losses)):  # Diverged: the last good state stays the newest.
+        # Diverged: the last good state stays the newest.
+        if np.all(np.isfinite(losses)) and weights_are_finite(self.model):
             self._checkpoints.write(self.model, step)
 
 

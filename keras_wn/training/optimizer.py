@@ -42,12 +42,15 @@ class SGDL2(keras.optimizers.SGD):
     def build(self, variables):
         super().build(variables)
         # By index: on TensorFlow, `update_step` is given the backend's variables, which have other names.
-        self._is_decayed = [v.name in self.decayed for v in variables]
+        self._is_decayed = [self._decays() and v.name in self.decayed for v in variables]
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.l2 and self._is_decayed[self._get_variable_index(variable)]:
+        if self._is_decayed[self._get_variable_index(variable)]:
             gradient = ops.cast(gradient, variable.dtype) + self.l2 * ops.convert_to_tensor(variable)
         super().update_step(gradient, variable, learning_rate)
+
+    def _decays(self):
+        return bool(self.l2)
 
     def get_config(self):
         return {

@@ -11,6 +11,7 @@ from keras_wn.training import building, devices, files, provenance, results, sch
 from keras_wn.training.callbacks import MetricsLog, RemainingTime
 from keras_wn.training.checkpoints import Checkpoints
 from keras_wn.training.config import BASE_BATCH_SIZE
+from keras_wn.training.diverged import StopDiverged, weights_are_finite
 from keras_wn.training.keeping import KeepBest, KeepState, Stopping, save_model
 from keras_wn.training.stop import StopRequest
 from keras_wn.training.watching import Watch
@@ -154,7 +155,7 @@ class Session:
                 shuffle=False,
                 verbose="auto" if self.devices.is_chief else 0,
             )
-            finite = math.isfinite(history.history["loss"][-1])
+            finite = math.isfinite(history.history["loss"][-1]) and weights_are_finite(self.model)
             if not finite:
                 break
         return finite
@@ -172,7 +173,7 @@ class Session:
             self.stop,
         )
         # The best model is saved before the averaged weights, which validation saw, are put back.
-        callbacks = [keras.callbacks.TerminateOnNaN()]
+        callbacks = [StopDiverged()]
         callbacks += [KeepBest(self.folder.best_keras, results.best_top1(self.folder))] if chief else []
         callbacks += [keras.callbacks.SwapEMAWeights()] if config.ema else []
         callbacks += [self.metrics_log]

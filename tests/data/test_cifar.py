@@ -6,6 +6,8 @@ import tensorflow_datasets as tfds
 from keras_wn.data import cifar, detect
 from keras_wn.training.errors import UsageError
 
+MEAN, STD = (np.array(numbers) for numbers in cifar.STATISTICS["cifar10"])
+
 
 @pytest.fixture
 def mocked():
@@ -36,8 +38,12 @@ def test_streams_can_be_resumed_and_shared_out_bit_for_bit(mocked, assert_stream
 def test_augmented_images_are_windows_of_the_image_or_of_its_mirror(augment, padding):
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype="uint8")
     size = 32 - (augment == "paper") * 4
-    whole = np.pad((image[0] - np.array(cifar.MEAN)) / np.array(cifar.STD), [(padding, padding)] * 2 + [(0, 0)])
-    shown = np.asarray(cifar._augment(tf.repeat(image, 200, axis=0), 0, tf.range(200, dtype=tf.int64), size, augment))
+    whole = np.pad((image[0] - MEAN) / STD, [(padding, padding)] * 2 + [(0, 0)])
+    shown = np.asarray(
+        cifar._augment(
+            tf.repeat(image, 200, axis=0), 0, tf.range(200, dtype=tf.int64), cifar.STATISTICS["cifar10"], size, augment
+        )
+    )
     found = set()
     margin = whole.shape[0] - size
     for x in shown:
@@ -57,7 +63,7 @@ def test_augmented_images_are_windows_of_the_image_or_of_its_mirror(augment, pad
 def test_evaluation_of_the_paper_shows_the_middle(mocked, take):
     splits = cifar.load("cifar10", augment="paper")
     images, _ = take(splits.test.evaluation_batches(40, 10), 1)[0]
-    middle = (splits.test.images[:, 2:30, 2:30] - np.array(cifar.MEAN)) / np.array(cifar.STD)
+    middle = (splits.test.images[:, 2:30, 2:30] - MEAN) / STD
     np.testing.assert_allclose(images, middle, atol=1e-5)
 
 

@@ -142,6 +142,37 @@ def test_layer_without_bias_gets_its_scale_only():
     assert np.all(np.abs(y.mean(axis=0)) > 0.01)
 
 
+def centered_net():
+    x = inputs = keras.Input((8, 8, 3))
+    for name in ("a", "b", "c"):
+        x = WNConv2D(6, 3, padding="same", use_bias=False, name=name)(x)
+        x = keras_wn.layers.MeanOnlyBatchNormalization(name=f"{name}_bn")(x)
+        x = keras.layers.ReLU()(x)
+    return keras.Model(inputs, x)
+
+
+def test_mean_only_batch_norm_starts_from_the_batchs_mean():
+    model = centered_net()
+    keras_wn.data_dependent_init(model, BATCH)
+    outputs = keras.Model(model.input, [model.get_layer(f"{name}_bn").output for name in "abc"])
+    in_inference = [to_numpy(y) for y in outputs(BATCH, training=False)]
+    for y in in_inference:
+        np.testing.assert_allclose(y.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+        np.testing.assert_allclose(y.std(axis=(0, 1, 2)), 1, rtol=1e-3)
+    for y, in_training in zip(in_inference, outputs(BATCH, training=True), strict=True):
+        np.testing.assert_allclose(y, to_numpy(in_training), atol=1e-4)
+
+
+def test_failure_leaves_moving_means_as_they_were():
+    model = centered_net()
+    model.get_layer("c").v.assign(np.full((3, 3, 6, 6), np.nan))  # The layers before it are set by then.
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="layer 'c' is not finite"):
+        keras_wn.data_dependent_init(model, BATCH)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_shared_layer_is_set_by_its_first_call():
     shared = WNDense(5)
     inputs = keras.Input((5,))

@@ -260,6 +260,33 @@ def test_fold_bn_of_a_resnet_leaves_none():
     np.testing.assert_allclose(to_numpy(folded(x)), to_numpy(model(x)), rtol=1e-3, atol=1e-4)
 
 
+def test_fold_bn_takes_mean_only_batch_norm_into_the_bias_alone():
+    norm = layers.MeanOnlyBatchNormalization
+    x = inputs = keras.Input((8, 8, 3))
+    x = kl.ReLU()(norm()(kl.Conv2D(4, 3, use_bias=False)(x)))
+    x = kl.ReLU()(norm()(layers.BoundedWNConv2D(4, 3, padding="same")(x)))
+    model = keras.Model(inputs, norm()(kl.Dense(2, activation="relu")(x)))
+    for layer in model.layers:
+        randomize(layer)
+    folded = keras_wn.fold(model, fold_bn=True)
+    # That behind an activation stays.
+    assert sum(isinstance(layer, norm) for layer in folded.layers) == 1 and not kernels_normalized(folded)
+    np.testing.assert_array_equal(to_numpy(folded.layers[1].kernel), to_numpy(model.layers[1].kernel))
+    np.testing.assert_allclose(to_numpy(folded(IMAGES)), to_numpy(model(IMAGES)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["wn_mobn", "bwn"])
+def test_fold_bn_leaves_no_mean_only_batch_norm_in_a_resnet(method):
+    model = keras_wn.models.cifar_resnet(8, method=method)
+    for layer in model.layers:
+        if isinstance(layer, layers.MeanOnlyBatchNormalization):
+            randomize(layer)
+    x = RNG.normal(size=(2, 32, 32, 3)).astype("float32")
+    folded = keras_wn.fold(model, fold_bn=True)
+    assert not any(isinstance(layer, layers.MeanOnlyBatchNormalization) for layer in folded.layers)
+    np.testing.assert_allclose(to_numpy(folded(x)), to_numpy(model(x)), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.skipif(
     keras.backend.backend() == "tensorflow", reason="TensorFlow has no channels-first convolution on a CPU"
 )

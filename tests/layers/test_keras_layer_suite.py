@@ -51,8 +51,13 @@ CASES = {
     "NormalizedReLU": (layers.NormalizedReLU, {"negative_slope": 0.1}, (2, 4), (2, 4), 0),
     "TReLU": (layers.TReLU, {"alpha_initializer": "ones"}, (2, 5, 4), (2, 5, 4), 1),
     "ScaledAdd": (layers.ScaledAdd, {"scale": 0.5}, ((2, 4), (2, 4)), (2, 4), 0),
+    "MeanOnlyBatchNormalization": (layers.MeanOnlyBatchNormalization, {"momentum": 0.5}, (2, 5, 4), (2, 5, 4), 1),
+    "BoundedWNConv2D": (layers.BoundedWNConv2D, {"filters": 3, "kernel_size": 2}, (2, 5, 5, 4), (2, 4, 4, 3), 2),
     "WeightedAdd": (layers.WeightedAdd, {"branch_initializer": "ones"}, ((2, 4), (2, 4)), (2, 4), 2),
 }
+
+# What else they have: a moving mean, rho.
+NOT_TRAINED = {"MeanOnlyBatchNormalization": 1, "BoundedWNConv2D": 1}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -64,7 +69,7 @@ def test_keras_layer_suite(name):
         input_shape=input_shape,
         expected_output_shape=output_shape,
         expected_num_trainable_weights=trainable,
-        expected_num_non_trainable_weights=0,
+        expected_num_non_trainable_weights=NOT_TRAINED.get(name, 0),
         expected_num_losses=0,
         supports_masking=np.isin(layer_class.__name__, ["WNDense", "NormPropDense", "NormalizedReLU", "TReLU"]).item(),
     )

@@ -14,6 +14,7 @@ def subclasses():
     return [
         layers.WNConv1D(5, 2),
         keras.layers.BatchNormalization(),
+        layers.MeanOnlyBatchNormalization(),
         keras.layers.Dropout(0.5, seed=1),
         layers.WNDense(2),
     ]

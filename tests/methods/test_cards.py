@@ -15,7 +15,9 @@ NOISE = np.random.default_rng(0).normal(size=(32, 64, 64, 3)).astype("float32")
 
 
 def test_unknown_method_is_refused_with_the_allowed_names():
-    with pytest.raises(ValueError, match="Unknown method 'batchnorm'. Allowed: none, bn, wn, normprop, wn_trelu"):
+    with pytest.raises(
+        ValueError, match="Unknown method 'batchnorm'. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust"
+    ):
         methods.get("batchnorm")
 
 
@@ -59,6 +61,94 @@ def test_wn_trelu_is_strict_everywhere_but_in_the_classifier():
     assert len(convolutions) == 20 and all(c.g is None and not c.use_bias for c in convolutions)
     head = model.get_layer("logits")
     assert head.g is not None and head.use_bias
+
+
+def test_place_names_the_roles_that_there_are():
+    with pytest.raises(ValueError, match="role='first' is not allowed. Allowed: stem, inner, last, shortcut"):
+        methods.Place("first")
+    with pytest.raises(ValueError, match="blocks=0 is not allowed. Allowed: 1 or more"):
+        methods.Place("last", 0)
+
+
+@pytest.mark.parametrize("name", ["wn_mobn", "bwn"])
+def test_mean_only_batch_norm_follows_every_convolution_in_place_of_a_bias(name):
+    model = ResNet18(method=name, input_shape=(32, 32, 3), classes=10)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras_wn.layers.WNConv2D)]
+    assert len(convolutions) == 20 and not any(c.use_bias for c in convolutions)
+    norms = [model.get_layer(f"{c.name}_bn") for c in convolutions]
+    assert all(n.input is c.output for n, c in zip(norms, convolutions, strict=True))
+    assert {(type(n), n.momentum) for n in norms} == {(keras_wn.layers.MeanOnlyBatchNormalization, 0.9)}
+
+
+def test_wn_mobn_starts_with_standard_deviation_1_but_a_tenth_at_the_end_of_a_branch():
+    model = keras_wn.models.cifar_resnet(8, method="wn_mobn")
+    methods.get("wn_mobn").initialize(model, NOISE[:, :32, :32])
+    norms = [layer for layer in model.layers if isinstance(layer, keras_wn.layers.MeanOnlyBatchNormalization)]
+    outputs = keras.Model(model.input, [layer.output for layer in norms])
+    in_inference, in_training = (outputs(NOISE[:, :32, :32], training=t) for t in (False, True))
+    assert len(norms) == 9
+    for layer, y, trained in zip(norms, in_inference, in_training, strict=True):
+        y, expected = to_numpy(y), 0.1 if layer.name.endswith("conv2_bn") else 1.0
+        np.testing.assert_allclose(y.std(axis=(0, 1, 2)), expected, rtol=1e-3, err_msg=layer.name)
+        np.testing.assert_allclose(y, to_numpy(trained), atol=1e-4)
+
+
+def test_bwn_fixes_each_layers_norm_at_that_of_its_start():
+    model = ResNet18(method="bwn", input_shape=(32, 32, 3), classes=10)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras_wn.layers.BoundedWNConv2D)]
+    assert len(convolutions) == 20
+    for layer in convolutions:
+        rho = to_numpy(layer.g)
+        assert np.all(rho == rho[0]) and not layer.g.trainable
+        # To the paper's definition, the root of the mean square of the filters' norms.
+        np.testing.assert_allclose(rho[0], np.sqrt(np.mean(filter_norms(layer.v) ** 2)), rtol=0.05, err_msg=layer.name)
+    assert methods.get("bwn").weight_decay == 0
+
+
+# Each layer's gain is sqrt(c channels / filters): c as in the paper.
+def test_wn_robust_gains_are_the_papers():
+    model = ResNet50(method="wn_robust", input_shape=(64, 64, 3), classes=10)
+    blocks = {1: 3, 2: 4, 3: 6, 4: 3}
+    found = [layer for layer in model.layers if isinstance(layer, keras_wn.layers.WNConv2D)]
+    assert len(found) == 53
+    for layer in found:
+        factor = 2.0 if layer.name.endswith(("conv1", "conv2")) else 1.0
+        if layer.name.endswith("conv3"):
+            factor = 1 / blocks[int(layer.name[len("stage")])]
+        expected = np.sqrt(factor * layer.kernel.shape[2] / layer.filters)
+        np.testing.assert_allclose(to_numpy(layer.g), expected, rtol=1e-6, err_msg=layer.name)
+        assert not np.any(to_numpy(layer.bias))
+
+
+def test_wn_robust_has_orthogonal_filters_and_activations_in_branches_alone():
+    model = keras_wn.models.cifar_resnet(8, method="wn_robust")
+    v = to_numpy(model.get_layer("stage2_block1_conv1").v).reshape(-1, 32)
+    np.testing.assert_allclose(v.T @ v, np.eye(32), atol=1e-5)
+    activations = [layer.name for layer in model.layers if isinstance(layer, keras.layers.ReLU)]
+    assert activations == [f"stage{stage}_block1_act1" for stage in (1, 2, 3)]
+    # The whole net without what its branches add is linear in the image, up to the bias of the classifier.
+    for layer in model.layers:
+        if layer.name.endswith("conv2"):
+            layer.g.assign(np.zeros(layer.g.shape))
+    x = NOISE[:2, :32, :32]
+    np.testing.assert_allclose(to_numpy(model(-x)), -to_numpy(model(x)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels, filters, kernel_size", [(64, 64, 3), (256, 64, 1), (64, 256, 1), (16, 32, 3)])
+def test_wn_robust_keeps_the_squared_norm_at_each_position(channels, filters, kernel_size):
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, channels)).astype("float32")
+    convolution = methods.get("wn_robust").convolution
+    for place, factor in (
+        (methods.Place("stem"), 1),
+        (methods.Place("inner", 4), 2),
+        (methods.Place("last", 4), 1 / 4),
+        (methods.Place("shortcut", 4), 1),
+    ):
+        inputs = keras.Input(x.shape[1:])
+        y = to_numpy(keras.Model(inputs, convolution(inputs, filters, kernel_size, 1, place, "c"))(x))
+        # Away from the border, which sees zeros.
+        ratio = np.mean(np.sum(y**2, axis=-1)[:, 1:-1, 1:-1]) / np.mean(np.sum(x**2, axis=-1))
+        np.testing.assert_allclose(ratio, factor, rtol=0.05)
 
 
 def test_normprop_gain_is_the_papers_but_1_at_the_end_of_a_branch():
@@ -109,3 +199,25 @@ def test_weighted_join_starts_as_its_shortcuts():
     found = variances("wn_trelu", join="weighted")
     # Within a stage the identity: the activation behind a join changes it once, then no more.
     np.testing.assert_allclose(found[1:3], found[1], rtol=1e-5)
+
+
+def test_variance_with_wn_robust_grows_by_one_over_the_blocks_of_its_stage():
+    found = variances("wn_robust")
+    for first, blocks in ((0, 3), (3, 4), (7, 6), (13, 3)):
+        stage = np.array(found[first : first + blocks])
+        np.testing.assert_allclose(stage[1:] / stage[:-1], 1 + 1 / blocks, rtol=0.15)
+    assert variances("wn_robust", join="rsqrt2")[-1] < 1e-3 * found[0]
+
+
+def test_variance_with_wn_mobn_is_that_of_its_shortcuts():
+    found = variances("wn_mobn")
+    # 1 at a projection, 0.34 behind the ReLU that follows it: (1 - 1 / pi) / 2; branches add 0.01 each.
+    for first, blocks in ((0, 3), (3, 4), (7, 6), (13, 3)):
+        np.testing.assert_allclose(found[first], 1.01, rtol=0.02)
+        np.testing.assert_allclose(found[first + 1 : first + blocks], 0.35, atol=0.03)
+
+
+def test_variance_with_bwn_stays_at_its_join_and_vanishes_when_halved():
+    found = variances("bwn")
+    assert all(0.3 < v / found[0] < 3 for v in found)
+    assert variances("bwn", join="rsqrt2")[-1] < 1e-3 * found[0]

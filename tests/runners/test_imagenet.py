@@ -29,6 +29,7 @@ def finish(*flags):
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
     code, out, err = finish("--norm=wn_trelu", "--model=cifar_resnet20", "--dry_run", f"--model_dir={tmp_path}/run")
     assert code == 0, err
@@ -42,7 +43,7 @@ def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
 @pytest.mark.parametrize(
     "flag, message",
     [
-        ("--norm=bnn", "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu."),
+        ("--norm=bnn", "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn."),
         ("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
         ("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),
     ],
@@ -57,4 +58,4 @@ def test_bad_input_is_one_line_and_exit_status_2(flag, message):
 def test_help_lists_the_methods():
     code, out, _ = finish("--help")
     assert code == 1  # As absl does.
-    assert "Method: none, bn, wn, normprop, wn_trelu." in out
+    assert "Method: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn." in out

@@ -41,7 +41,8 @@ def assert_as_undisturbed(folder):
     assert metrics(folder) == lines
 
 
-@pytest.mark.parametrize("number, step", [(signal.SIGTERM, 3), pytest.param(signal.SIGINT, 21, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number, step", [(signal.SIGTERM, 3), (signal.SIGINT, 21)])
 def test_signal_saves_ends_and_leaves_a_run_that_goes_on_exactly(tmp_path, number, step):
     folder = tmp_path / "run"
     process = start(HERE / "tiny.py", *FLAGS, f"--model_dir={folder}")

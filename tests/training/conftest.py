@@ -4,6 +4,7 @@ import keras
 import pytest
 
 from keras_wn import methods, models
+from keras_wn.methods import Place
 from keras_wn.training.config import TrainConfig
 
 
@@ -11,11 +12,11 @@ def tiny(method, input_shape, classes, join=None, dropout=0.0):
     card = methods.get(method)
     inputs = keras.Input(input_shape)
     x = keras.layers.AveragePooling2D(4)(inputs)
-    x = shortcut = card.activation("stem_out")(card.convolution(x, 16, 3, 1, "stem", "stem_conv"))
-    x = card.activation("stage1_block1_act1")(card.convolution(x, 16, 3, 1, "inner", "stage1_block1_conv1"))
-    x = card.convolution(x, 16, 3, 1, "last", "stage1_block1_conv2")
+    x = shortcut = card.main_activation("stem_out")(card.convolution(x, 16, 3, 1, Place("stem"), "stem_conv"))
+    x = card.activation("stage1_block1_act1")(card.convolution(x, 16, 3, 1, Place("inner"), "stage1_block1_conv1"))
+    x = card.convolution(x, 16, 3, 1, Place("last"), "stage1_block1_conv2")
     x = methods.JOINS[join or card.join]("stage1_block1_join")([x, shortcut])
-    x = keras.layers.Flatten()(card.activation("stage1_block1_out")(x))
+    x = keras.layers.Flatten()(card.main_activation("stage1_block1_out")(x))
     x = keras.layers.Dropout(dropout)(x)
     return keras.Model(inputs, card.head(classes, "logits")(x), name="tiny")
 

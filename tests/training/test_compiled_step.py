@@ -24,8 +24,8 @@ def batches(images=IMAGES):
 def net(norm):
     card = methods.get(norm)
     inputs = x = keras.Input((8, 8, 3))
-    for i, role in enumerate(("stem", "inner", "inner")):
-        x = card.activation(f"act_{i}")(card.convolution(x, 8, 3, 1, role, f"conv_{i}"))
+    for i in range(3):
+        x = card.activation(f"act_{i}")(card.convolution(x, 8, 3, 1, methods.Place("inner"), f"conv_{i}"))
     return inputs, card.head(4, "head")(keras.layers.GlobalAveragePooling2D()(x))
 
 
@@ -62,7 +62,7 @@ def assert_same(one, two, atol=1e-6):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=atol, rtol=0, err_msg=a.path)
 
 
-@pytest.mark.parametrize("norm", ["none", "wn", "normprop", "wn_trelu"])
+@pytest.mark.parametrize("norm", ["none", "wn", "normprop", "wn_trelu", "wn_robust"])
 def test_two_replicas_are_one(norm):
     one, history = trained(1, norm)
     two, of_two = trained(2, norm)
@@ -123,11 +123,12 @@ def test_clipping_acts_on_the_sum_of_the_replicas():
         assert_same(clipped, trained(1)[0])
 
 
-def test_statistics_of_batch_norm_are_averaged_over_the_replicas(tmp_path):
-    model, _ = trained(2, "bn")
+@pytest.mark.parametrize("norm", ["bn", "wn_mobn", "bwn"])
+def test_statistics_of_batch_norm_are_averaged_over_the_replicas(norm, tmp_path):
+    model, _ = trained(2, norm)
     model.save_weights(tmp_path / "of.weights.h5")
     with strategy(2).scope():
-        copy = CompiledStepModel(*net("bn"))
+        copy = CompiledStepModel(*net(norm))
         copy.load_weights(tmp_path / "of.weights.h5")
     assert_same(model, copy, atol=0)
     assert_statistics_are_equal(model)

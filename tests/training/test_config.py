@@ -21,10 +21,10 @@ def test_what_is_given_stays():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"norm": "bnn"}, "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu."),
+        ({"norm": "bnn"}, "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn."),
         (
             {"model": "vgg"},
-            "--model=vgg: unknown. Allowed: resnet18, resnet34, resnet50, resnet101, resnet152, cifar_resnet20,",
+            "--model=vgg: unknown. Allowed: resnet18, resnet34, resnet50, resnet101, resnet152, cifar_resnet8,",
         ),
         ({"join": "add"}, "--join=add: unknown. Allowed: sum, rsqrt2, weighted."),
         ({"schedule": "linear"}, "--schedule=linear: unknown. Allowed: polynomial, cosine, stepwise."),

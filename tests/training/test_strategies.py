@@ -36,6 +36,7 @@ def test_run_on_two_devices_is_the_run_on_one(config, tmp_path, norm, flags):
     assert json.loads((tmp_path / "two/config.json").read_text())["replicas"] == 2
 
 
+@pytest.mark.slow
 def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
     flags = {"norm": "bn", "strategy": "mirrored", "virtual_devices": 2}
     whole, _ = finished(config, tmp_path / "run", **flags)

@@ -51,7 +51,7 @@ def test_profile_is_written_for_tensorboard(config):
     assert any((folder_of(asked).tensorboard / "train/plugins/profile").rglob("*.xplane.pb"))
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("ema", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_best_model_is_that_of_the_best_epoch_and_is_not_forgotten_over_a_resume(config, ema):
     asked = config(ema=ema)
     result = run.train(asked)

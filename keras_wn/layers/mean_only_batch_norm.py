@@ -1,0 +1,103 @@
+"""Mean-only batch normalization."""
+
+import keras
+from keras import initializers, ops
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class MeanOnlyBatchNormalization(keras.layers.Layer):
+    """Batch normalization of the mean alone: the batch's mean is taken away, a learned shift added, and nothing divided.
+
+    `y = x - mean(x) + beta`, per channel over the batch and all positions. In inference, and while the layer is frozen
+    (`trainable = False`), the mean is a moving average: `moving_mean <- momentum moving_mean + (1 - momentum) mean(x)` at each step.
+
+    Args:
+        axis: Integer, the channel axis.
+        momentum: Float in [0, 1).
+        beta_initializer: Initializer of beta.
+        **kwargs: As `keras.layers.Layer`.
+
+    Input shape:
+        Any with the channel axis known, for example `(batch_size, height, width, channels)`.
+
+    Output shape:
+        As the input.
+
+    Raises:
+        ValueError: If `momentum` is out of range, or `axis` lies outside the input, or names a dimension of unknown size.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = MeanOnlyBatchNormalization(momentum=0.9)
+    >>> np.asarray(layer(np.array([[1.0, 10.0], [3.0, 30.0]]), training=True)).tolist()
+    [[-1.0, -10.0], [1.0, 10.0]]
+    >>> [round(m, 4) for m in np.asarray(layer.moving_mean).tolist()]
+    [0.2, 2.0]
+
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 7; made to follow a weight-normalized layer without bias, whose gain sets
+    the scale. The momentum of their code is 0.9. Means are taken in float32 or wider. As in `keras.layers.BatchNormalization`, each
+    replica of `tf.distribute` takes its own mean; there is no `synchronized` option, and masks are not taken.
+    """
+
+    def __init__(self, axis=-1, momentum=0.99, beta_initializer="zeros", **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= momentum < 1:
+            raise ValueError(
+                f"MeanOnlyBatchNormalization: momentum={momentum!r} is not allowed. Allowed: at least 0 and less than 1."
+            )
+        self.axis = axis
+        self.momentum = momentum
+        self.beta_initializer = initializers.get(beta_initializer)
+
+    def build(self, input_shape):
+        rank = len(input_shape)
+        if not -rank <= self.axis < rank or input_shape[self.axis] is None:
+            raise ValueError(
+                f"MeanOnlyBatchNormalization: axis={self.axis} must name a dimension of known size, {-rank} to {rank - 1}. "
+                f"Received: input_shape={input_shape}."
+            )
+        channels = input_shape[self.axis]
+        self.input_spec = keras.InputSpec(ndim=rank, axes={self.axis: channels})
+        # Declared as batch normalization's own, so that what trains under tf.distribute treats them alike.
+        self.beta = self.add_weight(name="beta", shape=(channels,), initializer=self.beta_initializer, autocast=False)
+        self.moving_mean = self.add_weight(
+            name="moving_mean", shape=(channels,), initializer="zeros", trainable=False, autocast=False
+        )
+
+    def call(self, inputs, training=False):
+        wide = keras.backend.result_type(inputs.dtype, "float32")
+        moving_mean = ops.cast(self.moving_mean, wide)
+        if training and self.trainable:
+            mean = self.batch_mean(inputs)
+            self.moving_mean.assign(moving_mean * self.momentum + mean * (1 - self.momentum))
+        else:
+            mean = moving_mean
+        shape = [1] * len(inputs.shape)
+        shape[self.axis] = -1
+        shift = ops.reshape(ops.cast(self.beta, wide) - mean, shape)
+        return ops.cast(ops.cast(inputs, wide) + shift, self.compute_dtype)
+
+    def batch_mean(self, inputs):
+        """The mean that training takes away.
+
+        Args:
+            inputs: What the layer takes.
+
+        Returns:
+            Tensor of a number per channel, in float32 or wider.
+        """
+        inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        channel = self.axis % len(inputs.shape)
+        return ops.mean(inputs, axis=[a for a in range(len(inputs.shape)) if a != channel])
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "momentum": self.momentum,
+            "beta_initializer": initializers.serialize(self.beta_initializer),
+        }

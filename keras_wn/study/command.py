@@ -1,0 +1,168 @@
+"""The flags of `runners/compare.py`, and what they do."""
+
+import dataclasses
+import os
+import pathlib
+import signal
+
+from absl import flags
+
+from keras_wn import methods
+from keras_wn.study import analysis, budgets, report
+from keras_wn.study.log import Log
+from keras_wn.study.study import Study
+from keras_wn.study.suites.request import Request
+from keras_wn.study.workers import Worker, Workers
+from keras_wn.training.errors import UsageError
+
+_SUITES = ("accuracy", "stability", "regularization", "signal", "cost")
+_METHODS = ("none", "bn", "wn", "normprop", "wn_trelu")
+
+# Flags that replace a value of the budget -> its kind.
+_REPLACED = {
+    flags.DEFINE_string: {
+        "dataset": "Data set; the budget's if not given.",
+        "data_dir": "Folder that holds the data set.",
+        "model": "Network of the accuracy suite; the budget's if not given.",
+        "schedule": "Decay of the learning rate; the budget's if not given.",
+        "precision": "Keras dtype policy; the budget's if not given.",
+    },
+    flags.DEFINE_integer: {
+        "image_size": "Height and width of the images; the budget's if not given.",
+        "train_size": "Training images, drawn by the seed; 0 for all, the budget's if not given.",
+        "batch_size": "Batch size; the budget's if not given.",
+        "train_epochs": "Epochs of the accuracy suite; the budget's if not given.",
+    },
+    flags.DEFINE_float: {
+        "label_noise": "Share of training labels that are wrong; the budget's if not given.",
+    },
+}
+
+
+def define():
+    """Defines the flags."""
+    flags.DEFINE_list("suite", ["accuracy", "stability"], f"What to compare: {', '.join(_SUITES)}, or all.")
+    flags.DEFINE_list("methods", list(_METHODS), f"Methods: {', '.join(methods.names())}.")
+    flags.DEFINE_enum(
+        "budget", "small", budgets.names(), "Size of the nets and number of trials; see keras_wn/study/budgets.py."
+    )
+    flags.DEFINE_integer("seeds", 5, "Final trials a method; with fewer than 5 there are no verdicts.", lower_bound=1)
+    flags.DEFINE_string("out", "runs/study", "Folder of the study: a new one, or one to go on with.")
+    flags.DEFINE_integer(
+        "jobs", None, "Trials side by side; as many as cores without a GPU, else 1, if not given.", lower_bound=1
+    )
+    flags.DEFINE_string(
+        "shard", "1/1", "Part of the trials that falls to this process, as 2/4, where several share --out."
+    )
+    flags.DEFINE_float("patience", 60.0, "Minutes to wait for other shards without news.", lower_bound=0.0)
+    flags.DEFINE_bool("report_only", False, "Write the report of the trials in --out, and stop.")
+    for define_flag, texts in _REPLACED.items():
+        for name, text in texts.items():
+            define_flag(name, None, text)
+
+
+def run():
+    """Does what the flags say.
+
+    Returns:
+        The exit status.
+    """
+    values = flags.FLAGS
+    suites, shard, protocol = _suites(values.suite), _shard(values.shard), _protocol(values)
+    for method in values.methods:
+        if method not in methods.names():
+            raise UsageError(f"--methods={method}: unknown. Allowed: {', '.join(methods.names())}.")
+    if not values.methods:
+        raise UsageError("--methods: none given. Allowed: one at least.")
+    folder = pathlib.Path(values.out)
+    log = Log(folder / "trials.jsonl")
+    if values.report_only:
+        return _report(log, folder)
+    protocol.check()
+    request = Request(protocol, tuple(dict.fromkeys(values.methods)), values.seeds)
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _work(request, suites, log, shard, values)
+    except KeyboardInterrupt as stopped:
+        name = stopped.args[0] if stopped.args else "SIGINT"
+        print(f"\n{name}: stopped. Finished trials are in {folder}; the same command goes on from them.")
+        return 128 + signal.Signals[name]
+    # With shards, the last one to end reports all.
+    return _report(log, folder)
+
+
+def _work(request, suites, log, shard, values):
+    cores = _cores()
+
+    def make(beside):
+        return Worker(request.protocol, max(1, cores // beside), log.path.parent)
+
+    log.make_folder()
+    first = make(values.jobs or cores)
+    try:
+        begun = first.begin()  # It tells what the data and the devices are.
+        log.start(request.protocol.record(begun["data"]))
+    except BaseException:
+        first.close(at_once=True)
+        raise
+    jobs = values.jobs or (1 if begun["gpus"] else cores)
+    workers = Workers(make, jobs, first)
+    try:
+        Study(request, suites, log, workers, jobs, shard, 60.0 * values.patience).run()
+    finally:
+        workers.close(at_once=True)
+
+
+def _interrupt(number, frame):
+    del frame
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _report(log, folder):
+    records = log.read()
+    try:
+        page, _ = report.write(records, folder)
+    except ValueError as error:
+        raise UsageError(f"--out={folder}: no report can be made of its trials.jsonl ({error}).") from error
+    except OSError as error:
+        raise UsageError(
+            f"--out={folder}: the report cannot be written ({error.strerror}). The trials are whole."
+        ) from error
+    for claim, verdict in analysis.judge(analysis.analyze(records)).items():
+        print(f"{claim.key:<4}{verdict.outcome:<30}{claim.text}")
+    print(f"Report: {page}")
+    return 0
+
+
+def _suites(asked):
+    allowed = (*_SUITES, "all")
+    for suite in asked:
+        if suite not in allowed:
+            raise UsageError(f"--suite={suite}: unknown. Allowed: {', '.join(allowed)}.")
+    if not asked:
+        raise UsageError(f"--suite: none given. Allowed: {', '.join(allowed)}.")
+    return _SUITES if "all" in asked else tuple(suite for suite in _SUITES if suite in asked)
+
+
+def _shard(text):
+    try:
+        index, count = (int(part) for part in text.split("/"))
+    except ValueError:
+        index, count = 0, 0
+    if not 1 <= index <= count:
+        raise UsageError(f"--shard={text}: not allowed. Allowed: a part and the number of parts, as 2/4.")
+    return index, count
+
+
+def _protocol(values):
+    protocol = budgets.get(values.budget)
+    names = [name for texts in _REPLACED.values() for name in texts]
+    replaced = {name: values[name].value for name in names if values[name].value is not None}
+    if replaced.get("train_size") == 0:
+        replaced["train_size"] = None
+    return dataclasses.replace(protocol, **replaced)
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

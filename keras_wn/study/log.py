@@ -1,0 +1,135 @@
+"""The log of a study: one line a trial, shared by all processes that work on it."""
+
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import sys
+
+from keras_wn.study import protocol
+from keras_wn.training import files
+from keras_wn.training.errors import UsageError
+
+
+class Log:
+    """`trials.jsonl` in a study's folder. The first line is the protocol; the others are appended, whole, under a lock.
+
+    Args:
+        path: Path of the file, which need not exist.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self._said_torn = False
+
+    def make_folder(self):
+        """Makes the folder, and finds out whether it can be written.
+
+        Raises:
+            UsageError: If not.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path.parent, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise UsageError(f"--out={self.path.parent}: cannot be written ({error.strerror}).") from error
+
+    def start(self, record):
+        """Begins the log with the record of a protocol, or checks that the log is of this protocol.
+
+        Raises:
+            UsageError: If it is another protocol's, with what differs, or if it cannot be written or read.
+        """
+        try:
+            with self._locked() as file:
+                if not _end_of_whole_lines(file):
+                    self._write(file, record)
+        except OSError as error:
+            raise UsageError(f"--out={self.path.parent}: cannot be written ({error.strerror}).") from error
+        there = self.read()[0]
+        found = protocol.differences(there, record)
+        if found:
+            raise UsageError(
+                f"--out={self.path.parent}: holds trials of another protocol: {'; '.join(found)}. "
+                "Allowed: the same protocol, or another folder."
+            )
+
+    def append(self, record):
+        """Appends one line; it is on the disk when this returns.
+
+        Raises:
+            UsageError: If there is no room; the log is then as it was.
+        """
+        try:
+            with self._locked() as file:
+                self._write(file, record)
+        except OSError as error:
+            raise UsageError(
+                f"--out={self.path.parent}: cannot be written ({error.strerror}). The trials in it are whole; "
+                "the same command goes on from them."
+            ) from error
+
+    def read(self):
+        """The records, from the protocol on; a torn last line is left out, and said.
+
+        Raises:
+            UsageError: If there is no such log, or a line is not one's.
+        """
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise UsageError(
+                f"--out={self.path.parent}: no trials.jsonl can be read there ({error.strerror})."
+            ) from error
+        *lines, torn = text.split("\n")
+        if torn and not self._said_torn:
+            print(f"Warning: the last line of {self.path} is torn, and dropped.", file=sys.stderr)
+            self._said_torn = True
+        records = [self._parsed(number, line) for number, line in enumerate(lines, start=1)]
+        if not records or records[0]["kind"] != "protocol" or records[0].get("version") != protocol.VERSION:
+            raise UsageError(
+                f"{self.path}: its first line is no protocol of version {protocol.VERSION}. Allowed: a study's own log."
+            )
+        return records
+
+    def _parsed(self, number, line):
+        try:
+            record = json.loads(line)
+            if record["kind"] in ("protocol", "process", "trial"):
+                return record
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise UsageError(f"{self.path}, line {number}: not a record ({line[:60]!r}). Allowed: a study's own log.")
+
+    def _locked(self):
+        # Not in append mode, which could not cut a torn line off; unbuffered, so that closing writes nothing more.
+        file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        return file
+
+    def _write(self, file, record):
+        line = json.dumps(files.strict(record), allow_nan=False).encode() + b"\n"
+        end = _end_of_whole_lines(file)
+        file.truncate(end)
+        file.seek(end)
+        try:
+            if file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def _end_of_whole_lines(file):
+    position = file.seek(0, os.SEEK_END)
+    while position:
+        start = max(0, position - 4096)
+        file.seek(start)
+        newline = file.read(position - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0

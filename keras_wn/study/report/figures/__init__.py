@@ -1,0 +1,1 @@
+"""The report's plots: a file each, which draws from results alone."""

@@ -1,0 +1,179 @@
+"""Processes that run trials side by side."""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+from keras_wn.study.spec import record_of
+from keras_wn.training.errors import UsageError
+
+
+class Worker:
+    """A process that runs trials one after the other; when this process ends, it ends after its trial at the latest.
+
+    Args:
+        protocol: `Protocol`.
+        threads: Threads that an operation may use.
+        folder: `pathlib.Path` of the study; the process' messages go to `workers.log`, what it keeps of long trials to `running`.
+
+    Attributes:
+        networks: Set of the networks that it has built.
+    """
+
+    def __init__(self, protocol, threads, folder):
+        self.networks = set()
+        self._start = {
+            "protocol": dataclasses.asdict(protocol),
+            "threads": threads,
+            "folder": os.fspath(folder / "running"),
+            "command": " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+        }
+        self._log_path = folder / "workers.log"
+        self._process = None
+
+    def begin(self):
+        """Starts the process.
+
+        Returns:
+            Dict of what it says of itself: `process`, the line of the log on it; `data`, the counts of images and classes; `gpus`, their
+            number.
+
+        Raises:
+            UsageError: For what a user can mend, for example data that are not there.
+        """
+        with open(self._log_path, "ab") as messages:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "keras_wn.study.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                text=True,
+                # Ctrl-C is this process' to answer.
+                start_new_session=True,
+            )
+        answer = self._asked(self._start) or {"error": f"A worker did not start: see {self._log_path}."}
+        if "error" in answer:
+            self.close()
+            raise UsageError(answer["error"])
+        self._process_line = answer["process"]
+        return answer
+
+    def run(self, specs):
+        """Runs a few trials; to be called in a thread.
+
+        Args:
+            specs: List of `TrialSpec`, all of one network, or all of the cost suite.
+
+        Returns:
+            Pair: the line of the log on the process, None if it died; and the list of the trials' lines.
+        """
+        if self._process is None:
+            self.begin()
+        self.networks.update(spec.network for spec in specs)
+        records = self._asked([dataclasses.asdict(spec) for spec in specs])
+        if records is not None:
+            return self._process_line, records
+        status = self._process.wait()
+        self._process, self.networks = None, set()
+        error = f"The trial's process ended with status {status}: see {self._log_path.name}."
+        return None, [{**record_of(spec), "error": error} for spec in specs]
+
+    def close(self, at_once=False):
+        """Ends the process, after its trial unless `at_once`."""
+        if self._process is None:
+            return
+        if at_once:
+            self._process.kill()
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._process = None
+
+    def _asked(self, record):
+        """The process' answer; None if it has died."""
+        try:
+            self._process.stdin.write(json.dumps(record) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            return None
+        return json.loads(answer) if answer else None
+
+
+class Workers:
+    """Hands trials to as many workers as there are jobs, a network's to the worker that has built it.
+
+    Args:
+        make: Function that makes a `Worker`, given the number of those beside it.
+        jobs: Positive integer.
+        first: `Worker` that has begun, the first of them; None to make it as well.
+    """
+
+    def __init__(self, make, jobs, first=None):
+        self._make = make
+        self._idle = [first] if first else []
+        self._idle += [make(jobs) for _ in range(jobs - len(self._idle))]
+        self._threads = concurrent.futures.ThreadPoolExecutor(jobs)
+        self._busy = {}
+
+    @property
+    def at_work(self):
+        """Identities of the trials that are running."""
+        return {spec.id for _, specs in self._busy.values() for spec in specs}
+
+    def start(self, ready):
+        """Hands out trials while a worker is idle.
+
+        Args:
+            ready: List of `TrialSpec` that are neither done nor running, the most urgent first.
+        """
+        ready = list(ready)
+        while ready and self._idle:
+            worker, specs = self._match(ready)
+            if worker is None:
+                return
+            self._idle.remove(worker)
+            self._busy[self._threads.submit(worker.run, specs)] = (worker, specs)
+            ready = [spec for spec in ready if spec not in specs]
+
+    def finished(self, timeout):
+        """Answers of workers that are through, as `Worker.run`'s; waits for one, for `timeout` seconds at most."""
+        through, _ = concurrent.futures.wait(
+            self._busy, timeout=timeout, return_when=concurrent.futures.FIRST_COMPLETED
+        )
+        answers = []
+        for future in through:
+            worker, _ = self._busy.pop(future)
+            self._idle.append(worker)
+            answers.append(future.result())
+        return answers
+
+    def close(self, at_once=False):
+        """Ends all processes."""
+        for worker in [*self._idle, *(worker for worker, _ in self._busy.values())]:
+            worker.close(at_once)
+        self._threads.shutdown()
+
+    def _only(self):
+        for worker in self._idle:
+            worker.close()
+        self._idle = [self._make(1)]
+        return self._idle[0]
+
+    def _match(self, ready):
+        """An idle worker and the trials for it; (None, None) if those that are ready must wait."""
+        together = [spec for spec in ready if not spec.alone]
+        if not together:
+            # Alone on the machine: when all else is done, and with all of it.
+            return (None, None) if self._busy else (self._only(), ready)
+        for worker in self._idle:
+            for spec in together:
+                if spec.network in worker.networks:
+                    return worker, [spec]
+        elsewhere = {spec.network for _, specs in self._busy.values() for spec in specs}
+        # A network that no other worker is at, if there is one.
+        new = [spec for spec in together if spec.network not in elsewhere]
+        return self._idle[0], [(new or together)[0]]

@@ -1,0 +1,83 @@
+"""`runners/compare.py` as a user starts it."""
+
+import json
+import pathlib
+import signal
+import time
+
+import pytest
+
+from tests.runners.processes import RUNNERS, finish, start
+
+COMPARE = RUNNERS / "compare.py"
+QUICK = ("--jobs=2", "--budget=tiny", "--methods=none,bn,wn", "--seeds=2", "--suite=accuracy")
+
+
+def _slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def trials(folder):
+    lines = pathlib.Path(folder, "trials.jsonl").read_text().splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == "trial"]
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--suite=speed"], "--suite=speed: unknown. Allowed: accuracy, stability, regularization, signal, cost, all."),
+        # The rest is for `nox -s slow`: Keras takes seconds to start.
+        _slow(["--methods=wn,bnn"], "--methods=bnn: unknown. Allowed: none, bn, wn"),
+        _slow(["--shard=3/2"], "--shard=3/2: not allowed. Allowed: a part and the number of parts, as 2/4."),
+        _slow(["--seeds=0"], "flag --seeds=0"),
+        _slow(["--label_noise=1"], "--label_noise=1.0: not allowed. Allowed: at least 0 and less than 1."),
+        (["--report_only", "--out=/nowhere"], "--out=/nowhere: no trials.jsonl can be read there"),
+        _slow(["--out=/proc/study"], "--out=/proc/study: cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(flags, message, tmp_path):
+    code, out, err = finish(COMPARE, f"--out={tmp_path}/study", *flags)
+    lines = [line for line in err.splitlines() if line.startswith("compare.py: error: ")]
+    assert code == 2 and len(lines) == 1 and message in lines[0]
+    assert "Traceback" not in err and "trials done" not in out
+
+
+@pytest.mark.slow
+def test_data_that_are_not_there_are_said_before_anything_is_tried(tmp_path):
+    code, _, err = finish(COMPARE, f"--out={tmp_path}", "--budget=paper")
+    assert code == 2 and "--dataset=imagenet needs its folder" in err
+    code, _, err = finish(COMPARE, f"--out={tmp_path}", *QUICK, "--train_size=1290")
+    assert code == 2 and "--train_size=1290: not allowed" in err
+
+
+@pytest.mark.slow
+def test_a_comparison_that_is_stopped_goes_on_and_ends_as_one_that_was_not(tmp_path):
+    """One is killed, then stopped by SIGTERM, then goes on; another is split over two processes."""
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        process = start(COMPARE, *QUICK, f"--out={tmp_path}/stopped")
+        done = len(trials(tmp_path / "stopped")) if (tmp_path / "stopped/trials.jsonl").exists() else 0
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.1)
+            if (tmp_path / "stopped/trials.jsonl").exists() and len(trials(tmp_path / "stopped")) > done + 1:
+                break
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number], err
+    assert "SIGTERM: stopped." in out
+    # As a crash while it wrote would leave it.
+    with open(tmp_path / "stopped/trials.jsonl", "a") as file:
+        file.write('{"kind": "trial", "id"')
+    code, _, err = finish(COMPARE, *QUICK, f"--out={tmp_path}/stopped")
+    assert code == 0 and "is torn, and dropped" in err
+    # As many jobs, and so as many threads an operation, on which the last digits depend.
+    shards = [start(COMPARE, *QUICK, f"--shard={i}/2", f"--out={tmp_path}/split") for i in (1, 2)]
+    for shard in shards:
+        _, err = shard.communicate(timeout=280)
+        assert shard.returncode == 0, err
+    finals = [{t["id"]: t["final"] for t in trials(tmp_path / name)} for name in ("stopped", "split")]
+    assert len(finals[0]) == len(trials(tmp_path / "stopped"))  # None twice.
+    assert finals[0] == finals[1]
+    assert (tmp_path / "stopped/report.html").exists() and (tmp_path / "split/report.md").exists()
+    code, _, err = finish(COMPARE, *QUICK, "--batch_size=64", f"--out={tmp_path}/stopped")
+    assert code == 2 and "holds trials of another protocol: batch_size: there 32, asked 64" in err

@@ -1,0 +1,48 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from keras_wn.data import digits
+from keras_wn.study import data
+from keras_wn.training.errors import UsageError
+from tests.study.made_up import TINY
+
+
+def drawn(seed, **changes):
+    return data.drawn(digits.load(8), dataclasses.replace(TINY, **changes), seed).train
+
+
+def test_a_draw_depends_on_the_seed_alone():
+    first, again, other = drawn(1), drawn(1), drawn(2)
+    np.testing.assert_array_equal(first.images, again.images)
+    np.testing.assert_array_equal(first.labels, again.labels)
+    assert not np.array_equal(first.labels, other.labels)
+
+
+def test_a_draw_has_the_size_and_the_noise_that_are_asked_for():
+    clean, noisy = drawn(0, label_noise=0.0), drawn(0, label_noise=0.25)
+    assert len(clean) == len(noisy) == TINY.train_size
+    assert (clean.labels != noisy.labels).sum() == round(0.25 * TINY.train_size)
+    np.testing.assert_array_equal(clean.images, noisy.images)
+
+
+def test_wrong_labels_are_each_other_class_as_often():
+    noisy = data.with_noise(np.zeros(30_000, int), classes=4, share=0.9, seed=0)
+    counts = np.bincount(noisy, minlength=4)
+    assert counts[0] == 3_000
+    np.testing.assert_allclose(counts[1:], 9_000, rtol=0.03)
+
+
+def test_validation_and_test_images_are_never_touched():
+    splits = digits.load(8)
+    changed = data.drawn(splits, TINY, seed=0)
+    assert changed.validation is splits.validation and changed.test is splits.test
+
+
+@pytest.mark.parametrize("size", [5, 1297, 10**6])
+def test_a_size_that_cannot_be_drawn_is_refused(size):
+    with pytest.raises(
+        UsageError, match=f"--train_size={size}: not allowed. Allowed with --dataset=digits: 10 to 1287"
+    ):
+        data.load(dataclasses.replace(TINY, train_size=size))

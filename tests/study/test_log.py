@@ -1,0 +1,106 @@
+import json
+import multiprocessing
+import os
+import re
+
+import pytest
+
+from keras_wn.study import log as log_module
+from keras_wn.study.log import Log
+from keras_wn.study.suites import accuracy
+from keras_wn.training.errors import UsageError
+from tests.study.made_up import TINY, result
+
+DATA = {"classes": 10, "images": {"train": 128, "validation": 250, "test": 250}}
+
+
+@pytest.fixture
+def log(tmp_path):
+    log = Log(tmp_path / "out/trials.jsonl")
+    log.make_folder()
+    log.start(TINY.record(DATA))
+    return log
+
+
+@pytest.fixture
+def record(request_of):
+    return result(accuracy.plan(request_of(), {})[0])
+
+
+def test_what_is_appended_is_read_again(log, record):
+    log.append(record)
+    assert log.read() == [TINY.record(DATA), record]
+
+
+def test_numbers_that_are_not_finite_are_null(log, record):
+    log.append({**record, "final": {"train": {"loss": float("nan"), "top1": float("inf")}}})
+    assert log.read()[1]["final"] == {"train": {"loss": None, "top1": None}}
+
+
+def test_a_torn_last_line_is_dropped_and_said_and_the_next_one_is_whole(log, record, capsys):
+    log.append(record)
+    whole = log.path.read_bytes()
+    log.path.write_bytes(whole + b'{"kind": "trial", "id": "abc')
+    assert len(log.read()) == 2
+    assert "the last line" in capsys.readouterr().err
+    log.append(record)
+    assert log.path.read_bytes() == whole + whole.split(b"\n")[1] + b"\n"
+
+
+def test_another_protocol_is_refused_with_what_differs(log):
+    other = {**TINY.record(DATA), "batch_size": 64, "tuning": {**TINY.tuning, "trials": 9}}
+    before = log.path.read_bytes()
+    with pytest.raises(UsageError, match=r"batch_size: there 32, asked 64; tuning.trials: there 2, asked 9"):
+        log.start(json.loads(json.dumps(other)))
+    assert log.path.read_bytes() == before
+
+
+def test_the_same_protocol_goes_on(log, record):
+    log.append(record)
+    log.start(TINY.record(DATA))
+    assert len(log.read()) == 2
+
+
+@pytest.mark.parametrize("text", ["hello\n", '{"kind": "trial"}\n', '{"a": 1}\n', "\n"])
+def test_a_file_that_is_no_log_is_refused_and_kept(tmp_path, text):
+    path = tmp_path / "trials.jsonl"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="Allowed: a study's own log"):
+        Log(path).start(TINY.record(DATA))
+    assert path.read_text() == text
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(UsageError, match=re.escape(f"--out={tmp_path}/none: no trials.jsonl can be read there")):
+        Log(tmp_path / "none/trials.jsonl").read()
+
+
+def test_no_room_leaves_the_log_as_it_was(log, record, monkeypatch):
+    log.append(record)
+    before = log.path.read_bytes()
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log_module.os, "fsync", full)
+    with pytest.raises(UsageError, match="cannot be written .No space left on device.. The trials in it are whole"):
+        log.append(record)
+    assert log.path.read_bytes() == before
+
+
+def _append_many(path, name):
+    log = Log(path)
+    for number in range(200):
+        log.append({"kind": "trial", "id": f"{name}{number}", "text": "x" * 3000})
+
+
+@pytest.mark.slow
+def test_processes_that_append_at_once_do_not_tear_each_others_lines(log):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_append_many, args=(os.fspath(log.path), name)) for name in "ab"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len({record["id"] for record in log.read()[1:]}) == 400

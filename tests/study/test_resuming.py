@@ -1,0 +1,57 @@
+"""Trials on images that are read from files, stopped and gone on with."""
+
+import dataclasses
+
+import pytest
+
+from keras_wn.study import measuring
+from keras_wn.study.search import Setting
+from keras_wn.study.trial import Trials
+from tests.data.conftest import image_folder  # noqa: F401  A fixture.
+from tests.study.made_up import TINY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped_after", [1, 3])
+def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
+    image_folder,  # noqa: F811
+    tmp_path,
+    request_of,
+    monkeypatch,
+    stopped_after,
+):
+    protocol = dataclasses.replace(
+        TINY,
+        dataset="imagenet",
+        data_dir=str(image_folder),
+        image_size=32,
+        train_size=None,
+        label_noise=0.0,
+        batch_size=8,
+    )
+    spec = request_of(protocol=protocol).spec(
+        "accuracy", "final", "bn", Setting(0.05, 1e-4, 0.0), 1, splits=("train", "test"), curve_epochs=(1, 2, 3)
+    )
+    whole = Trials(protocol, tmp_path / "whole").run(spec)
+    on_epoch_end = measuring.Measuring.on_epoch_end
+
+    def stopping(self, epoch, logs=None):
+        if epoch + 1 > stopped_after:
+            raise KeyboardInterrupt
+        on_epoch_end(self, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        # After the last epoch: as the trial is measured.
+        if stopped_after < protocol.train_epochs:
+            patch.setattr(measuring.Measuring, "on_epoch_end", stopping)
+        else:
+            patch.setattr(
+                "keras_wn.study.resuming.Resuming.clear", lambda self: (_ for _ in ()).throw(KeyboardInterrupt)
+            )
+        with pytest.raises(KeyboardInterrupt):
+            Trials(protocol, tmp_path / "stopped").run(spec)
+    resumed = Trials(protocol, tmp_path / "stopped").run(spec)
+    assert {key: resumed[key] for key in ("final", "curves", "epochs", "status")} == {
+        key: whole[key] for key in ("final", "curves", "epochs", "status")
+    }
+    assert list((tmp_path / "stopped").iterdir()) == []

@@ -1,0 +1,116 @@
+"""The loop that plans, hands out and collects, with workers that answer without training."""
+
+import threading
+
+import pytest
+
+from keras_wn.study.log import Log
+from keras_wn.study.study import Study
+from keras_wn.study.suites import SUITES
+from keras_wn.study.workers import Workers
+from keras_wn.training.errors import UsageError
+from tests.study.made_up import TINY, all_done, result
+
+DATA = {"classes": 10, "images": {"train": 128, "validation": 250, "test": 250}}
+
+
+class Answering:
+    """In the place of `Worker`: gives every trial a result at once, and remembers what it was given."""
+
+    def __init__(self, given, status="finished"):
+        self.networks, self._given, self._status = set(), given, status
+
+    def run(self, specs):
+        self.networks.update(spec.network for spec in specs)
+        self._given.append((threading.get_ident(), specs))
+        return {"kind": "process", "id": f"p{id(self)}"}, [result(spec, 0.5, self._status) for spec in specs]
+
+    def close(self, at_once=False):
+        pass
+
+
+@pytest.fixture
+def study(tmp_path, request_of):
+    log = Log(tmp_path / "trials.jsonl")
+    log.start(TINY.record(DATA))
+
+    def make(given, suites=("accuracy", "stability"), jobs=2, shard=(1, 1), patience=5.0, status="finished", **request):
+        workers = Workers(lambda beside: Answering(given, status), jobs)
+        return Study(request_of(**request), suites, log, workers, jobs, shard, patience)
+
+    return make
+
+
+def ids(given):
+    return [spec.id for _, specs in given for spec in specs]
+
+
+def test_every_trial_is_run_once_and_logged(study, request_of):
+    given = []
+    study(given, tuple(SUITES)).run()
+    everything = {key for plan in SUITES.values() for key in all_done(plan, request_of())}
+    assert len(ids(given)) == len(set(ids(given)))
+    assert set(ids(given)) == everything == set(study([]).done())
+
+
+def test_what_is_done_is_not_done_again(study):
+    first, second = [], []
+    study(first, ("accuracy",)).run()
+    study(second, ("accuracy", "stability")).run()
+    assert not set(ids(first)) & set(ids(second)) and second
+    third = []
+    study(third).run()
+    assert third == []
+
+
+def test_more_seeds_add_to_what_is_there(study):
+    first, second = [], []
+    study(first, seeds=2).run()
+    study(second, seeds=3).run()
+    assert {spec.seed for _, specs in second for spec in specs} == {2}
+
+
+def test_crashed_trials_do_not_stop_the_rest(study):
+    given = []
+    study(given, status="crashed").run()
+    assert {record["status"] for record in study([]).done().values()} == {"crashed"}
+    assert {spec.stage for _, specs in given for spec in specs} == {"tune", "final", "sweep"}
+
+
+def test_shards_split_the_trials_and_wait_for_each_other(study):
+    given = [[], []]
+    shards = [threading.Thread(target=study(given[i], shard=(i + 1, 2)).run) for i in range(2)]
+    for shard in shards:
+        shard.start()
+    for shard in shards:
+        shard.join(timeout=60)
+        assert not shard.is_alive()
+    first, second = map(ids, given)
+    assert first and second and not set(first) & set(second)
+    alone = []
+    study(alone).run()
+    assert alone == []
+
+
+def test_a_shard_that_nobody_joins_says_for_whom_it_waits(study):
+    given = []
+    with pytest.raises(UsageError, match=r"--shard=1/2: \d+ trials of other shards are not done"):
+        study(given, shard=(1, 2), patience=0.1).run()
+    assert set(ids(given)) == set(study([]).done())
+
+
+def test_trials_timed_in_turns_are_handed_out_together_and_last(study):
+    given = []
+    study(given, ("cost", "stability")).run()
+    *_, (_, last) = given
+    assert [spec.suite for spec in last] == ["cost"] * 3
+    assert all(len(specs) == 1 for _, specs in given[:-1])
+
+
+def test_a_network_stays_with_its_worker_while_there_is_another_for_the_others(study):
+    given = []
+    study(given, ("stability",), seeds=5).run()
+    builders = {}
+    for thread, specs in given:
+        builders.setdefault(specs[0].network, set()).add(thread)
+    assert len(given) == 20 and len(builders) == 2

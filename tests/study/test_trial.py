@@ -1,0 +1,58 @@
+"""Trials of one network share its step, and give what they give alone."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_wn.study.search import Setting
+from keras_wn.study.trial import Trials
+from tests.study.made_up import TINY
+
+FINE, WILD = Setting(0.05, 1e-4, 0.2), Setting(1e25, 0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory):
+    return Trials(TINY, tmp_path_factory.mktemp("running"))
+
+
+def test_a_trial_gives_the_same_whatever_ran_before_it(trials, request_of):
+    spec = request_of().spec("accuracy", "tune", "wn", FINE, seed=3)
+    first = trials.run(spec)
+    trials.run(request_of().spec("accuracy", "tune", "wn", Setting(0.2, 1e-2, 0.0), seed=4))
+    assert trials.run(spec)["final"] == first["final"]
+    assert first["status"] == "finished" and first["epochs"] == TINY.train_epochs
+
+
+def test_measuring_in_between_does_not_change_the_training(trials, request_of):
+    plain = request_of().spec("accuracy", "x", "wn", FINE, seed=3, splits=("train", "test"))
+    watched = request_of().spec(
+        "accuracy", "x", "wn", FINE, seed=3, splits=("train", "test"), curve_epochs=(1, 3), signal_epochs=(0, 2)
+    )
+    record = trials.run(watched)
+    assert record["final"] == trials.run(plain)["final"]
+    assert record["curves"]["epoch"] == [1, 3]
+    assert record["curves"]["test"][-1] == record["final"]["test"]["top1"]
+    assert [signal["epoch"] for signal in record["signal"]] == [0, 2]
+    assert len(record["signal"][0]["blocks"]) == 3  # One a block of the net.
+
+
+def test_a_diverged_trial_ends_early_and_leaves_no_trace_in_the_next(trials, request_of):
+    fine = request_of().spec("accuracy", "tune", "wn", FINE, seed=3)
+    before = trials.run(fine)["final"]
+    record = trials.run(request_of().spec("accuracy", "tune", "wn", WILD, seed=3))
+    assert record["status"] == "diverged"
+    json.dumps(record)
+    assert trials.run(fine)["final"] == before
+
+
+def test_figures_are_those_of_inference_on_every_image(trials, request_of):
+    spec = request_of().spec("accuracy", "x", "bn", FINE, seed=0, splits=("train", "validation", "test"))
+    record = trials.run(spec)
+    model = trials._networks._models[spec.network][0]
+    splits, *_ = trials._draw(0)
+    for name in spec.splits:
+        split = getattr(splits, name)
+        correct = model.predict(split.images, verbose=0).argmax(-1) == split.labels
+        assert record["final"][name]["top1"] == pytest.approx(np.mean(correct), abs=1e-6)

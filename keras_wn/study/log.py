@@ -45,7 +45,7 @@ class Log:
         try:
             with self._locked() as file:
                 if not _end_of_whole_lines(file):
-                    self._write(file, record)
+                    self._write(file, [record])
         except OSError as error:
             raise UsageError(f"--out={self.path.parent}: cannot be written ({error.strerror}).") from error
         there = self.read()[0]
@@ -56,15 +56,15 @@ class Log:
                 "Allowed: the same protocol, or another folder."
             )
 
-    def append(self, record):
-        """Appends one line; it is on the disk when this returns.
+    def append(self, *records):
+        """Appends a line each, all at once; they are on the disk when this returns.
 
         Raises:
             UsageError: If there is no room; the log is then as it was.
         """
         try:
             with self._locked() as file:
-                self._write(file, record)
+                self._write(file, records)
         except OSError as error:
             raise UsageError(
                 f"--out={self.path.parent}: cannot be written ({error.strerror}). The trials in it are whole; "
@@ -78,7 +78,9 @@ class Log:
             UsageError: If there is no such log, or a line is not one's.
         """
         try:
-            text = self.path.read_text(encoding="utf-8", errors="replace")
+            with open(self.path, encoding="utf-8", errors="replace") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)  # What another process is writing is no torn line.
+                text = file.read()
         except OSError as error:
             raise UsageError(
                 f"--out={self.path.parent}: no trials.jsonl can be read there ({error.strerror})."
@@ -106,16 +108,16 @@ class Log:
     def _locked(self):
         # Not in append mode, which could not cut a torn line off; unbuffered, so that closing writes nothing more.
         file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
-        fcntl.lockf(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX)
         return file
 
-    def _write(self, file, record):
-        line = json.dumps(files.strict(record), allow_nan=False).encode() + b"\n"
+    def _write(self, file, records):
+        lines = "".join(json.dumps(files.strict(record), allow_nan=False) + "\n" for record in records).encode()
         end = _end_of_whole_lines(file)
         file.truncate(end)
         file.seek(end)
         try:
-            if file.write(line) < len(line):
+            if file.write(lines) < len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(file.fileno())
         except OSError:

@@ -24,7 +24,7 @@ class TrialSpec:
         splits: Names of the splits that are measured at the end.
         curve_epochs: Epochs after which these splits are measured as well.
         signal_epochs: Epochs after which the signal by block is measured.
-        alone: Whether nothing else may run on the machine meanwhile.
+        beside: Methods that are timed in turns with it, its own among them; empty but for the cost suite.
     """
 
     suite: str
@@ -45,7 +45,7 @@ class TrialSpec:
     splits: tuple[str, ...] = ("train", "validation")
     curve_epochs: tuple[int, ...] = ()
     signal_epochs: tuple[int, ...] = ()
-    alone: bool = False
+    beside: tuple[str, ...] = ()
 
     @property
     def id(self):
@@ -57,6 +57,11 @@ class TrialSpec:
     def network(self):
         """What trials must share to share one compiled step."""
         return self.method, self.model, self.join, self.dropout
+
+    @property
+    def alone(self):
+        """Whether nothing else may run on the machine meanwhile."""
+        return bool(self.beside)
 
     @classmethod
     def from_record(cls, record):

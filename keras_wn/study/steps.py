@@ -22,16 +22,19 @@ def run(protocol, specs):
         List of dicts: the lines of the log.
     """
     asked = protocol.cost
-    seconds = interleaved({spec.method: _steps(protocol, spec) for spec in specs}, asked["rounds"], _WARM_UP).seconds
-    return [
-        {
-            **record_of(spec),
-            "status": "finished",
-            "step_seconds": [float(s) / asked["steps"] for s in seconds[spec.method]],
-            "seconds": {"training": float(seconds[spec.method].sum())},
-        }
-        for spec in specs
-    ]
+    actions = {spec.method: _steps(protocol, spec) for spec in specs}
+    seconds = interleaved(actions, asked["rounds"], _WARM_UP).seconds
+    return [_record(spec, seconds[spec.method], asked["steps"]) for spec in specs]
+
+
+def _record(spec, seconds, steps):
+    total = float(seconds.sum())
+    return {
+        **record_of(spec),
+        "status": "finished",
+        "step_seconds": [float(s) / steps for s in seconds],
+        "seconds": {"training": total, "total": total},
+    }
 
 
 def _steps(protocol, spec):

@@ -71,8 +71,7 @@ class Study:
             if process is not None and process["id"] not in self._processes:
                 self._log.append(process)
                 self._processes.add(process["id"])
-            for record in records:
-                self._log.append({**record, "process": process and process["id"]})
+            self._log.append(*({**record, "process": process and process["id"]} for record in records))
             self._progress.add(records)
 
     def _is_mine(self, spec):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 from keras_wn.study.spec import record_of
 from keras_wn.training.errors import UsageError
@@ -44,6 +45,7 @@ class Worker:
         Raises:
             UsageError: For what a user can mend, for example data that are not there.
         """
+        started = time.perf_counter()
         with open(self._log_path, "ab") as messages:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "keras_wn.study.worker"],
@@ -58,7 +60,7 @@ class Worker:
         if "error" in answer:
             self.close()
             raise UsageError(answer["error"])
-        self._process_line = answer["process"]
+        self._process_line = {**answer["process"], "starting_seconds": round(time.perf_counter() - started, 1)}
         return answer
 
     def run(self, specs):

@@ -11,17 +11,6 @@ _BASELINE = "none"
 def plan(request, done):
     """One trial a method, of which all are timed in turns, with nothing beside them; arguments and result as `accuracy.plan`'s."""
     del done  # Nothing is chosen.
-    return [
-        request.spec(
-            NAME,
-            "step",
-            method,
-            _SETTING,
-            seed=0,
-            model=request.protocol.cost["model"],
-            train_epochs=1,
-            splits=(),
-            alone=True,
-        )
-        for method in dict.fromkeys((_BASELINE, *request.methods))
-    ]
+    methods = tuple(dict.fromkeys((_BASELINE, *request.methods)))
+    options = {"model": request.protocol.cost["model"], "train_epochs": 1, "splits": (), "beside": methods}
+    return [request.spec(NAME, "step", method, _SETTING, seed=0, **options) for method in methods]

@@ -62,9 +62,12 @@ def test_suites_share_their_searches(request_of):
     assert [spec for spec in specs if spec.id not in done and spec.stage == "tune"] == []
 
 
-def test_cost_has_the_baseline_and_nothing_beside_it(request_of):
+def test_cost_times_all_methods_and_the_baseline_in_turns_with_nothing_else(request_of):
     specs = SUITES["cost"](request_of(), {})
     assert [spec.method for spec in specs] == ["none", "bn", "wn"] and all(spec.alone for spec in specs)
+    # Another method is timed beside those that it is compared with: they are timed again.
+    more = SUITES["cost"](request_of(methods=("bn", "wn", "normprop")), {})
+    assert not {spec.id for spec in specs} & {spec.id for spec in more}
 
 
 @pytest.mark.parametrize("suite", list(SUITES))

@@ -3,6 +3,7 @@
 import json
 
 from keras_wn.study.analysis.counts import Counts
+from keras_wn.study.analysis.profile import PARTS, Profile
 from keras_wn.study.report import numbers
 from keras_wn.study.report.document import Code, Link, Paragraph, Section, Table
 
@@ -16,13 +17,14 @@ def section(context):
     Returns:
         `Section`.
     """
-    return Section("provenance", "Where this comes from", (_processes(context), *_crashes(context)))
+    blocks = (_processes(context), *_crashes(context), *_profile(context))
+    return Section("provenance", "Where this comes from", blocks)
 
 
 def _processes(context):
     alike = {}
     for process in context.results.log.processes:
-        known = {key: value for key, value in process.items() if key not in ("id", "time")}
+        known = {key: value for key, value in process.items() if key not in ("id", "time", "starting_seconds")}
         alike.setdefault(json.dumps(known, sort_keys=True), []).append(process)
     if not alike:
         return Paragraph("The log says of no process where it ran.")
@@ -61,6 +63,18 @@ def _crashes(context):
     )
     yield Table(
         "Crashed trials. They have no result, and count nowhere else.", ("Trial", "What", "Error"), rows, kind="wide"
+    )
+
+
+def _profile(context):
+    profile = Profile.of(context.results.log)
+    if not profile.total:
+        return
+    rows = [(suite, *(f"{seconds[part]:.0f}" for part in PARTS)) for suite, seconds in profile.suites.items()]
+    yield Table("Seconds of the trials, added up over processes.", ("Suite", *map(str.capitalize, PARTS)), tuple(rows))
+    yield Paragraph(
+        f"{profile.training_share:.0%} of {profile.total:.0f} seconds went to training steps; {profile.starting:.0f} to the start of "
+        "processes. Building is making and compiling a network, and putting it at its start."
     )
 
 

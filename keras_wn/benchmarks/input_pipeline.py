@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import image_folder
 
@@ -15,27 +16,29 @@ _CLASSES = 4
 _BATCHES = 12
 
 
-def measure(batch_size, image_size, rounds):
+def measure(request):
     """Training batches from an image folder, and a bare loop that decodes and crops the same files.
 
     The files are 500x375 pixels and about 90 KB, as ImageNet's are on average. The bare loop reads a file, decodes a random window of it
     by TensorFlow's fused operation, and resizes it, without which there is no batch; it shuffles, mirrors and standardizes nothing.
 
     Args:
-        batch_size, image_size, rounds: Positive integers.
+        request: `Request`.
 
     Returns:
-        `Comparison` of the seconds of 12 batches.
+        List of one `Table`.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         paths = _write_images(root)
-        splits = image_folder.load(root, image_size)
+        splits = image_folder.load(root, request.image_size)
         actions = {
-            "bare decode and crop": _batches(_bare(paths, batch_size, image_size)),
-            "pipeline": _batches(splits.train.training_batches(batch_size, splits.classes, seed=0)),
+            "bare decode and crop": _batches(_bare(paths, request.batch_size, request.image_size)),
+            "pipeline": _batches(splits.train.training_batches(request.batch_size, splits.classes, seed=0)),
         }
-        return interleaved(actions, rounds, warm_up=2)
+        rows = interleaved(actions, request.rounds, warm_up=2).rows()
+    title = f"{_BATCHES} batches of {request.batch_size}, {request.image_size} pixels; {request.rounds} rounds in turns"
+    return [Table(title, rows)]
 
 
 def _batches(dataset):

@@ -2,45 +2,49 @@
 
 import tensorflow as tf
 
+from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
 from keras_wn.training import building, devices, schedules
-from keras_wn.training.config import TrainConfig
+
+_STEPS = 4
 
 
-def measure(norm, model, batch_size, image_size, rounds):
-    """One step of the same global batch on one device and on two, which share this machine's processor.
+def measure(request):
+    """Steps of the same global batch on one device and on several, which share this machine's processor.
 
     Args:
-        norm, model: Names of the method and of the network.
-        batch_size, image_size, rounds: Positive integers.
+        request: `Request`.
 
     Returns:
-        `Comparison` of the seconds of a step.
+        List of `Table`, one a variant.
     """
-    options = {"norm": norm, "model": model, "batch_size": batch_size}
-    # The strategy of two first: it divides the processor before TensorFlow starts.
-    two = TrainConfig(strategy="mirrored", virtual_devices=2, **options).resolved()
-    there = devices.of_run(two)
-    one = TrainConfig(strategy="none", **options).resolved()
+    return [_measured(request, variant) for variant in request.variants]
+
+
+def _measured(request, variant):
+    # The strategy of several first: it divides the processor before TensorFlow starts.
+    several = request.config(variant, strategy="mirrored", virtual_devices=request.replicas)
+    there = devices.of_run(several)
+    one = request.config(variant, strategy="none")
     actions = {
-        "1 replica": _steps(one, devices.of_run(one), image_size),
-        "2 replicas": _steps(two, there, image_size),
+        "1 replica": _steps(one, devices.of_run(one)),
+        f"{request.replicas} replicas": _steps(several, there),
     }
-    return interleaved(actions, rounds, warm_up=2)
+    rows = interleaved(actions, request.rounds, warm_up=2).rows()
+    return Table(f"{_STEPS} steps: {variant}, {request}; {request.rounds} rounds in turns", rows)
 
 
-def _steps(config, there, image_size):
-    splits = digits.load(image_size)
+def _steps(config, there):
+    splits = digits.load(config.image_size)
     images, labels = splits.train.sample(config.batch_size, seed=0)
     batch = (tf.constant(images), tf.one_hot(labels, splits.classes))
     schedule = schedules.build("cosine", peak=0.01, total_steps=10, warmup_steps=0)
     with there.scope():
         model = building.build(config, splits.image_shape, splits.classes, schedule, there, xla=False)
     data = tf.data.Dataset.from_tensors(batch).repeat()
-    steps = 4
 
     def run():
-        model.fit(data, steps_per_epoch=steps, verbose=0, shuffle=False)
+        model.fit(data, steps_per_epoch=_STEPS, verbose=0, shuffle=False)
 
     return run

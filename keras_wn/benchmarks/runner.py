@@ -8,37 +8,39 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
 from keras_wn.training import building, devices
-from keras_wn.training.config import TrainConfig
 from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.session import Session
 
 _STEPS = 4
 
 
-def measure(norm, model, batch_size, image_size, rounds):
+def measure(request):
     """A bare `tf.function` step on data in memory, and the same step through the runner: its `fit`, data and callbacks.
 
     Args:
-        norm, model: Names of the method and of the network.
-        batch_size, image_size, rounds: Positive integers.
+        request: `Request`.
 
     Returns:
-        `Comparison` of the seconds of a step.
+        List of `Table`, one a variant.
     """
+    return [_measured(request, variant) for variant in request.variants]
+
+
+def _measured(request, variant):
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(
-            norm=norm, model=model, batch_size=batch_size, image_size=image_size, model_dir=folder
-        ).resolved()
-        splits = digits.load(image_size)
+        config = request.config(variant, model_dir=folder)
+        splits = digits.load(request.image_size)
         session = Session(config, splits, ModelDir(folder, config), devices.of_run(config))
         pathlib.Path(folder, "checkpoints").mkdir()
         through_runner = _fit(session)
-        images, labels = splits.train.sample(batch_size, seed=0)
+        images, labels = splits.train.sample(request.batch_size, seed=0)
         bare = _bare(config, splits, session.schedule, tf.constant(images), tf.one_hot(labels, splits.classes))
-        return interleaved({"bare step": bare, "runner": through_runner}, rounds, warm_up=2)
+        rows = interleaved({"bare step": bare, "runner": through_runner}, request.rounds, warm_up=2).rows()
+    return Table(f"{_STEPS} steps: {variant}, {request}; {request.rounds} rounds in turns", rows)
 
 
 def _bare(config, splits, schedule, images, labels):

@@ -45,13 +45,21 @@ def _forward(model, x):
         import tensorflow as tf
 
         forward = tf.function(model)
-        return lambda: forward(x, training=False).numpy()
+
+        def run():
+            forward(x, training=False).numpy()
+
+        return run
     if BACKEND == "jax":
         import jax
 
         state = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
         forward = jax.jit(lambda *state: model.stateless_call(*state, x, training=False)[0])
-        return lambda: jax.block_until_ready(forward(*state))
+
+        def run():
+            jax.block_until_ready(forward(*state))
+
+        return run
     import torch
 
     def run():
@@ -65,7 +73,7 @@ def _step(layer, x, y, jit_compile):
     model = keras.Sequential([keras.Input(x.shape[1:]), layer])
     optimizer = keras.optimizers.SGD(1e-3)
     if BACKEND == "tensorflow":
-        import tensorflow_step
+        from keras_wn.benchmarks.layers import tensorflow_step
 
         return tensorflow_step.make(model, optimizer, x, y, jit_compile)
     if BACKEND == "jax":

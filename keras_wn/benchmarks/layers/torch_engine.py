@@ -6,10 +6,9 @@ from torch.nn.utils.parametrizations import weight_norm
 ENGINE = f"torch {torch.__version__}"
 
 
-def steps(shape, x, y, jit_compile):
+def steps(shape, x, y):
     """Name -> function that runs one train step and waits for it."""
-    del jit_compile  # TensorFlow's.
-    return {name: _step(shape, x, y, wrap) for name, wrap in {"plain": lambda m: m, "wrapper": weight_norm}.items()}
+    return {name: _step(shape, x, y, wrap) for name, wrap in {"plain": lambda m: m, "weight_norm": weight_norm}.items()}
 
 
 def _step(shape, x, y, wrap):

@@ -25,4 +25,7 @@ def make(model, optimizer, x, y, jit_compile):
         update(gradients)
         return loss
 
-    return lambda: whole().numpy()
+    def run():
+        whole().numpy()
+
+    return run

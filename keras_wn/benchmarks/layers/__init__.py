@@ -1,0 +1,1 @@
+"""Single layers that are timed, plain and weight-normalized, on each engine."""

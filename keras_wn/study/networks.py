@@ -74,7 +74,7 @@ class Networks:
             while len(starts) >= _STARTS:
                 starts.pop(next(iter(starts)))
             starts[spec.seed] = self._start(config, model, splits)
-        for variable, value in zip(model.variables[: len(starts[spec.seed])], starts[spec.seed], strict=True):
+        for variable, value in starts[spec.seed]:
             variable.assign(value)
         model.optimizer.adjust(_rates(config, splits), config.weight_decay)
         return model, config
@@ -102,15 +102,24 @@ class Networks:
     def _start(self, config, model, splits):
         """Values of the model's variables at the start of a run."""
         keras.utils.set_random_seed(config.seed)
-        with self._devices.scope():
-            fresh = building.network(config, self._splits.image_shape, self._splits.classes)
-        count = len(fresh.variables)
-        for variable, value in zip(model.variables[:count], fresh.variables, strict=True):
-            variable.assign(value)
+        variables = []
+        for layer in model.layers:
+            with self._devices.scope():
+                fresh = _built_anew(layer)
+            for variable, value in zip(layer.variables, fresh.variables, strict=True):
+                variable.assign(value)
+            variables += layer.variables
         if config.card.initialize:
             images, _ = splits.train.sample(config.batch_size * config.init_batches, config.seed)
             config.card.initialize(model, images)
-        return [keras.ops.convert_to_numpy(variable) for variable in model.variables[:count]]
+        return [(variable, keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _built_anew(layer):
+    """A layer like `layer` with variables of its own: without a call, which takes most of the time of making a network."""
+    fresh = type(layer).from_config(layer.get_config())
+    fresh.build_from_config(layer.get_build_config())
+    return fresh
 
 
 def _rates(config, splits):

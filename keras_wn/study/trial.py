@@ -62,10 +62,10 @@ class Trials:
         measured = measuring.Measuring(spec, splits, batches)
         last_loss = self._train(model, config, spec, splits, training, measured)
         trained = time.perf_counter()
-        final = measured.at_end(model)
+        finite = math.isfinite(last_loss) and weights_are_finite(model)
+        final = measured.at_end(model) if finite else {}
         end = time.perf_counter()
-        losses = [last_loss, *(figures["loss"] for figures in final.values())]
-        finite = all(map(math.isfinite, losses)) and weights_are_finite(model)
+        finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
         seconds = {
             "building": ready - start,
             "training": trained - ready - measured.seconds,

@@ -7,8 +7,12 @@ import pytest
 from tests.runners.processes import RUNNERS, finish
 
 BENCHMARK = RUNNERS / "benchmark.py"
+SMALL = ("--model=cifar_resnet8", "--image_size=32", "--batch_size=8", "--rounds=3")
 # What is compared, the baseline first.
 NAMES = {
+    "step --methods=none,wn_trelu:weighted": ["none", "wn_trelu:weighted"],
+    "memory --methods=none,wn": ["none", "wn"],
+    "startup": ["import keras", "import keras_wn after it", "plain Keras", "runner"],
     "runner": ["bare step", "runner"],
     "replicas": ["1 replica", "2 replicas"],
     "input": ["bare decode and crop", "pipeline"],
@@ -19,10 +23,14 @@ NAMES = {
 @pytest.mark.parametrize(
     "flag, message",
     [
-        ("--what=everything", "flag --what=everything: value should be one of <runner|replicas|input|checkpoint>"),
+        ("--what=everything", "flag --what=everything: value should be one of <step|"),
         pytest.param("--rounds=1", "flag --rounds=1", marks=pytest.mark.slow),
-        pytest.param("--norm=bnn", "flag --norm=bnn", marks=pytest.mark.slow),
+        pytest.param("--methods=bnn", "--methods=bnn: unknown. Allowed: none, ", marks=pytest.mark.slow),
+        pytest.param("--methods=wn:mean", "--methods=wn:mean: no such join. Allowed", marks=pytest.mark.slow),
+        pytest.param("--model=vgg", "--model=vgg: unknown. Allowed: resnet18, ", marks=pytest.mark.slow),
+        pytest.param("--batch_size=8,0", "--batch_size=0: not allowed.", marks=pytest.mark.slow),
         pytest.param("--output=/nowhere/a.json", "--output=/nowhere/a.json: no such folder.", marks=pytest.mark.slow),
+        pytest.param("--what=tpu", "--what=tpu with KERAS_BACKEND=tensorflow: not there.", marks=pytest.mark.slow),
     ],
 )
 def test_bad_input_is_one_line_and_exit_status_2(flag, message):
@@ -34,15 +42,24 @@ def test_bad_input_is_one_line_and_exit_status_2(flag, message):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", list(NAMES))
-def test_prints_a_table_and_writes_its_figures(what, tmp_path):
-    small = ("--model=cifar_resnet8", "--image_size=32", "--batch_size=8", "--rounds=3")
-    code, out, err = finish(BENCHMARK, f"--what={what}", *small, f"--output={tmp_path}/figures.json")
+def test_prints_tables_and_writes_their_figures(what, tmp_path):
+    code, out, err = finish(BENCHMARK, *f"--what={what}".split(), *SMALL, f"--output={tmp_path}/figures.json")
     assert code == 0, err
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert figures["what"] == what
-    assert [row["name"] for row in figures["rows"]] == NAMES[what]
-    assert figures["rows"][0]["ratio"] == 1.0
-    assert all(0 < row["low"] <= row["ratio"] <= row["high"] and row["seconds"] > 0 for row in figures["rows"])
-    for row in figures["rows"]:
-        assert any(line.startswith(row["name"]) and f"{row['ratio']:.3f}" in line for line in out.splitlines())
+    assert figures["what"] == what.split()[0] and figures["backend"] == "tensorflow"
+    assert [row["name"] for table in figures["tables"] for row in table["rows"]] == NAMES[what]
+    for table in figures["tables"]:
+        assert table["title"] in out.splitlines()
+        assert table["rows"][0]["ratio"] == 1.0
+        assert all(0 < row["low"] <= row["ratio"] <= row["high"] for row in table["rows"])
     assert ("One checkpoint in 500 steps takes" in out) == (what == "checkpoint")
+
+
+@pytest.mark.slow
+def test_every_network_and_batch_size_has_a_table(tmp_path):
+    sizes = ("--model=cifar_resnet8,cifar_resnet14", "--batch_size=4,8", "--image_size=32", "--rounds=3")
+    code, out, err = finish(BENCHMARK, "--methods=none,wn", *sizes)
+    assert code == 0, err
+    titles = [line.split(", ")[:2] for line in out.splitlines() if line.startswith("training step: ")]
+    networks = [f"training step: cifar_resnet{depth}" for depth in (8, 8, 14, 14)]
+    assert titles == [[network, batch] for network, batch in zip(networks, ["batch 4", "batch 8"] * 2, strict=True)]

@@ -17,7 +17,7 @@ class Cell:
         learning_rate: Float.
         trials: Tuple of `Trial`, one a seed.
         diverged: Number of seeds whose loss was not finite.
-        not_learned: Number of seeds that finished with a train top-1 below 2 / classes.
+        not_learned: Number of seeds that finished with a validation top-1 below `trial.learned_from`.
         unstable: `Estimate` of the share of seeds that did either, with Wilson's interval; None if all crashed.
     """
 

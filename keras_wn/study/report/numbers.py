@@ -2,7 +2,7 @@
 
 import math
 
-MISSING = "–"  # noqa: RUF001
+MISSING = "–"
 
 
 def percent(estimate):
@@ -24,7 +24,7 @@ def points(estimate):
 
 def factor(estimate):
     """An `Estimate` in decades, as the factor that it is."""
-    return interval(estimate, lambda x: f"{significant(10**x)}×")  # noqa: RUF001
+    return interval(estimate, lambda x: f"{significant(10**x)}×")
 
 
 def of_unit(estimate, unit):
@@ -71,7 +71,7 @@ def significant(value, digits=3):
 
     >>> significant(0.05), significant(0.000012345), significant(123456.0), significant(None)
     ('0.05', '1.23e-5', '1.23e5', '–')
-    """  # noqa: RUF002
+    """
     if value is None:
         return MISSING
     if not math.isfinite(value):
@@ -103,4 +103,4 @@ def after(epoch):
 
 
 def _minus(text):
-    return text.replace("-", "−")  # noqa: RUF001
+    return text.replace("-", "−")

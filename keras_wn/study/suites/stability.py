@@ -21,6 +21,7 @@ def plan(request, done):
             seed,
             model=model,
             train_epochs=grid["train_epochs"],
+            splits=("validation",),
         )
         for model in grid["models"]
         for method in request.methods

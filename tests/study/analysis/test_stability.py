@@ -33,8 +33,8 @@ def test_diverged_and_not_learned_are_counted_apart():
 
 def test_a_trial_learned_from_twice_guessing_on():
     records = only_deepest({"wn": 1.28})
-    at(records, 1.28, 0)["final"]["train"]["top1"] = 0.2
-    at(records, 1.28, 1)["final"]["train"]["top1"] = 0.199
+    at(records, 1.28, 0)["final"]["validation"]["top1"] = 0.2
+    at(records, 1.28, 1)["final"]["validation"]["top1"] = 0.199
     assert sweep(records).cells[-1].not_learned == 1
 
 

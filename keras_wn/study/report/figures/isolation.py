@@ -45,7 +45,7 @@ def _draw(figure, found, classes, key, title, is_log):
             error = 100 * (1 - result.chosen.top1("validation", classes))
             axes.plot(result.chosen.spec[key], error, ls="", marker="o", ms=11, mfc="none", mec=look.color, mew=1.5)
     if any(t.diverged for result in found.values() for t in result.tune):
-        axes.set_title("diverged: ×", loc="left", pad=14)  # noqa: RUF001
+        axes.set_title("diverged: ×", loc="left", pad=14)
     canvas.errors(axes)
     axes.set_xlabel(title)
     axes.set_ylabel("validation error, %")

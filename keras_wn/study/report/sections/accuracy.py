@@ -55,7 +55,7 @@ def _figures(caption, panels):
 
 def _finals(context, found, what, way):
     target = context.protocol.get("target_top1")
-    columns = ["Method", "Seeds", *(f"{split.capitalize()} top-1, %" for split in SPLITS), "Train − test, points"]  # noqa: RUF001
+    columns = ["Method", "Seeds", *(f"{split.capitalize()} top-1, %" for split in SPLITS), "Train − test, points"]
     columns += [f"Epochs to {numbers.top1(target)} % on validation"] if way == "iqm" and target is not None else []
     rows = []
     for method, result in found.items():
@@ -89,7 +89,7 @@ def _against(context, found):
     if not rows:
         return
     caption = "Final trials minus bn's, paired by seed: mean difference [95 % t interval], points."
-    columns = ("Method", "Test", "Train", "Train − test", "Tests better than bn, % of pairs of runs", "Pairs")  # noqa: RUF001
+    columns = ("Method", "Test", "Train", "Train − test", "Tests better than bn, % of pairs of runs", "Pairs")
     yield Table(caption, columns, tuple(rows))
     baseline = context.groups.links([trial.id for trial in found[methods.BASELINE].finals])
     yield Paragraph(("The other half of each pair: final trials of ", *baseline, "."))

@@ -30,7 +30,7 @@ def _training(protocol):
     noise = protocol.get("label_noise") or 0
     yield (
         f"Data set {protocol.get('dataset')}{_said(protocol.get('data'))}: {counts.get('train')} training images{drawn}, "
-        f"{counts.get('validation')} for validation, {counts.get('test')} for test, {size}×{size} pixels, "  # noqa: RUF001
+        f"{counts.get('validation')} for validation, {counts.get('test')} for test, {size}×{size} pixels, "
         f"{protocol.get('classes')} classes."
     )
     yield (
@@ -65,7 +65,7 @@ def _tuning(protocol, log):
     )
     yield (
         f"Each method has the same number of trials, {tuning['trials']}, at the same points: those of one low-discrepancy sequence. "
-        f"Then {tuning.get('rounds', 1)} × {tuning['extension']} more follow: beyond the lowest or the highest learning rate, if the best "  # noqa: RUF001
+        f"Then {tuning.get('rounds', 1)} × {tuning['extension']} more follow: beyond the lowest or the highest learning rate, if the best "
         "trial has that one, and else in the same range."
     )
     yield (
@@ -103,7 +103,7 @@ def _suites(protocol):
         )
     if cost := protocol.get("cost"):
         yield (
-            f"Cost: training steps of {cost['model']} with batches of {cost['batch_size']} images of {cost['image_size']}×"  # noqa: RUF001
+            f"Cost: training steps of {cost['model']} with batches of {cost['batch_size']} images of {cost['image_size']}×"
             f"{cost['image_size']} pixels, {cost['rounds']} rounds; in each round the methods take turns in one process, with "
             "nothing beside them."
         )

@@ -3,6 +3,7 @@
 import collections
 
 from keras_wn.study import statistics
+from keras_wn.study.analysis.trial import learned_from
 from keras_wn.study.report import numbers
 from keras_wn.study.report.document import Figures, Paragraph, Section, Table
 from keras_wn.study.report.figures import depth, rates
@@ -37,8 +38,9 @@ def section(context):
 
 def _words(classes):
     return (
-        "A trial is unstable if its loss became not finite (diverged), or if it finished with a train top-1 below "
-        f"{numbers.significant(200 / classes)} %, twice that of guessing (did not learn). The largest stable learning rate of a "
+        "A trial is unstable if its loss became not finite (diverged), or if it finished with a validation top-1 below "
+        f"{numbers.significant(100 * learned_from(classes))} % (did not learn; guessing gives {numbers.significant(100 / classes)} %). "
+        "The largest stable learning rate of a "
         "seed is the one up to which the whole grid is stable; where the smallest one is unstable, it counts as one step of the "
         "grid below. Sensitivity is how far validation top-1 is below its best of the grid, on average over the grid, with "
         "guessing for unstable trials; of the seeds for which any rate is stable."
@@ -60,7 +62,7 @@ def _limits(context, found):
 
 def _by_seed(limits):
     rates = collections.Counter(_limit(limit) for limit in sorted(limits, key=lambda limit: limit.decades))
-    return ", ".join(f"{count}× {text}" for text, count in rates.items()) or numbers.MISSING  # noqa: RUF001
+    return ", ".join(f"{count}× {text}" for text, count in rates.items()) or numbers.MISSING
 
 
 def _limit(limit):

@@ -34,7 +34,7 @@ def section(context):
     Returns:
         `Section`.
     """
-    lead = Paragraph("Every number above leads to its trials here. The figures are the measured ones; – is none.")  # noqa: RUF001
+    lead = Paragraph("Every number above leads to its trials here. The figures are the measured ones; – is none.")
     tables = [_table(context, *listed) for listed in context.groups.listed()]
     return Section("trials", "Trials", (lead, *tables) if tables else (Paragraph("There are none yet."),))
 

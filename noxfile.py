@@ -1,6 +1,5 @@
 """Test environments that one virtual environment cannot hold: the layers on Keras' other backends."""
 
-import pathlib
 import sys
 
 import nox
@@ -11,7 +10,7 @@ TFA = ("tensorflow==2.15.1", "tensorflow-addons==0.23.0")
 # All but data/, training/ and the runners, which need TensorFlow. The doctests run on TensorFlow alone: NumPy's functions, which
 # they use to show results, do not take PyTorch's tensors.
 PARTS = (
-    *(f"tests/{name}" for name in ("reparameterizations", "layers", "initializers", "interop", "methods", "models")),
+    *(f"tests/{name}" for name in ("reparameterizations", "layers", "initializers", "interop", "methods", "models", "benchmarks")),
     "tests/test_registration.py",
     "tests/test_constraints.py",
 )
@@ -30,6 +29,13 @@ def slow(session):
     """Several processes, TFDS' ImageNet builder, and training on JAX."""
     session.install("-e", ".[train,jax]", "pytest", "pytest-xdist", *CONSTRAINTS)
     session.run("python", "-m", "pytest", "-n", "2", "-m", "slow", "tests")
+
+
+@nox.session
+def tpu(session):
+    """A training step compiled for a TPU that is not there."""
+    session.install("-e", ".[tpu]", "pytest", *CONSTRAINTS)
+    session.run("python", "-m", "pytest", "-m", "slow or not slow", "tests/benchmarks/test_tpu.py", env={"KERAS_BACKEND": "jax"})
 
 
 @nox.session(default=False)
@@ -62,30 +68,22 @@ def export(session):
     session.run("python", "-m", "pytest", "tests/interop/export")
 
 
-# Engine -> what it is installed from, its backend, and what is timed there: the arguments of tests/peers/overhead.
+LAYER = ("runners/benchmark.py", "--what=layer", "--rounds=15")
+INFERENCE = ("runners/benchmark.py", "--what=inference", "--rounds=15")
+# Engine -> what it is installed from, and what is run there.
 ENGINES = {
-    "tensorflow": (
-        [".[train]", *CONSTRAINTS],
-        ["--engine=keras"],
-        ["--engine=keras", "--jit_compile"],
-        ["--engine=keras", "--inference"],
-    ),
-    "jax": ([".[jax]", *CONSTRAINTS], ["--engine=keras"], ["--engine=keras", "--inference"]),
-    "torch": ([".[torch]", *CONSTRAINTS], ["--engine=keras"], ["--engine=torch"]),
-    "tfa": (TFA, ["--engine=tfa"]),
+    "tensorflow": ((".[train]", *CONSTRAINTS), LAYER, (*LAYER, "--xla=on"), INFERENCE),
+    "jax": ((".[jax]", *CONSTRAINTS), LAYER, INFERENCE),
+    "torch": ((".[torch]", *CONSTRAINTS), LAYER, INFERENCE),
+    "tfa": (TFA, ("tests/peers/tfa_overhead.py",)),
 }
 
 
 @nox.session(default=False, python="3.11")
 @nox.parametrize("engine", list(ENGINES))
 def overhead(session, engine):
-    """What weight normalization adds to a train step, here and in the peers. Nothing else may run meanwhile."""
+    """What weight normalization adds to a layer's step, here and in the peers. Nothing else may run meanwhile."""
     requirements, *runs = ENGINES[engine]
     session.install(*requirements)
-    folder = pathlib.Path(".nox/overhead")
-    folder.mkdir(exist_ok=True)
-    for number, arguments in enumerate(runs):
-        output = folder / f"{engine}_{number}.json"
-        env = {} if engine == "tfa" else {"KERAS_BACKEND": engine}
-        session.run("python", "tests/peers/overhead", *arguments, f"--output={output}", env=env, silent=True)
-    session.run("python", "tests/peers/overhead", "--table", *map(str, sorted(folder.glob("*.json"))))
+    for arguments in runs:
+        session.run("python", *arguments, env={} if engine == "tfa" else {"KERAS_BACKEND": engine})

@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 
+from keras_wn.benchmarks.layers.shapes import BATCH
+
 STUDY = ("none", "bn", "wn", "normprop", "wn_trelu")
 _EVERY = ("tensorflow", "jax", "torch")
 
@@ -35,8 +37,8 @@ class Benchmark:
 
 BENCHMARKS = {
     "step": Benchmark("step", "training steps of the methods", STUDY, 224, 32, _EVERY),
-    "layer": Benchmark("layer", "training steps of one layer, plain and weight-normalized", (), 64, 16, _EVERY),
-    "inference": Benchmark("inference", "inference of one layer, plain and folded", (), 64, 16, _EVERY),
+    "layer": Benchmark("layer", "training steps of one layer, plain and weight-normalized", (), 64, BATCH, _EVERY),
+    "inference": Benchmark("inference", "inference of one layer, plain and folded", (), 64, BATCH, _EVERY),
     "memory": Benchmark("memory", "peak memory of a training step of the methods", STUDY, 224, 32, _EVERY),
     "tpu": Benchmark("tpu", "training steps of the methods, compiled for a TPU", STUDY, 224, 32, ("jax",)),
     "startup": Benchmark("startup", "importing, and the first training step, with plain Keras", ("wn",)),

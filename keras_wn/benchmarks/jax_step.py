@@ -1,7 +1,5 @@
 """A training step on JAX, compiled but not run."""
 
-import jax
-
 
 def lowered(model, batch, of_state=None, of_batch=None):
     """The training step of a compiled model as XLA takes it.
@@ -14,6 +12,8 @@ def lowered(model, batch, of_state=None, of_batch=None):
     Returns:
         `jax.stages.Lowered`.
     """
+    import jax  # Where Keras runs on another backend, it need not be installed.
+
     state = tuple(
         [jax.ShapeDtypeStruct(variable.shape, variable.dtype, sharding=of_state) for variable in variables]
         for variables in (

@@ -31,7 +31,7 @@ def measure(request):
         if keras.backend.backend() == "torch":
             from keras_wn.benchmarks.layers import torch_engine
 
-            engines.append((torch_engine.ENGINE, torch_engine.steps(shape, x, y)))
+            engines.append((torch_engine.name(), torch_engine.steps(shape, x, y)))
         for engine, steps in engines:
             title = f"training step of {shape.name}: {engine}, batch {request.batch_size}, float32; {request.rounds} rounds in turns"
             tables.append(Table(title, interleaved(steps, request.rounds, warm_up=2).rows()))

@@ -1,17 +1,23 @@
-"""PyTorch's own weight_norm against plain PyTorch."""
+"""PyTorch's own weight_norm against plain PyTorch. PyTorch is imported where it is used: elsewhere it need not be installed."""
 
-import torch
-from torch.nn.utils.parametrizations import weight_norm
 
-ENGINE = f"torch {torch.__version__}"
+def name():
+    """The engine, with its version."""
+    import torch
+
+    return f"torch {torch.__version__}"
 
 
 def steps(shape, x, y):
     """Name -> function that runs one train step and waits for it."""
-    return {name: _step(shape, x, y, wrap) for name, wrap in {"plain": lambda m: m, "weight_norm": weight_norm}.items()}
+    from torch.nn.utils.parametrizations import weight_norm
+
+    return {"plain": _step(shape, x, y, lambda module: module), "weight_norm": _step(shape, x, y, weight_norm)}
 
 
 def _step(shape, x, y, wrap):
+    import torch
+
     x, y = torch.tensor(x), torch.tensor(y)
     if shape.kernel_size is None:
         module = wrap(torch.nn.Linear(shape.inputs[-1], shape.units))

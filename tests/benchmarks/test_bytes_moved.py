@@ -1,0 +1,41 @@
+"""Weight normalization moves no more memory than measured: XLA's count for a compiled step, which is the same in every run.
+
+A change that makes it move more fails here, where a timed test would pass or fail with the machine.
+"""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_wn
+from keras_wn.benchmarks import jax_step
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="XLA's counts are had through JAX.")
+
+
+def bytes_of_step(layer, inputs):
+    model = keras.Sequential([keras.Input(inputs[1:]), layer])
+    model.compile(keras.optimizers.SGD(0.1), loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    batch = np.zeros(inputs, "float32"), np.zeros((inputs[0], *model.output.shape[1:]), "float32")
+    return jax_step.lowered(model, batch).compile().cost_analysis()["bytes accessed"]
+
+
+def readings_more(plain, normalized, inputs):
+    """What a step moves more than that of the plain layer, in sizes of the kernel."""
+    more = bytes_of_step(normalized, inputs) - bytes_of_step(plain, inputs)
+    return more / (4 * np.prod(plain.kernel.shape))
+
+
+@pytest.mark.parametrize(
+    "name, plain, options, inputs, most",
+    [
+        ("Conv2D", keras.layers.Conv2D, {"filters": 128, "kernel_size": 3}, (8, 32, 32, 128), 9.0),
+        ("Conv2D", keras.layers.Conv2D, {"filters": 512, "kernel_size": 3}, (2, 5, 5, 512), 9.0),
+        ("Dense", keras.layers.Dense, {"units": 1024}, (16, 1024), 9.0),
+    ],
+    ids=["scaled kernel", "scaled output", "dense"],
+)
+def test_a_step_moves_no_more_than_before(name, plain, options, inputs, most):
+    normalized = getattr(keras_wn.layers, f"WN{name}")
+    assert 0 < readings_more(plain(**options), normalized(**options), inputs) <= most

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import interleaved
-from keras_wn.data import digits
+from keras_wn.data import digits, pipeline
 from keras_wn.training import building, devices, schedules
 
 _STEPS = 4
@@ -42,7 +42,7 @@ def _steps(config, there):
     schedule = schedules.build("cosine", peak=0.01, total_steps=10, warmup_steps=0)
     with there.scope():
         model = building.build(config, splits.image_shape, splits.classes, schedule, there, xla=False)
-    data = tf.data.Dataset.from_tensors(batch).repeat()
+    data = pipeline.untuned(tf.data.Dataset.from_tensors(batch).repeat())
 
     def run():
         model.fit(data, steps_per_epoch=_STEPS, verbose=0, shuffle=False)

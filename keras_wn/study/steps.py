@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_wn.benchmarks.timing import interleaved
-from keras_wn.data import digits
+from keras_wn.data import digits, pipeline
 from keras_wn.study.spec import record_of
 from keras_wn.training import building, devices, schedules
 from keras_wn.training.config import TrainConfig
@@ -58,7 +58,8 @@ def _steps(protocol, spec):
         model = building.build(
             config, splits.image_shape, splits.classes, schedule, there, devices.compiles(config.xla)
         )
-    batches = tf.data.Dataset.from_tensors((tf.constant(images), tf.one_hot(labels, splits.classes))).repeat()
+    batch = (tf.constant(images), tf.one_hot(labels, splits.classes))
+    batches = pipeline.untuned(tf.data.Dataset.from_tensors(batch).repeat())
 
     def run():
         model.fit(there.fed(batches), steps_per_epoch=asked["steps"], shuffle=False, verbose=0)

@@ -10,7 +10,10 @@ TFA = ("tensorflow==2.15.1", "tensorflow-addons==0.23.0")
 # All but data/, training/ and the runners, which need TensorFlow. The doctests run on TensorFlow alone: NumPy's functions, which
 # they use to show results, do not take PyTorch's tensors.
 PARTS = (
-    *(f"tests/{name}" for name in ("reparameterizations", "layers", "initializers", "interop", "methods", "models", "benchmarks")),
+    *(
+        f"tests/{name}"
+        for name in ("reparameterizations", "layers", "initializers", "interop", "methods", "models", "benchmarks")
+    ),
     "tests/test_registration.py",
     "tests/test_constraints.py",
 )
@@ -31,11 +34,13 @@ def slow(session):
     session.run("python", "-m", "pytest", "-n", "2", "-m", "slow", "tests")
 
 
-@nox.session
+@nox.session(default=False)
 def tpu(session):
     """A training step compiled for a TPU that is not there."""
     session.install("-e", ".[tpu]", "pytest", *CONSTRAINTS)
-    session.run("python", "-m", "pytest", "-m", "slow or not slow", "tests/benchmarks/test_tpu.py", env={"KERAS_BACKEND": "jax"})
+    session.run(
+        "python", "-m", "pytest", "-m", "slow or not slow", "tests/benchmarks/test_tpu.py", env={"KERAS_BACKEND": "jax"}
+    )
 
 
 @nox.session(default=False)

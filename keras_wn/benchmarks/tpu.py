@@ -129,5 +129,5 @@ def _excess(message):
 
 def _ratios(row, baseline):
     return {
-        f"{key}_ratio": row[key] / baseline[key] for key in ("temporary", "moved") if key in row and key in baseline
+        f"{key}_ratio": row[key] / baseline[key] for key in ("temporary", "moved") if key in row and baseline.get(key)
     }

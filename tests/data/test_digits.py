@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 
 from keras_wn.data import digits
@@ -40,6 +41,7 @@ def test_resized_images_are_still_the_digits():
     assert np.mean(distances.argmin(axis=1) == SPLITS.test.labels) > 0.85
 
 
+@pytest.mark.slow
 def test_split_is_the_same_in_another_process():
     import subprocess
     import sys

@@ -201,6 +201,7 @@ def test_weighted_join_starts_as_its_shortcuts():
     np.testing.assert_allclose(found[1:3], found[1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_variance_with_wn_robust_grows_by_one_over_the_blocks_of_its_stage():
     found = variances("wn_robust")
     for first, blocks in ((0, 3), (3, 4), (7, 6), (13, 3)):
@@ -209,6 +210,7 @@ def test_variance_with_wn_robust_grows_by_one_over_the_blocks_of_its_stage():
     assert variances("wn_robust", join="rsqrt2")[-1] < 1e-3 * found[0]
 
 
+@pytest.mark.slow
 def test_variance_with_wn_mobn_is_that_of_its_shortcuts():
     found = variances("wn_mobn")
     # 1 at a projection, 0.34 behind the ReLU that follows it: (1 - 1 / pi) / 2; branches add 0.01 each.
@@ -217,6 +219,7 @@ def test_variance_with_wn_mobn_is_that_of_its_shortcuts():
         np.testing.assert_allclose(found[first + 1 : first + blocks], 0.35, atol=0.03)
 
 
+@pytest.mark.slow
 def test_variance_with_bwn_stays_at_its_join_and_vanishes_when_halved():
     found = variances("bwn")
     assert all(0.3 < v / found[0] < 3 for v in found)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.parameters import slow
 from tests.runners.processes import RUNNERS, finish
 
 BENCHMARK = RUNNERS / "benchmark.py"
@@ -24,13 +25,13 @@ NAMES = {
     "flag, message",
     [
         ("--what=everything", "flag --what=everything: value should be one of <step|"),
-        pytest.param("--rounds=1", "flag --rounds=1", marks=pytest.mark.slow),
-        pytest.param("--methods=bnn", "--methods=bnn: unknown. Allowed: none, ", marks=pytest.mark.slow),
-        pytest.param("--methods=wn:mean", "--methods=wn:mean: no such join. Allowed", marks=pytest.mark.slow),
-        pytest.param("--model=vgg", "--model=vgg: unknown. Allowed: resnet18, ", marks=pytest.mark.slow),
-        pytest.param("--batch_size=8,0", "--batch_size=0: not allowed.", marks=pytest.mark.slow),
-        pytest.param("--output=/nowhere/a.json", "--output=/nowhere/a.json: no such folder.", marks=pytest.mark.slow),
-        pytest.param("--what=tpu", "--what=tpu with KERAS_BACKEND=tensorflow: not there.", marks=pytest.mark.slow),
+        slow("--rounds=1", "flag --rounds=1"),
+        slow("--methods=bnn", "--methods=bnn: unknown. Allowed: none, "),
+        slow("--methods=wn:mean", "--methods=wn:mean: no such join. Allowed"),
+        slow("--model=vgg", "--model=vgg: unknown. Allowed: resnet18, "),
+        slow("--batch_size=8,0", "--batch_size=0: not allowed."),
+        slow("--output=/nowhere/a.json", "--output=/nowhere/a.json: no such folder."),
+        slow("--what=tpu", "--what=tpu with KERAS_BACKEND=tensorflow: not there."),
     ],
 )
 def test_bad_input_is_one_line_and_exit_status_2(flag, message):

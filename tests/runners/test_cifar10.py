@@ -9,6 +9,7 @@ from tests.runners.processes import RUNNERS, finish
 CIFAR = RUNNERS / "cifar10.py"
 
 
+@pytest.mark.slow
 def test_data_that_are_not_there_are_said_in_one_line(tmp_path):
     code, _, err = finish(CIFAR, "--norm=wn", f"--data_dir={tmp_path}", f"--model_dir={tmp_path}/run")
     assert code == 2

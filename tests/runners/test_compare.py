@@ -7,14 +7,11 @@ import time
 
 import pytest
 
+from tests.parameters import slow
 from tests.runners.processes import RUNNERS, finish, start
 
 COMPARE = RUNNERS / "compare.py"
 QUICK = ("--jobs=2", "--budget=tiny", "--methods=none,bn,wn", "--seeds=2", "--suite=accuracy")
-
-
-def _slow(*values):
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def trials(folder):
@@ -27,12 +24,12 @@ def trials(folder):
     [
         (["--suite=speed"], "--suite=speed: unknown. Allowed: accuracy, stability, regularization, signal, cost, all."),
         # The rest is for `nox -s slow`: Keras takes seconds to start.
-        _slow(["--methods=wn,bnn"], "--methods=bnn: unknown. Allowed: none, bn, wn"),
-        _slow(["--shard=3/2"], "--shard=3/2: not allowed. Allowed: a part and the number of parts, as 2/4."),
-        _slow(["--seeds=0"], "flag --seeds=0"),
-        _slow(["--label_noise=1"], "--label_noise=1.0: not allowed. Allowed: at least 0 and less than 1."),
+        slow(["--methods=wn,bnn"], "--methods=bnn: unknown. Allowed: none, bn, wn"),
+        slow(["--shard=3/2"], "--shard=3/2: not allowed. Allowed: a part and the number of parts, as 2/4."),
+        slow(["--seeds=0"], "flag --seeds=0"),
+        slow(["--label_noise=1"], "--label_noise=1.0: not allowed. Allowed: at least 0 and less than 1."),
         (["--report_only", "--out=/nowhere"], "--out=/nowhere: no trials.jsonl can be read there"),
-        _slow(["--out=/proc/study"], "--out=/proc/study: cannot be written"),
+        slow(["--out=/proc/study"], "--out=/proc/study: cannot be written"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_status_2(flags, message, tmp_path):

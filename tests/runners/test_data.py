@@ -11,6 +11,7 @@ from keras_wn.training import run
 from keras_wn.training.errors import UsageError
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.data.test_imagenet_tfds import write_tars
+from tests.parameters import slow
 from tests.runners.processes import HERE, finish
 from tests.training.conftest import config  # noqa: F401  A fixture.
 
@@ -21,6 +22,7 @@ def result_of(folder):
     return json.loads((folder / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_image_folder_with_a_corrupt_file_trains_and_names_it(image_folder, tmp_path, config, capsys):  # noqa: F811
     broken = image_folder / "train/bee/bee_3.JPEG"
     broken.write_bytes(broken.read_bytes()[:300])
@@ -55,7 +57,7 @@ def test_half_an_image_folder_is_refused(image_folder, tmp_path, damage, message
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("augment", ["standard", "paper"])
+@pytest.mark.parametrize("augment", ["standard", slow("paper")])
 def test_cifar_trains_by_mock_data(config, augment):  # noqa: F811
     with tfds.testing.mock_data(num_examples=96):
         result = run.train(

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.parameters import slow
+
 RUNNER = pathlib.Path(__file__).parents[2] / "runners/imagenet.py"
 
 
@@ -43,9 +45,9 @@ def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
 @pytest.mark.parametrize(
     "flag, message",
     [
-        ("--norm=bnn", "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn."),
+        slow("--norm=bnn", "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn."),
         ("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
-        ("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),
+        slow("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_status_2(flag, message):
@@ -55,6 +57,7 @@ def test_bad_input_is_one_line_and_exit_status_2(flag, message):
     assert "Traceback" not in err and "Epoch" not in out
 
 
+@pytest.mark.slow
 def test_help_lists_the_methods():
     code, out, _ = finish("--help")
     assert code == 1  # As absl does.

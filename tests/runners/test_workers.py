@@ -80,6 +80,7 @@ def test_run_whose_process_is_killed_ten_times_ends_as_if_it_were_not(undisturbe
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_worker_that_never_comes_is_named(tmp_path):
     addresses = free_addresses(2)
     task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}

@@ -169,6 +169,7 @@ def test_what_has_no_answer_is_refused(call, message):
         call()
 
 
+@pytest.mark.slow
 def test_importing_it_loads_no_scipy_stats_and_the_package_does_not_import_it():
     # Compared to before: JAX, which Keras loads where it is installed, brings parts of SciPy.
     code = (

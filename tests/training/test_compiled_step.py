@@ -11,6 +11,7 @@ from keras_wn import methods
 from keras_wn.training import strategies
 from keras_wn.training.compiled_step import CompiledStepModel
 from keras_wn.training.optimizer import SGDL2
+from tests.parameters import slow
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(32, 8, 8, 3)).astype("float32")
@@ -62,7 +63,7 @@ def assert_same(one, two, atol=1e-6):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=atol, rtol=0, err_msg=a.path)
 
 
-@pytest.mark.parametrize("norm", ["none", "wn", "normprop", "wn_trelu", "wn_robust"])
+@pytest.mark.parametrize("norm", ["none", "wn", "normprop", "wn_trelu", slow("wn_robust")])
 def test_two_replicas_are_one(norm):
     one, history = trained(1, norm)
     two, of_two = trained(2, norm)
@@ -123,7 +124,7 @@ def test_clipping_acts_on_the_sum_of_the_replicas():
         assert_same(clipped, trained(1)[0])
 
 
-@pytest.mark.parametrize("norm", ["bn", "wn_mobn", "bwn"])
+@pytest.mark.parametrize("norm", ["bn", slow("wn_mobn"), slow("bwn")])
 def test_statistics_of_batch_norm_are_averaged_over_the_replicas(norm, tmp_path):
     model, _ = trained(2, norm)
     model.save_weights(tmp_path / "of.weights.h5")
@@ -143,7 +144,7 @@ def assert_statistics_are_equal(model):
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("accumulation, updates", [(1, 3), (2, 1)])
+@pytest.mark.parametrize("accumulation, updates", [(1, 3), slow(2, 1)])
 def test_infinity_on_one_replica_alone_skips_the_step_on_all(accumulation, updates):
     keras.config.set_dtype_policy("mixed_float16")
     images = IMAGES.copy()

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_wn.training import agc, strategies
 from keras_wn.training.compiled_step import CompiledStepModel
 from keras_wn.training.optimizer import SGDL2
+from tests.parameters import slow
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 6)).astype("float32")
@@ -88,7 +89,7 @@ def test_accumulated_batches_are_one_batch(replicas):
     assert int(parts.optimizer.iterations.numpy()) == int(whole.optimizer.iterations.numpy()) == 4
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [1, slow(2)])
 def test_a_run_goes_on_between_two_updates(replicas, tmp_path):
     whole, _ = trained(replicas, {"accumulation": 3}, epochs=2)  # Updates after 3 and 6 of 8 batches.
     first, _ = trained(replicas, {"accumulation": 3}, epochs=1)
@@ -124,7 +125,7 @@ def test_adaptive_clipping_in_a_step():
 
 
 @pytest.mark.parametrize(
-    "flags", [{"clipnorm": 0.05}, {"clipvalue": 0.02}, {"clipnorm": 0.05, "loss_scale_factor": 64.0}]
+    "flags", [slow({"clipnorm": 0.05}), slow({"clipvalue": 0.02}), {"clipnorm": 0.05, "loss_scale_factor": 64.0}]
 )
 def test_clipping_of_keras_acts_on_the_sum(flags):
     stock, _ = trained(1, make=keras.Model, optimizer={"sums_gradients": True, **flags})
@@ -154,7 +155,7 @@ def averages(series, momentum):
     return last
 
 
-@pytest.mark.parametrize("replicas, accumulation", [(1, 1), (2, 1), (2, 2)])
+@pytest.mark.parametrize("replicas, accumulation", [(1, 1), slow(2, 1), (2, 2)])
 def test_moving_average_of_the_weights(replicas, accumulation):
     seen = Weights()
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
@@ -202,6 +203,7 @@ def test_several_steps_at_once_are_the_same_steps(replicas):
     assert three.evaluate(data, verbose=0) == one.evaluate(data, verbose=0)
 
 
+@pytest.mark.slow
 def test_several_steps_at_once_with_accumulation_and_an_endless_stream():
     def of(**kwargs):
         model = compiled(2, {"accumulation": 2}, **kwargs)

@@ -14,6 +14,7 @@ from keras_wn.training import files, run, session
 from keras_wn.training.callbacks import MetricsLog
 from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
+from tests.parameters import each_method, slow
 
 
 def folder_of(config):
@@ -25,7 +26,7 @@ def weights(config):
     return [v.numpy() for v in model.variables if v.name != "seed_generator_state"]
 
 
-@pytest.mark.parametrize("norm", methods.names())
+@pytest.mark.parametrize("norm", each_method())
 def test_every_method_learns_and_leaves_all_its_files(norm, config, capsys):
     asked = config(norm=norm, base_learning_rate=0.02)
     result = run.train(asked)
@@ -80,6 +81,7 @@ def test_accuracy_at_the_end_is_in_inference_mode_on_every_image(config):
     assert in_training < result["final"]["train"]["top1"] - 0.02
 
 
+@pytest.mark.slow
 def test_saved_model_loads_in_a_fresh_process_with_keras_wn_alone(config):
     asked = config(norm="wn_trelu")
     result = run.train(asked)
@@ -97,6 +99,7 @@ def test_saved_model_loads_in_a_fresh_process_with_keras_wn_alone(config):
     assert float(output) == pytest.approx(result["final"]["test"]["top1"])
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_run_and_another_seed_another(config, tmp_path):
     runs = [config(model_dir=str(tmp_path / name), seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
     for asked in runs:
@@ -120,6 +123,7 @@ class _StopAfter:
         monkeypatch.setattr(MetricsLog, "on_epoch_end", stop)
 
 
+@pytest.mark.slow
 def test_interrupted_run_has_complete_files_and_resumes_to_the_same_weights(config, tmp_path, monkeypatch, capsys):
     whole = config(model_dir=str(tmp_path / "whole"), dropout=0.3)
     run.train(whole)
@@ -191,6 +195,7 @@ def test_diverged_run_is_a_result(config, capsys):
     assert list(folder_of(asked).checkpoints.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_dry_run_takes_two_steps_and_writes_everything(config):
     asked = config(dry_run=True)
     result = run.train(asked)
@@ -215,19 +220,21 @@ def test_card_initializes_on_so_many_batches(config, monkeypatch):
     assert seen == [(192, 32, 32, 3)]
 
 
+@pytest.mark.slow
 def test_unstable_join_warns_and_runs(config, capsys):
     result = run.train(config(norm="normprop", join="sum", dry_run=True))
     assert result["status"] == "finished"
     assert "Warning: --join=sum with --norm=normprop" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_label_smoothing_raises_the_least_possible_loss(config):
     plain = run.train(config(base_learning_rate=0.05))["final"]["train"]["loss"]
     smooth = run.train(config(base_learning_rate=0.05, label_smoothing=0.2), overwrite=True)["final"]["train"]["loss"]
     assert plain < 0.5 < smooth
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", [slow("mixed_bfloat16"), "mixed_float16"])
 def test_mixed_precision_trains(config, precision):
     result = run.train(config(precision=precision, base_learning_rate=0.02))
     assert result["status"] == "finished" and result["final"]["test"]["top1"] > 0.5

@@ -22,9 +22,8 @@ def figures(result):
     return {(split, name): value for split, record in result["final"].items() for name, value in record.items()}
 
 
-@pytest.mark.parametrize(
-    "norm, flags", [("wn", {}), pytest.param("normprop", {"xla": "on", "clip_norm": 0.1}, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("norm, flags", [("wn", {}), ("normprop", {"xla": "on", "clip_norm": 0.1})])
 def test_run_on_two_devices_is_the_run_on_one(config, tmp_path, norm, flags):
     one, of_one = finished(config, tmp_path / "one", norm=norm, clip_norm=flags.get("clip_norm", 0.0))
     two, of_two = finished(config, tmp_path / "two", norm=norm, strategy="mirrored", virtual_devices=2, **flags)

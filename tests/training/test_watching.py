@@ -45,13 +45,15 @@ def test_scalars_are_written_by_step(config):
     assert found[f"effective_learning_rate/{layer}"][40] == pytest.approx(effective, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_profile_is_written_for_tensorboard(config):
     asked = config(train_epochs=1, warmup_epochs=0.0, profile_steps="3,5")
     run.train(asked)
     assert any((folder_of(asked).tensorboard / "train/plugins/profile").rglob("*.xplane.pb"))
 
 
-@pytest.mark.parametrize("ema", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_best_model_is_that_of_the_best_epoch_and_is_not_forgotten_over_a_resume(config, ema):
     asked = config(ema=ema)
     result = run.train(asked)

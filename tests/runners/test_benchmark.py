@@ -24,7 +24,7 @@ NAMES = {
 @pytest.mark.parametrize(
     "flag, message",
     [
-        ("--what=everything", "flag --what=everything: value should be one of <step|"),
+        slow("--what=everything", "flag --what=everything: value should be one of <step|"),
         slow("--rounds=1", "flag --rounds=1"),
         slow("--methods=bnn", "--methods=bnn: unknown. Allowed: none, "),
         slow("--methods=wn:mean", "--methods=wn:mean: no such join. Allowed"),

@@ -28,7 +28,7 @@ def trials(folder):
         slow(["--shard=3/2"], "--shard=3/2: not allowed. Allowed: a part and the number of parts, as 2/4."),
         slow(["--seeds=0"], "flag --seeds=0"),
         slow(["--label_noise=1"], "--label_noise=1.0: not allowed. Allowed: at least 0 and less than 1."),
-        (["--report_only", "--out=/nowhere"], "--out=/nowhere: no trials.jsonl can be read there"),
+        slow(["--report_only", "--out=/nowhere"], "--out=/nowhere: no trials.jsonl can be read there"),
         slow(["--out=/proc/study"], "--out=/proc/study: cannot be written"),
     ],
 )

@@ -106,6 +106,7 @@ def test_a_run_goes_on_between_two_updates(replicas, tmp_path):
             np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
 
 
+@pytest.mark.slow
 def test_adaptive_clipping_in_a_step():
     options = {"agc": 0.01, "agc_excluded": ("head",)}
     one, _ = trained(1, options)
@@ -155,7 +156,7 @@ def averages(series, momentum):
     return last
 
 
-@pytest.mark.parametrize("replicas, accumulation", [(1, 1), slow(2, 1), (2, 2)])
+@pytest.mark.parametrize("replicas, accumulation", [(1, 1), slow(2, 1), slow(2, 2)])
 def test_moving_average_of_the_weights(replicas, accumulation):
     seen = Weights()
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
@@ -192,7 +193,7 @@ def test_data_that_is_distributed_already():
     assert_same_figures(history, of_two)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [1, slow(2)])
 def test_several_steps_at_once_are_the_same_steps(replicas):
     arrays = (X[:28], Y[:28])  # 7 batches of 4: the last execution is a shorter one.
     one, history = trained(replicas, batch=4, arrays=arrays)

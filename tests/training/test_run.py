@@ -144,6 +144,7 @@ def test_interrupted_run_has_complete_files_and_resumes_to_the_same_weights(conf
     assert "there is nothing to resume" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_run_interrupted_after_its_last_epoch_resumes_to_its_figures(config, monkeypatch):
     asked = config()
 

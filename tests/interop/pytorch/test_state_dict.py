@@ -12,13 +12,13 @@ from keras_wn.layers import WeightNormalization
 from tests.helpers import to_numpy
 from tests.interop.pytorch.generators import HiFiGAN, WaveNet, hifigan, wavenet
 
+# PyTorch announces the removal of the older one.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.nn.utils.weight_norm.*is deprecated:FutureWarning")
 GENERATIONS = {
     "parametrizations": torch.nn.utils.parametrizations.weight_norm,
     "weight_g": torch.nn.utils.weight_norm,
 }
-
 RNG = np.random.default_rng(0)
-
 MODELS = {
     "wavenet": (wavenet, WaveNet, RNG.normal(size=(2, 20, 1)).astype("float32")),
     "hifigan": (hifigan, HiFiGAN, RNG.normal(size=(2, 9, 5)).astype("float32")),

@@ -24,7 +24,9 @@ PARTS = (
 def backend(session, backend):
     """What needs no TensorFlow, with none installed."""
     session.install("-e", f".[{backend}]", "pytest", "pytest-xdist", *CONSTRAINTS)
-    session.run("python", "-m", "pytest", "-n", "2", *PARTS, env={"KERAS_BACKEND": backend})
+    # The variances by block go through ResNet-50 layer by layer, which JAX compiles for minutes; PyTorch runs them.
+    chosen = ("-k", "not test_variance") if backend == "jax" else ()
+    session.run("python", "-m", "pytest", "-n", "2", *chosen, *PARTS, env={"KERAS_BACKEND": backend})
 
 
 @nox.session

@@ -28,7 +28,7 @@ def define():
     flags.DEFINE_integer(
         "image_size", None, "Height and width of the images; what --what takes if not given.", lower_bound=8
     )
-    flags.DEFINE_integer("rounds", 9, "Rounds that count.", lower_bound=3)
+    flags.DEFINE_integer("rounds", 9, "Rounds that count.", lower_bound=1)
     flags.DEFINE_enum("precision", "float32", _PRECISIONS, "Keras dtype policy, of step, memory and tpu.")
     flags.DEFINE_enum("xla", "auto", ["auto", "on", "off"], "Whether XLA compiles the step, on TensorFlow.")
     flags.DEFINE_integer("replicas", 2, "Replicas that are compared with one.", lower_bound=2)

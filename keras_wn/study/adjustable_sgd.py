@@ -25,14 +25,12 @@ class AdjustableSGD(SGDL2):
         self._rates = self.add_variable((steps,), dtype="float32", name="rates")
 
     def adjust(self, rates, l2):
-        """Starts anew with other settings.
+        """Takes other settings; the state of a run is left as it is.
 
         Args:
             rates: Array of the learning rate of each update, at most as many as `steps`.
             l2: Float, weight decay.
         """
-        for variable in self.variables:
-            variable.assign(ops.zeros(variable.shape, variable.dtype))
         padded = np.zeros(self._rates.shape, "float32")
         padded[: len(rates)] = rates
         self._rates.assign(padded)

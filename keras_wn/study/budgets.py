@@ -35,14 +35,14 @@ _BUDGETS = {
         label_noise=0.1,
         model="cifar_resnet8",
         batch_size=32,
-        train_epochs=50,
+        train_epochs=60,
         target_top1=0.9,
         curve_points=4,
         tuning={"trials": 8, "extension": 4, **_SEARCH},
         stability={
             "learning_rates": [0.02, 0.08, 0.32, 1.28, 5.12],
-            "models": ["cifar_resnet8", "cifar_resnet32"],
-            "train_epochs": 14,
+            "models": ["cifar_resnet8", "cifar_resnet20"],
+            "train_epochs": 18,
         },
         regularization={
             "methods": ["wn", "wn_mobn"],

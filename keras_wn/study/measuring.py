@@ -5,11 +5,15 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from keras_wn.data import pipeline
 from keras_wn.training import signal
 
 # Images of an evaluation's batch: all batches are of one size, so that the step is compiled once.
 _EVALUATED_AT_ONCE = 256
+# Images up to which a split's batches are kept in memory.
+_MADE_ONCE = 4096
 _SIGNAL_IMAGES = 64
 
 
@@ -95,7 +99,12 @@ class Measuring(keras.callbacks.Callback):
 
 def batches_of(split, classes):
     """A split's batches for `evaluated`."""
-    return split.evaluation_batches(_EVALUATED_AT_ONCE, classes, replicas=_EVALUATED_AT_ONCE)
+    batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, replicas=_EVALUATED_AT_ONCE)
+    if len(split) > _MADE_ONCE:
+        return batches
+    # To begin a pass through the pipeline takes longer than a small net's pass through its images.
+    made = (np.stack(arrays) for arrays in zip(*batches.as_numpy_iterator(), strict=True))
+    return pipeline.untuned(tf.data.Dataset.from_tensor_slices(tuple(made)))
 
 
 def evaluated(model, batches):

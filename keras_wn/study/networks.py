@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_wn.study.adjustable_sgd import AdjustableSGD
 from keras_wn.training import building, devices, schedules
@@ -69,13 +70,13 @@ class Networks:
         config.check_against(splits, self._devices.replicas)
         if spec.network not in self._models:
             self._add(spec, config, splits)
-        model, starts = self._models[spec.network]
+        model, starts, put = self._models[spec.network]
         if spec.seed not in starts:
             while len(starts) >= _STARTS:
                 starts.pop(next(iter(starts)))
-            starts[spec.seed] = self._start(config, model, splits)
-        for variable, value in starts[spec.seed]:
-            variable.assign(value)
+            self._start(config, model, splits)
+            starts[spec.seed] = [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
+        put(starts[spec.seed])
         model.optimizer.adjust(_rates(config, splits), config.weight_decay)
         return model, config
 
@@ -97,22 +98,36 @@ class Networks:
                 optimizer=lambda *args, **kwargs: AdjustableSGD(*args, steps=self._steps, **kwargs),
             )
             model.optimizer.build(model.trainable_variables)
-        self._models[spec.network] = (model, {})
+        self._models[spec.network] = (model, {}, _putter(_variables(model)))
 
     def _start(self, config, model, splits):
-        """Values of the model's variables at the start of a run."""
+        """Puts the model at the start of a run, but for the optimizer's settings."""
         keras.utils.set_random_seed(config.seed)
-        variables = []
         for layer in model.layers:
             with self._devices.scope():
                 fresh = _built_anew(layer)
             for variable, value in zip(layer.variables, fresh.variables, strict=True):
                 variable.assign(value)
-            variables += layer.variables
         if config.card.initialize:
             images, _ = splits.train.sample(config.batch_size * config.init_batches, config.seed)
             config.card.initialize(model, images)
-        return [(variable, keras.ops.convert_to_numpy(variable)) for variable in variables]
+        for variable in model.optimizer.variables:
+            variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
+
+
+def _variables(model):
+    return [*(variable for layer in model.layers for variable in layer.variables), *model.optimizer.variables]
+
+
+def _putter(variables):
+    """Function that gives the variables values, in one compiled call: by themselves they take as long as a short trial's epoch."""
+
+    @tf.function
+    def put(values):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    return put
 
 
 def _built_anew(layer):

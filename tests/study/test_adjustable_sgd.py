@@ -28,6 +28,8 @@ def test_trains_as_the_runners_optimizer_and_again_after_other_settings(name):
     for peak, l2 in ((0.1, 0.1), (0.02, 0.0), (0.1, 0.1)):
         schedule = schedules.build(name, peak=peak, total_steps=6, warmup_steps=2)
         adjustable.set_weights(start)
+        for variable in adjustable.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
         adjustable.optimizer.adjust(keras.ops.convert_to_numpy(schedule(np.arange(6))), l2)
         expected = trained(model_of(SGDL2(l2, ("kernel",), learning_rate=schedule, momentum=0.9)))
         for ours, theirs in zip(trained(adjustable), expected, strict=True):

@@ -54,7 +54,9 @@ def searched(request, done, method):
         count = tuning["extension"] if number else tuning["trials"]
         points = search.settings(tuning, len(specs), count, rates)
         specs += [
-            request.spec(NAME, "tune", method, point, search.SEED, number=len(specs) + i, round=number)
+            request.spec(
+                NAME, "tune", method, point, search.SEED, number=len(specs) + i, round=number, splits=("validation",)
+            )
             for i, point in enumerate(points)
         ]
         records = [done.get(spec.id) for spec in specs]

@@ -3,6 +3,8 @@
 import keras
 from keras import initializers, ops
 
+from keras_wn.layers.translated_relu import translated_relu
+
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class TReLU(keras.layers.Layer):
@@ -51,9 +53,7 @@ class TReLU(keras.layers.Layer):
     def call(self, inputs):
         shape = [1] * len(inputs.shape)
         shape[self.axis] = -1
-        alpha = ops.reshape(self.alpha, shape)
-        # Compared so that NaN passes: `inputs > alpha` would turn it into alpha, and hide a diverged net.
-        return ops.where(inputs <= alpha, alpha, inputs)
+        return translated_relu(inputs, ops.reshape(self.alpha, shape))
 
     def compute_output_shape(self, input_shape):
         return input_shape

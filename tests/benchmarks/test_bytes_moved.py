@@ -30,9 +30,9 @@ def readings_more(plain, normalized, inputs):
 @pytest.mark.parametrize(
     "name, plain, options, inputs, most",
     [
-        ("Conv2D", keras.layers.Conv2D, {"filters": 128, "kernel_size": 3}, (8, 32, 32, 128), 10.5),
-        ("Conv2D", keras.layers.Conv2D, {"filters": 512, "kernel_size": 3}, (2, 5, 5, 512), 4.5),
-        ("Dense", keras.layers.Dense, {"units": 1024}, (16, 1024), 4.5),
+        ("Conv2D", keras.layers.Conv2D, {"filters": 128, "kernel_size": 3}, (8, 32, 32, 128), 8.5),
+        ("Conv2D", keras.layers.Conv2D, {"filters": 512, "kernel_size": 3}, (2, 5, 5, 512), 2.5),
+        ("Dense", keras.layers.Dense, {"units": 1024}, (16, 1024), 2.5),
     ],
     ids=["scaled kernel", "scaled output", "dense"],
 )

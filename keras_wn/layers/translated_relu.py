@@ -1,0 +1,48 @@
+"""`max(x, alpha)` with a derivative that is read off its result."""
+
+import functools
+
+from keras import backend, ops
+
+
+def translated_relu(x, alpha):
+    """`x` where `x > alpha`, else `alpha`; NaN where `x` is.
+
+    The derivative follows from the result alone, which the next layer keeps anyway: a compiler need not keep `x` beside it. At
+    `x = alpha` it goes to alpha.
+
+    Args:
+        x: Tensor.
+        alpha: Tensor that is broadcast to it.
+
+    Returns:
+        Tensor like `x`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> ops.convert_to_numpy(translated_relu(ops.array([-1.0, 0.5, 2.0]), ops.array([0.5]))).tolist()
+    [0.5, 0.5, 2.0]
+    """
+    # TensorFlow and PyTorch keep the comparison, a byte a number.
+    return _on_jax()(x, alpha) if backend.backend() == "jax" else _formula(x, alpha)
+
+
+def _formula(x, alpha):
+    # Compared so that NaN passes: `x > alpha` would turn it into alpha, and hide a diverged net.
+    return ops.where(x <= alpha, alpha, x)
+
+
+@functools.cache
+def _on_jax():
+    import jax
+
+    function = jax.custom_jvp(_formula)
+
+    @function.defjvp
+    def tangent(primals, tangents):
+        y = function(*primals)
+        (_, alpha), (dx, dalpha) = primals, tangents
+        return y, ops.where(y <= alpha, dalpha, dx)
+
+    return function

@@ -69,6 +69,17 @@ def test_trelu_is_the_maximum_with_alpha_per_channel():
     np.testing.assert_array_equal(to_numpy(layer(X)), [[-1, -0.5, 2, 3]])
 
 
+def test_trelu_gives_the_gradient_to_the_input_above_alpha_and_else_to_alpha():
+    dense = keras.layers.Dense(4, use_bias=False, kernel_initializer="identity")
+    chain = keras.Sequential(
+        [keras.Input((4,)), dense, layers.TReLU(alpha_initializer=keras.initializers.Constant(-0.5))]
+    )
+    cotangent = np.array([[2.0, 3.0, 5.0, 7.0]], "float32")
+    found = gradients(chain, X, cotangent)
+    np.testing.assert_array_equal(found["alpha"], [2, 3, 0, 0])
+    np.testing.assert_array_equal(found["kernel"], X.T @ (cotangent * [[0, 0, 1, 1]]))
+
+
 def test_trelu_lets_nan_through_so_that_a_diverged_net_shows():
     assert np.all(np.isnan(to_numpy(layers.TReLU()(np.full((1, 4), np.nan, "float32")))))
 

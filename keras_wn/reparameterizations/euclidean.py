@@ -1,5 +1,6 @@
 """The Euclidean norm in float32, for any length that float32 can hold."""
 
+import functools
 import math
 
 from keras import backend, ops
@@ -30,14 +31,19 @@ def norm(v, axis):
     5.0
     """
     v = at_least_float32(v)
-    divisor = _divisor(v, axis)
-    return ops.where(divisor == math.inf, ops.zeros_like(divisor), divisor) * _norm_of_scaled(v, divisor, axis)
+    divisor = _divisor([v], axis)
+    return ops.where(divisor == math.inf, ops.zeros_like(divisor), divisor) * _norm_of_scaled([v], divisor, axis)
 
 
 def reciprocal(v, axis):
     """1 / ||v|| of `v` in float32 or wider, by operations that the backend differentiates; 0 for a filter that counts as zero."""
-    divisor = _divisor(v, axis)
-    return 1.0 / divisor / _norm_of_scaled(v, divisor, axis)
+    return reciprocal_of_parts([v], axis)
+
+
+def reciprocal_of_parts(parts, axis):
+    """As `reciprocal`, of a v that is cut along one of the axes into a list of tensors."""
+    divisor = _divisor(parts, axis)
+    return 1.0 / divisor / _norm_of_scaled(parts, divisor, axis)
 
 
 def at_least_float32(v):
@@ -46,16 +52,19 @@ def at_least_float32(v):
     return v if backend.standardize_dtype(v.dtype) == "float64" else ops.cast(v, "float32")
 
 
-def _divisor(v, axis):
+def _divisor(parts, axis):
     """About the largest entry of each filter, and infinity for a zero filter: makes 0 of it, and of its gradient."""
     # A constant to the gradient: it cancels out of the norm.
-    largest = ops.max(ops.abs(ops.stop_gradient(v)), axis=axis, keepdims=True)
+    largest = [ops.max(ops.abs(ops.stop_gradient(part)), axis=axis, keepdims=True) for part in parts]
+    largest = functools.reduce(ops.maximum, largest)
     # Not `ops.minimum`, which on PyTorch turns float64 into float32.
     largest = ops.where(largest > _LARGEST_DIVISOR, ops.full_like(largest, _LARGEST_DIVISOR), largest)
     return ops.where(largest < ZERO, ops.full_like(largest, math.inf), largest)
 
 
-def _norm_of_scaled(v, divisor, axis):
-    sum_of_squares = ops.sum(ops.square(v * (1.0 / divisor)), axis=axis, keepdims=True)
+def _norm_of_scaled(parts, divisor, axis):
+    inverse = 1.0 / divisor
+    sums = [ops.sum(ops.square(part * inverse), axis=axis, keepdims=True) for part in parts]
+    sum_of_squares = functools.reduce(ops.add, sums)
     # At least 1, or 0 in a zero filter, whose root would have no gradient.
     return ops.sqrt(ops.where(sum_of_squares < 0.5, ops.ones_like(sum_of_squares), sum_of_squares))

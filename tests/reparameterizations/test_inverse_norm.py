@@ -85,6 +85,19 @@ def test_tensorflow_reads_its_derivative_from_one_norm_in_a_graph():
     np.testing.assert_allclose(of(tf.constant(MODERATE)), gradient(reciprocal)(MODERATE), rtol=1e-5, atol=1e-7)
 
 
+@on("tensorflow")
+@pytest.mark.parametrize("numbers", [20, 10], ids=["three parts", "no more parts than rows"])
+def test_tensorflow_takes_a_large_tensor_in_parts(numbers, monkeypatch):
+    from keras_wn.reparameterizations.inverse_norm import tensorflow_backend
+
+    monkeypatch.setattr(tensorflow_backend, "_AT_ONCE", numbers)
+    v = keras.ops.array(V)
+    assert len(tensorflow_backend._parts(v, AXIS)) == 3
+    assert len(tensorflow_backend._parts(v, (1,))) == 1
+    np.testing.assert_allclose(inverse_norm(v, AXIS), reciprocal(v, AXIS), rtol=1e-6)
+    np.testing.assert_allclose(gradient(inverse_norm)(MODERATE), gradient(reciprocal)(MODERATE), rtol=1e-4, atol=1e-6)
+
+
 def scalar(function, v):
     return keras.ops.sum(function(v, AXIS) * keras.ops.array(WEIGHTS))
 

@@ -4,7 +4,7 @@ from keras_wn.reparameterizations.euclidean import reciprocal_of_parts
 
 # Numbers in a part of a large v. What is made on the way is then a tensor that memory is at hand for: to get more than 32 MB takes
 # the system longer than the arithmetic.
-_AT_ONCE = 2**21
+_AT_ONCE = 2**20
 
 
 def implementation():

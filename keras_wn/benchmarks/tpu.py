@@ -1,5 +1,6 @@
 """Training steps compiled for a TPU that is not there: the compiler's figures of memory, traffic and arithmetic."""
 
+import importlib.util
 import os
 import re
 
@@ -10,6 +11,7 @@ from keras_wn.training.errors import UsageError
 
 _NOTES = (
     "These are the compiler's figures for one chip, and no times: nothing ran on a TPU.",
+    "In use: the most that the step's values, arguments included, take at one time; temporary memory adds what packing them wastes.",
     "Bytes moved are those of all operations' operands and results.",
     "Roofline: the longer of bytes / bandwidth and FLOPs / peak; a bound from published peak figures, which no step reaches.",
     "Batch statistics are those of the global batch (JAX, one program for all chips).",
@@ -51,6 +53,8 @@ _COLUMNS = (
     Column("fits", "fits"),
     Column("temporary, GB", "temporary", lambda n: f"{n / 1e9:.2f}"),
     Column("ratio", "temporary_ratio", ".3f"),
+    Column("in use, GB", "in_use", lambda n: f"{n / 1e9:.2f}"),
+    Column("ratio", "in_use_ratio", ".3f"),
     Column("total, GB", "total", lambda n: f"{n / 1e9:.2f}"),
     Column("moved, GB", "moved", lambda n: f"{n / 1e9:.1f}"),
     Column("ratio", "moved_ratio", ".3f"),
@@ -61,10 +65,8 @@ _COLUMNS = (
 
 
 def _shardings(name, topology):
-    try:
-        import libtpu  # noqa: F401
-    except ImportError as error:
-        raise UsageError("--what=tpu: libtpu is not installed. Allowed: after pip install 'keras_wn[tpu]'.") from error
+    if importlib.util.find_spec("libtpu") is None:
+        raise UsageError("--what=tpu: libtpu is not installed. Allowed: after pip install 'keras_wn[tpu]'.")
     import jax
     import numpy as np
     from jax.experimental import topologies
@@ -111,6 +113,7 @@ def _compiled(request, variant, topology, of_state, of_batch):
         if total <= topology.chip.memory
         else f"no, {(total - topology.chip.memory) / 1e9:.2f} GB too much",
         "temporary": memory.temp_size_in_bytes,
+        "in_use": memory.peak_memory_in_bytes,
         "total": total,
         "moved": cost["bytes accessed"],
         "flops": cost["flops"],
@@ -129,5 +132,7 @@ def _excess(message):
 
 def _ratios(row, baseline):
     return {
-        f"{key}_ratio": row[key] / baseline[key] for key in ("temporary", "moved") if key in row and baseline.get(key)
+        f"{key}_ratio": row[key] / baseline[key]
+        for key in ("temporary", "in_use", "moved")
+        if key in row and baseline.get(key)
     }

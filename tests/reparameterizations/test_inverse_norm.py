@@ -72,7 +72,7 @@ def test_torch_maps_over_it():
 
 
 @on("tensorflow")
-def test_tensorflow_reads_its_derivative_from_one_norm_in_a_graph():
+def test_tensorflow_differentiates_it_in_a_graph():
     import tensorflow as tf
 
     @tf.function
@@ -83,6 +83,17 @@ def test_tensorflow_reads_its_derivative_from_one_norm_in_a_graph():
         return tape.gradient(value, v)
 
     np.testing.assert_allclose(of(tf.constant(MODERATE)), gradient(reciprocal)(MODERATE), rtol=1e-5, atol=1e-7)
+
+
+@on("tensorflow")
+def test_tensorflow_takes_a_float64_variable_of_a_strategy():
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        v = tf.Variable(MODERATE.astype("float64"))
+    with tf.GradientTape() as tape:
+        value = scalar(lambda v, axis: keras.ops.cast(inverse_norm(v, axis), "float32"), v)
+    np.testing.assert_allclose(tape.gradient(value, v), gradient(reciprocal)(MODERATE), rtol=1e-4, atol=1e-6)
 
 
 @on("tensorflow")
@@ -131,7 +142,9 @@ def second_derivative(function):
     if name == "jax":
         import jax
 
-        along = lambda v: (jax.grad(lambda v: scalar(function, v))(v) * DIRECTION).sum()  # noqa: E731
+        def along(v):
+            return (jax.grad(lambda v: scalar(function, v))(v) * DIRECTION).sum()
+
         return np.asarray(jax.grad(along)(MODERATE))
     if name == "torch":
         import torch

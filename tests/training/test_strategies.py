@@ -12,8 +12,8 @@ from keras_wn.training.errors import UsageError
 EPOCHS = {"train_epochs": 2, "warmup_epochs": 0.5}
 
 
-def finished(config, path, **flags):
-    result = run.train(config(**EPOCHS, **flags, model_dir=str(path)))
+def finished(config, path, epochs=EPOCHS, **flags):
+    result = run.train(config(**epochs, **flags, model_dir=str(path)))
     assert result["status"] == "finished"
     return result, keras.saving.load_model(path / "model.keras")
 
@@ -25,8 +25,10 @@ def figures(result):
 @pytest.mark.slow
 @pytest.mark.parametrize("norm, flags", [("wn", {}), ("normprop", {"xla": "on", "clip_norm": 0.1})])
 def test_run_on_two_devices_is_the_run_on_one(config, tmp_path, norm, flags):
-    one, of_one = finished(config, tmp_path / "one", norm=norm, clip_norm=flags.get("clip_norm", 0.0))
-    two, of_two = finished(config, tmp_path / "two", norm=norm, strategy="mirrored", virtual_devices=2, **flags)
+    # 5 steps: rounding may move a unit across ReLU's kink, which changes weights by 1e-6 at once and by 1e-4 after 20 steps.
+    few = {"train_epochs": 1, "warmup_epochs": 0.4, "batch_size": 256}
+    one, of_one = finished(config, tmp_path / "one", few, norm=norm, clip_norm=flags.get("clip_norm", 0.0))
+    two, of_two = finished(config, tmp_path / "two", few, norm=norm, strategy="mirrored", virtual_devices=2, **flags)
     for a, b in zip(of_one.weights, of_two.weights, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-5, rtol=0, err_msg=a.path)
     # 1,297 training images do not divide by two: none is left out, none is counted twice.

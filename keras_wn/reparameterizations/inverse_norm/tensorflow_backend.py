@@ -22,7 +22,8 @@ def implementation():
 
             return reciprocal_of_parts(_parts(v, axis), axis), gradient
 
-        return of_v(v)
+        # Of tf.distribute's variables a float64 one arrives as it is, which a custom gradient cannot take.
+        return of_v(tf.convert_to_tensor(v))
 
     return function
 

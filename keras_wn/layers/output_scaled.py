@@ -23,9 +23,12 @@ class OutputScaled(Reparameterized):
         if not self._output_is_smaller(inputs.shape):
             return super().call(inputs)
         ((kernel, gain),) = self.kernels_and_gains()
+        outputs = self._linear(inputs)
+        # Last, for PyTorch: of v's two gradients the later operation's comes first, and the sum takes its order in memory. A
+        # convolution's has another than v, whose sum takes three times as long.
         scale = self._along_units(gains.scale(kernel, gain))
         # In the scale's own dtype: rounded to bfloat16, its error would be the same for all weights of a unit.
-        outputs = ops.cast(ops.cast(self._linear(inputs), scale.dtype) * scale, self.compute_dtype)
+        outputs = ops.cast(ops.cast(outputs, scale.dtype) * scale, self.compute_dtype)
         if self.use_bias:
             outputs = ops.add(outputs, self._along_units(self.bias))
         return outputs if self.activation is None else self.activation(outputs)

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_wn.reparameterizations import torch_fused
 from keras_wn.reparameterizations.euclidean import at_least_float32
 from keras_wn.reparameterizations.inverse_norm import inverse_norm
 
@@ -32,7 +33,8 @@ def weight_norm(v, g=None, axis=(0,)):
     NaN with its gradients, the filters beside it are not.
     """
     v = at_least_float32(v)
-    return v * scale(v, g, axis)
+    w = None if g is None else torch_fused.weight_norm(v, ops.cast(g, v.dtype), axis)
+    return v * scale(v, g, axis) if w is None else w
 
 
 def scale(v, g=None, axis=(0,)):

@@ -84,6 +84,23 @@ def test_trelu_lets_nan_through_so_that_a_diverged_net_shows():
     assert np.all(np.isnan(to_numpy(layers.TReLU()(np.full((1, 4), np.nan, "float32")))))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's transforms.")
+def test_trelu_has_forward_mode_and_can_be_mapped():
+    import jax
+
+    # With alpha 0 and the sum of squares, twice ReLU's result is the gradient, and a Hessian's diagonal is 2 where it is open.
+    layer = layers.TReLU()
+    layer.build((None, 4))
+
+    def loss(x):
+        return keras.ops.sum(keras.ops.square(layer(x)))
+
+    expected = 2 * np.maximum(X, 0)
+    np.testing.assert_array_equal(jax.jvp(loss, (X,), (X,))[1], (expected * X).sum())
+    np.testing.assert_array_equal(jax.vmap(jax.grad(loss))(X), expected)
+    np.testing.assert_array_equal(np.diag(jax.hessian(loss)(X[0])), 2.0 * (X[0] > 0))
+
+
 def test_trelu_refuses_a_channel_axis_outside_the_input():
     with pytest.raises(ValueError, match="axis=2"):
         layers.TReLU(axis=2)(X)

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_wn.layers.translated_relu import translated_relu
+
 
 def relu_moments(negative_slope=0.0):
     """Mean and standard deviation of a (leaky) ReLU of a standard Gaussian.
@@ -70,12 +72,13 @@ class NormalizedReLU(keras.layers.Layer):
 
     def call(self, inputs):
         # The scale goes through the activation. In front of it, the gradient needs one operation less over all numbers.
-        scaled = inputs * (1 / self.std)
+        scaled, shift = inputs * (1 / self.std), self.mean / self.std
         if self.negative_slope:
-            activated = ops.leaky_relu(scaled, negative_slope=self.negative_slope)
-        else:
-            activated = ops.relu(scaled)
-        return activated - self.mean / self.std
+            return ops.leaky_relu(scaled, negative_slope=self.negative_slope) - shift
+        if keras.backend.backend() == "tensorflow":
+            # Which would keep ReLU's result for the gradient, beside what the next layer keeps.
+            return translated_relu(scaled - shift, ops.full([1] * len(inputs.shape), -shift, scaled.dtype))
+        return ops.relu(scaled) - shift
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -1,11 +1,15 @@
 import subprocess
 import sys
 
+import pytest
+
+import keras_wn
+
 # Keras' TensorFlow backend imports TensorFlow itself, so the package's modules are looked at one by one.
 CODE = """
 import ast, pathlib, sys
 import keras_wn
-root = pathlib.Path(keras_wn.__file__).parent
+public = [getattr(keras_wn, name) for name in keras_wn.__all__]
 loaded = [n for n in sys.modules if n.startswith("keras_wn")]
 for name in loaded:
     tree = ast.parse(pathlib.Path(sys.modules[name].__file__).read_text())
@@ -22,3 +26,12 @@ print("checked", len(loaded))
 def test_importing_the_package_imports_keras_alone():
     output = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout
     assert int(output.split()[1]) > 20
+
+
+def test_what_is_imported_at_its_first_use_is_found_as_the_rest():
+    code = "import sys, keras_wn; print('keras_wn.interop' in sys.modules); keras_wn.fold; print('keras_wn.interop' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["False", "True"]
+    assert set(keras_wn.__all__) <= set(dir(keras_wn))
+    with pytest.raises(AttributeError, match="module 'keras_wn' has no attribute 'weightnorm'"):
+        _ = keras_wn.weightnorm

@@ -5,6 +5,7 @@ import keras
 from keras_wn import layers
 from keras_wn.interop.fold_batch_norm import fold_batch_norm
 from keras_wn.interop.rebuild import copy_of, copy_state, is_graph, rebuild
+from keras_wn.interop.scale_of import scale_of
 from keras_wn.interop.weight_norm_model import SUBCLASSES, has_weight_norm
 from keras_wn.layers import WeightNormalization, gains
 from keras_wn.layers.reparameterized import Reparameterized
@@ -14,8 +15,9 @@ def fold(model, fold_bn=False):
     """A plain copy of a model: each weight-normalized layer a Keras layer whose kernel is w, with the same outputs.
 
     For inference and export: nothing is left to compute beside the layer itself, and no custom object to load. Regularizers and
-    constraints of w stay, on the kernel; others of this package, and its initializers, are dropped with the normalization. `TReLU`,
-    `NormalizedReLU` and the joins have no plain counterpart and stay as they are, as layers and as activations of layers.
+    constraints of w stay, on the kernel; others of this package, and its initializers, are dropped with the normalization. A
+    `scale` that a layer takes from `JoinWeights` becomes part of its kernel. `TReLU`, `NormalizedReLU` and the joins have no plain
+    counterpart and stay as they are, as layers and as activations of layers.
 
     Args:
         model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, the layers that are its
@@ -27,8 +29,9 @@ def fold(model, fold_bn=False):
         Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled.
 
     Raises:
-        ValueError: If the model is not built, or is a subclassed model that Keras cannot make again from its `get_config`, or one
-            with `fold_bn=True`: which layer follows which is then not known.
+        ValueError: If the model is not built, if a layer takes a `scale` from elsewhere than `JoinWeights`, or if the model is a
+            subclassed one that Keras cannot make again from its `get_config`, or one with `fold_bn=True`: which layer follows which
+            is then not known.
 
     Example:
 
@@ -48,7 +51,7 @@ def fold(model, fold_bn=False):
             f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is not known. "
             "Allowed: functional and Sequential models."
         )
-    folded = rebuild(model, plain, carry_folded)
+    folded = rebuild(model, plain, carry_folded, _without_scale)
     return fold_batch_norm(folded) if fold_bn else folded
 
 
@@ -63,6 +66,7 @@ def plain(layer):
         config = _plain_config(inner.get_config())
         return type(inner).from_config({**config, "name": layer.name, "trainable": layer.trainable})
     if isinstance(layer, Reparameterized):
+        scale_of(layer)  # Raises for what cannot be folded.
         return _plain_subclass(layer)
     if not has_weight_norm(layer):
         return copy_of(layer)
@@ -74,6 +78,13 @@ def plain(layer):
             "keras.layers.TimeDistributed and around the cell of keras.layers.RNN."
         )
     return type(layer).from_config({**config, name: keras.saving.serialize_keras_object(plain(getattr(layer, name)))})
+
+
+def _without_scale(layer, *args, **kwargs):
+    """Calls a layer of a folded model; Keras' own take no `scale`, which is in their kernel."""
+    if type(layer) in _FOLDED.values():
+        kwargs.pop("scale", None)
+    return layer(*args, **kwargs)
 
 
 def held(layer):
@@ -133,7 +144,8 @@ def carry_folded(layer, new):
             kernel.variable.assign(effective[name])
     elif isinstance(layer, Reparameterized):
         values = {variable.name: variable for variable in layer.weights}
-        values |= {kernel.name: gains.effective(kernel, gain) for kernel, gain in layer.kernels_and_gains()}
+        scale = scale_of(layer)
+        values |= {kernel.name: gains.effective(kernel, gain, scale) for kernel, gain in layer.kernels_and_gains()}
         for variable in new.weights:
             variable.assign(values[variable.name])
     elif has_weight_norm(layer):

@@ -1,5 +1,6 @@
 """A model rebuilt layer by layer, with some layers replaced and all weights carried over."""
 
+import functools
 import tempfile
 
 import keras
@@ -8,13 +9,14 @@ from keras.src.models import Functional  # Not exported by Keras: what `keras.Mo
 from keras_wn.layers import WeightNormalization
 
 
-def rebuild(model, replace, carry):
+def rebuild(model, replace, carry, call=None):
     """Clone of a model in which `replace` chooses each layer, and `carry` gives it its weights.
 
     Args:
         model: Built Keras model; left as it is.
         replace: Function from a layer to the new, unbuilt layer that takes its place.
         carry: Function `(layer, new_layer)` that gives a built new layer its weights.
+        call: Function `(new_layer, *args, **kwargs)` that calls a new layer in a functional model. None: just that.
 
     Returns:
         Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled.
@@ -22,13 +24,13 @@ def rebuild(model, replace, carry):
     Raises:
         ValueError: As `rebuild_pairs`.
     """
-    rebuilt, pairs = rebuild_pairs(model, replace)
+    rebuilt, pairs = rebuild_pairs(model, replace, call)
     for layer, new in pairs:
         carry(layer, new)
     return rebuilt
 
 
-def rebuild_pairs(model, replace):
+def rebuild_pairs(model, replace, call=None):
     """Clone of a model in which `replace` chooses each layer.
 
     In functional and Sequential models every layer of the graph can be replaced, those of nested models among them. A
@@ -38,6 +40,7 @@ def rebuild_pairs(model, replace):
     Args:
         model: Built Keras model; left as it is.
         replace: Function from a layer to the new, unbuilt layer that takes its place.
+        call: As in `rebuild`.
 
     Returns:
         The model, with weights of its own, and the pairs of a built layer and its new one.
@@ -53,14 +56,14 @@ def rebuild_pairs(model, replace):
 
     def clone(layer):
         if id(layer) not in replaced:
-            if isinstance(layer, keras.Model):  # A subclassed model in a graph.
-                replaced[id(layer)] = _rebuilt(layer, clone)
+            if isinstance(layer, keras.Model):
+                replaced[id(layer)] = _rebuilt(layer, clone, call)
                 return replaced[id(layer)]
             replaced[id(layer)] = replace(layer) if isinstance(layer, keras.layers.Layer) else copy_of(layer)
             pairs.append((layer, replaced[id(layer)]))
         return replaced[id(layer)]
 
-    rebuilt = _rebuilt(model, clone)
+    rebuilt = _rebuilt(model, clone, call)
     # A functional model's graph also holds operations that are no layers.
     return rebuilt, [(layer, new) for layer, new in pairs if isinstance(layer, keras.layers.Layer) and layer.built]
 
@@ -98,16 +101,18 @@ def own_variables(layer):
     return layer._trainable_variables + layer._non_trainable_variables
 
 
-def _rebuilt(model, clone):
+def _rebuilt(model, clone, call):
     if not is_graph(model):
-        return _rebuilt_subclassed(model, clone)
-    rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
+        return _rebuilt_subclassed(model, clone, call)
+    # Keras takes no such function for Sequential models, whose layers take one tensor.
+    call = None if isinstance(model, keras.Sequential) else call
+    rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
     if not rebuilt.built:
         rebuilt.build(model.input_shape)
     return rebuilt
 
 
-def _rebuilt_subclassed(model, clone):
+def _rebuilt_subclassed(model, clone, call):
     try:
         rebuilt = copy_of(model)
         rebuilt.build_from_config(model.get_build_config())
@@ -116,7 +121,7 @@ def _rebuilt_subclassed(model, clone):
             f"Model '{model.name}' ({type(model).__name__}) cannot be made again from its get_config. Allowed: subclassed models "
             f"whose get_config returns the arguments of __init__, built by the shapes of their inputs. Keras says: {error}"
         ) from error
-    _replace_attributes(rebuilt, model, clone)
+    _replace_attributes(rebuilt, model, functools.partial(_built_clone, clone=clone, call=call))
     for new, own in zip(own_variables(rebuilt), own_variables(model), strict=True):
         new.assign(own)
     if model.compiled:
@@ -124,7 +129,7 @@ def _rebuilt_subclassed(model, clone):
     return rebuilt
 
 
-def _replace_attributes(new_owner, owner, clone):
+def _replace_attributes(new_owner, owner, built_clone):
     """Sets the new owner's attributes that hold layers to clones of the owner's."""
     tracker = new_owner._tracker
     tracker.unlock()
@@ -142,7 +147,7 @@ def _replace_attributes(new_owner, owner, clone):
                 if isinstance(layer, keras.layers.Layer):
                     tracker.untrack(layer)
             new = keras.tree.map_structure(
-                lambda item: _built_clone(item, clone) if isinstance(item, keras.layers.Layer) else item, value
+                lambda item: built_clone(item) if isinstance(item, keras.layers.Layer) else item, value
             )
             setattr(new_owner, name, new)
     tracker.lock()
@@ -167,9 +172,9 @@ def _unwrapped(value):
     return value
 
 
-def _built_clone(layer, clone):
+def _built_clone(layer, clone, call):
     if isinstance(layer, keras.Model):
-        return _rebuilt(layer, clone)
+        return _rebuilt(layer, clone, call)
     new = clone(layer)
     if layer.built and not new.built:
         # The wrapped layer by its own shapes: it may take several.

@@ -1,6 +1,7 @@
 """Keras layers of the weight normalization family."""
 
 from keras_wn.layers.bounded_wn_conv2d import BoundedWNConv2D
+from keras_wn.layers.join_weights import JoinWeights
 from keras_wn.layers.mean_only_batch_norm import MeanOnlyBatchNormalization
 from keras_wn.layers.norm_prop_conv2d import NormPropConv2D
 from keras_wn.layers.norm_prop_dense import NormPropDense
@@ -25,6 +26,7 @@ from keras_wn.layers.wn_separable_conv2d import WNSeparableConv2D
 
 __all__ = [
     "BoundedWNConv2D",
+    "JoinWeights",
     "MeanOnlyBatchNormalization",
     "NormPropConv2D",
     "NormPropDense",

@@ -119,32 +119,42 @@ def norm_of(kernel):
         return ops.reshape(reparameterizations.norm(kernel.variable.value, kernel.fan_in), kernel.units_shape)
 
 
-def scale(kernel, gain):
+def scale(kernel, gain, factor=None):
     """g / ||v|| of a kernel, one number per output unit, in float32 or wider; 1 / ||v|| in the strict form.
 
     Args:
         kernel: `Kernel`, whose variable is v.
         gain: `Gain`, or None for the strict form.
+        factor: Tensor of `kernel.units_shape` that multiplies it; None for 1.
 
     Returns:
         Tensor of `kernel.units_shape`.
     """
     with substitution.full_precision():
-        g = None if gain is None else gain.value
+        g = _times(gain, factor)
         return ops.reshape(reparameterizations.scale(kernel.variable.value, g, kernel.fan_in), kernel.units_shape)
 
 
-def effective(kernel, gain):
+def effective(kernel, gain, factor=None):
     """The weight w of a kernel.
 
     Args:
         kernel: `Kernel`, whose variable is v.
         gain: `Gain`, or None for the strict form.
+        factor: Tensor of `kernel.units_shape` that multiplies it; None for 1.
 
     Returns:
         Tensor of v's shape and dtype.
     """
     dtype = kernel.variable.dtype
     with substitution.full_precision():
-        w = reparameterizations.weight_norm(kernel.variable.value, None if gain is None else gain.value, kernel.fan_in)
+        w = reparameterizations.weight_norm(kernel.variable.value, _times(gain, factor), kernel.fan_in)
     return ops.cast(w, dtype)
+
+
+def _times(gain, factor):
+    """g times a factor, either of which may be None for 1."""
+    g = None if gain is None else gain.value
+    if g is None or factor is None:
+        return factor if g is None else g
+    return g * ops.cast(factor, g.dtype)

@@ -14,19 +14,25 @@ _USUAL_BATCH = 32
 class OutputScaled(Reparameterized):
     """Mixin, placed before Keras' dense or convolution layer: `y = (x v) (g / ||v||)` where that is less work.
 
-    It is where the kernel has more numbers than the output, as in dense layers and in the last stages of a convolutional net.
+    `layer(x, scale=c)` multiplies w by a tensor c, a number per unit: a gain that comes from elsewhere, as `JoinWeights` does.
+
+    The output is scaled where the kernel has more numbers than it, as in dense layers and in the last stages of a convolutional net.
     Elsewhere `y = x (v g / ||v||)`, as in `Reparameterized`; both are equal but for rounding. In float16 always the latter, since
     `x v` may overflow there.
     """
 
-    def call(self, inputs):
-        if not self._output_is_smaller(inputs.shape):
-            return super().call(inputs)
+    def call(self, inputs, scale=None):
         ((kernel, gain),) = self.kernels_and_gains()
+        if scale is not None and tuple(scale.shape) != kernel.units_shape:
+            raise ValueError(
+                f"Layer '{self.name}': scale has shape {tuple(scale.shape)}. Allowed: {kernel.units_shape}, a number per unit."
+            )
+        if not self._output_is_smaller(inputs.shape):
+            return self.call_with(inputs, [gains.effective(kernel, gain, scale)])
         outputs = self._linear(inputs)
         # Last, for PyTorch: of v's two gradients the later operation's comes first, and the sum takes its order in memory. A
         # convolution's has another than v, whose sum takes three times as long.
-        scale = self._along_units(gains.scale(kernel, gain))
+        scale = self._along_units(gains.scale(kernel, gain, scale))
         # In the scale's own dtype: rounded to bfloat16, its error would be the same for all weights of a unit.
         outputs = ops.cast(ops.cast(outputs, scale.dtype) * scale, self.compute_dtype)
         if self.use_bias:

@@ -71,7 +71,12 @@ class Reparameterized:
         return [(kernel, self._gains.get(kernel.name)) for kernel in kernels_of(self)]
 
     def call(self, inputs):
-        substitutes = {id(kernel.variable): gains.effective(kernel, gain) for kernel, gain in self.kernels_and_gains()}
+        return self.call_with(inputs, [gains.effective(kernel, gain) for kernel, gain in self.kernels_and_gains()])
+
+    def call_with(self, inputs, effective_kernels):
+        """What the Keras layer makes of the inputs with these in the place of its kernels."""
+        variables = [kernel.variable for kernel in kernels_of(self)]
+        substitutes = {id(variable): w for variable, w in zip(variables, effective_kernels, strict=True)}
         return substitution.call_substituted(self, super().call, substitutes, inputs)
 
     def get_config(self):

@@ -3,6 +3,8 @@
 import keras
 from keras import initializers, ops
 
+from keras_wn.layers.join_weights import on_unit_circle
+
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WeightedAdd(keras.layers.Layer):
@@ -32,6 +34,8 @@ class WeightedAdd(keras.layers.Layer):
     >>> np.asarray(WeightedAdd()([branch, shortcut])).tolist()
     [[1.0, 1.0]]
 
+    The gradients need both inputs. Where they come from weight-normalized convolutions, `JoinWeights` keeps less.
+
     Reference: the join in the author's code for Xiang & Li 2017, arXiv 1704.03971. It was made for generative networks.
     """
 
@@ -59,9 +63,9 @@ class WeightedAdd(keras.layers.Layer):
         branch, shortcut = inputs
         shape = [1] * len(branch.shape)
         shape[self.axis] = -1
-        a_r, a_s = ops.reshape(self.branch_weight, shape), ops.reshape(self.shortcut_weight, shape)
-        norm = ops.sqrt(ops.square(a_r) + ops.square(a_s))
-        return (a_r / norm) * branch + (a_s / norm) * shortcut
+        weights = on_unit_circle(self.branch_weight, self.shortcut_weight)
+        c_r, c_s = (ops.cast(ops.reshape(c, shape), self.compute_dtype) for c in weights)
+        return c_r * branch + c_s * shortcut
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]

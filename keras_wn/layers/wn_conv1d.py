@@ -19,6 +19,10 @@ class WNConv1D(OutputScaled, keras.layers.Conv1D):
         log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.Conv1D`; its regularizers and constraints act on v. `lora_rank` is not supported.
 
+    Call arguments:
+        inputs: Tensor.
+        scale: Tensor of shape `(filters,)` that w is multiplied by, as `JoinWeights` makes them; None for 1.
+
     Input shape:
         `(batch_size, steps, channels)`, or channels first as `data_format` says.
 

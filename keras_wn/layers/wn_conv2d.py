@@ -21,6 +21,10 @@ class WNConv2D(OutputScaled, keras.layers.Conv2D):
         *args, **kwargs: As `keras.layers.Conv2D`. `kernel_initializer`, `kernel_regularizer` and `kernel_constraint`
             act on v. `lora_rank` is not supported.
 
+    Call arguments:
+        inputs: Tensor.
+        scale: Tensor of shape `(filters,)` that w is multiplied by, as `JoinWeights` makes them; None for 1.
+
     Input shape:
         `(batch_size, height, width, channels)`, or channels first as `data_format` says.
 

@@ -19,6 +19,10 @@ class WNDense(OutputScaled, keras.layers.Dense):
         *args, **kwargs: As `keras.layers.Dense`. `kernel_initializer`, `kernel_regularizer` and `kernel_constraint`
             act on v. `lora_rank` and `quantization_config` are not supported.
 
+    Call arguments:
+        inputs: Tensor.
+        scale: Tensor of shape `(units,)` that w is multiplied by, as `JoinWeights` makes them; None for 1.
+
     Input shape:
         `(batch_size, ..., input_dim)`.
 

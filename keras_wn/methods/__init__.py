@@ -2,7 +2,7 @@
 
 from keras_wn.methods import bn, bwn, none, normprop, wn, wn_mobn, wn_robust, wn_trelu
 from keras_wn.methods.card import MethodCard
-from keras_wn.methods.joins import JOINS
+from keras_wn.methods.joins import JOINS, join_of
 from keras_wn.methods.place import Place
 
 _CARDS = {
@@ -57,4 +57,4 @@ def get(method):
     return _CARDS[method]
 
 
-__all__ = ["JOINS", "MethodCard", "Place", "get", "names"]
+__all__ = ["JOINS", "MethodCard", "Place", "get", "join_of", "names"]

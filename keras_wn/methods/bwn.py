@@ -33,6 +33,7 @@ CARD = MethodCard(
     name="bwn",
     title="bounded weight normalization",
     convolution=_convolution,
+    takes_scale=False,
     activation=_activation,
     main_activation=_activation,
     head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),

@@ -13,6 +13,7 @@ class MethodCard:
         title: The method in a few words, for tables and plots.
         convolution: Function `(x, filters, kernel_size, strides, place, name) -> tensor`: a convolution with its
             normalization, before the activation. `place` is a `Place`.
+        takes_scale: Whether `convolution` multiplies its kernels by `place.scale`: where the branch is linear in them, without bias.
         activation: Function `(name) -> layer`: inside of branches, and in nets without them.
         main_activation: Function `(name) -> layer`: on the main path of a residual net, behind the stem and behind each join.
         head: Function `(classes, name) -> layer`: the classifier; it puts out logits.
@@ -35,6 +36,7 @@ class MethodCard:
     name: str
     title: str
     convolution: Callable
+    takes_scale: bool
     activation: Callable
     main_activation: Callable
     head: Callable

@@ -21,6 +21,7 @@ CARD = MethodCard(
     name="none",
     title="no normalization",
     convolution=_convolution,
+    takes_scale=False,
     activation=_activation,
     main_activation=_activation,
     head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),

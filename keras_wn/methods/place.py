@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import keras
+
 # First of a residual net, on the main path; inside a branch, or in a net without branches, directly before an activation; last of a
 # branch, before the join; projection on a shortcut.
 ROLES = ("stem", "inner", "last", "shortcut")
@@ -15,6 +17,7 @@ class Place:
         role: One of `stem`: first of a residual net; `inner`: directly before an activation; `last`: last of a branch, before the
             join; `shortcut`: projection beside a branch.
         blocks: Positive integer, residual blocks in its stage; 1 outside of stages.
+        scale: Tensor with a number per filter that multiplies the kernel, or None for 1. Only cards with `takes_scale` are given one.
 
     Raises:
         ValueError: If a value is not allowed.
@@ -22,11 +25,12 @@ class Place:
     Example:
 
     >>> Place("last", blocks=6)
-    Place(role='last', blocks=6)
+    Place(role='last', blocks=6, scale=None)
     """
 
     role: str
     blocks: int = 1
+    scale: keras.KerasTensor | None = None
 
     def __post_init__(self):
         if self.role not in ROLES:

@@ -35,6 +35,7 @@ CARD = MethodCard(
     name="wn_mobn",
     title="weight normalization + mean-only batch normalization",
     convolution=_convolution,
+    takes_scale=False,
     activation=_activation,
     main_activation=_activation,
     head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),

@@ -29,6 +29,7 @@ CARD = MethodCard(
     name="wn_robust",
     title="weight normalization, robust start",
     convolution=_convolution,
+    takes_scale=False,
     activation=lambda name: keras.layers.ReLU(name=name),
     main_activation=lambda name: keras.layers.Identity(name=name),
     head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),

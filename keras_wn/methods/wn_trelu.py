@@ -5,7 +5,6 @@ from keras_wn.methods.card import MethodCard
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    del place  # Every convolution is alike.
     layer = WNConv2D(
         filters,
         kernel_size,
@@ -16,7 +15,7 @@ def _convolution(x, filters, kernel_size, strides, place, name):
         kernel_initializer="he_normal",
         name=name,
     )
-    return layer(x)
+    return layer(x, scale=place.scale)
 
 
 def _activation(name):
@@ -27,6 +26,7 @@ CARD = MethodCard(
     name="wn_trelu",
     title="weight normalization + translated ReLU",
     convolution=_convolution,
+    takes_scale=True,
     activation=_activation,
     main_activation=_activation,
     head=lambda classes, name: WNDense(classes, gain_initializer="ones", dtype="float32", name=name),

@@ -93,16 +93,20 @@ def residual_block(x, card, join, filters, strides, bottleneck, blocks, name):
         branch_shapes = [(filters, 1, strides), (filters, 3, 1), (4 * filters, 1, 1)]
     else:
         branch_shapes = [(filters, 3, strides), (filters, 3, 1)]
-    shortcut, filters_out = x, branch_shapes[-1][0]
+    filters_out = branch_shapes[-1][0]
+    join, branch_scale, shortcut_scale = methods.join_of(card, join, x, filters_out, f"{name}_join")
     if strides > 1 or x.shape[-1] != filters_out:
-        shortcut = card.convolution(x, filters_out, 1, strides, Place("shortcut", blocks), f"{name}_shortcut")
+        place = Place("shortcut", blocks, shortcut_scale)
+        shortcut = card.convolution(x, filters_out, 1, strides, place, f"{name}_shortcut")
+    else:
+        shortcut = x if shortcut_scale is None else shortcut_scale * x
     for i, shape in enumerate(branch_shapes, start=1):
         last = i == len(branch_shapes)
-        x = card.convolution(x, *shape, Place("last" if last else "inner", blocks), f"{name}_conv{i}")
+        place = Place("last", blocks, branch_scale) if last else Place("inner", blocks)
+        x = card.convolution(x, *shape, place, f"{name}_conv{i}")
         if not last:
             x = card.activation(f"{name}_act{i}")(x)
-    x = methods.JOINS[join](f"{name}_join")([x, shortcut])
-    return card.main_activation(f"{name}_out")(x)
+    return card.main_activation(f"{name}_out")(join([x, shortcut]))
 
 
 def ResNet18(method="wn", input_shape=(224, 224, 3), classes=1000, join=None, dropout=0.0):

@@ -3,18 +3,25 @@
 A change that makes it move more fails here, where a timed test would pass or fail with the machine.
 """
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 import keras_wn
+from keras_wn import methods
 from keras_wn.benchmarks import jax_step
+from keras_wn.models.resnet import residual_block
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="XLA's counts are had through JAX.")
 
 
-def bytes_of_step(layer, inputs):
-    model = keras.Sequential([keras.Input(inputs[1:]), layer])
+def bytes_of_layer(layer, inputs):
+    return bytes_of_step(keras.Sequential([keras.Input(inputs[1:]), layer]), inputs)
+
+
+def bytes_of_step(model, inputs):
     model.compile(keras.optimizers.SGD(0.1), loss="mse")
     model.optimizer.build(model.trainable_variables)
     batch = np.zeros(inputs, "float32"), np.zeros((inputs[0], *model.output_shape[1:]), "float32")
@@ -23,7 +30,7 @@ def bytes_of_step(layer, inputs):
 
 def readings_more(plain, normalized, inputs):
     """What a step moves more than that of the plain layer, in sizes of the kernel."""
-    more = bytes_of_step(normalized, inputs) - bytes_of_step(plain, inputs)
+    more = bytes_of_layer(normalized, inputs) - bytes_of_layer(plain, inputs)
     return more / (4 * np.prod(plain.kernel.shape))
 
 
@@ -39,3 +46,22 @@ def readings_more(plain, normalized, inputs):
 def test_a_step_moves_no_more_than_before(name, plain, options, inputs, most):
     normalized = getattr(keras_wn.layers, f"WN{name}")
     assert 0 < readings_more(plain(**options), normalized(**options), inputs) <= most
+
+
+def bytes_of_blocks(join, takes_scale):
+    """Of a step of two residual blocks with TReLU, in sizes of a block's output."""
+    card = dataclasses.replace(methods.get("wn_trelu"), takes_scale=takes_scale)
+    inputs = (8, 16, 16, 32)
+    x = y = keras.Input(inputs[1:])
+    for block in range(2):
+        y = residual_block(y, card, join, 32, 1, False, 2, f"block{block}")
+    return bytes_of_step(keras.Model(x, y), inputs) / (4 * np.prod(inputs))
+
+
+def test_weighted_join_in_the_kernels_moves_little_more_than_a_sum():
+    # 2 a block, the block's input and its gradient once more; 6 where the join itself holds the weights.
+    plain, in_kernels, at_join = (
+        bytes_of_blocks(*case) for case in (("sum", True), ("weighted", True), ("weighted", False))
+    )
+    assert 0 < in_kernels - plain <= 2 * 2.5
+    assert at_join - in_kernels > 2 * 3

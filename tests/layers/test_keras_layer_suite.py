@@ -53,6 +53,7 @@ CASES = {
     "ScaledAdd": (layers.ScaledAdd, {"scale": 0.5}, ((2, 4), (2, 4)), (2, 4), 0),
     "MeanOnlyBatchNormalization": (layers.MeanOnlyBatchNormalization, {"momentum": 0.5}, (2, 5, 4), (2, 5, 4), 1),
     "BoundedWNConv2D": (layers.BoundedWNConv2D, {"filters": 3, "kernel_size": 2}, (2, 5, 5, 4), (2, 4, 4, 3), 2),
+    "JoinWeights": (layers.JoinWeights, {"channels": 3, "branch_initializer": "ones"}, (2, 4), ((3,), (3,)), 2),
     "WeightedAdd": (layers.WeightedAdd, {"branch_initializer": "ones"}, ((2, 4), (2, 4)), (2, 4), 2),
 }
 

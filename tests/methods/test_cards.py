@@ -195,6 +195,23 @@ def test_variance_with_wn_trelu_stays_at_its_join_and_vanishes_when_halved():
     assert variances("wn_trelu", join="rsqrt2")[-1] < 1e-4
 
 
+def test_weighted_join_is_in_the_kernels_of_a_card_that_knows_it():
+    inside = ResNet18("wn_trelu", (32, 32, 3), 10, join="weighted")
+    at_join = ResNet18(
+        dataclasses.replace(methods.get("wn_trelu"), takes_scale=False), (32, 32, 3), 10, join="weighted"
+    )
+    rng = np.random.default_rng(0)
+    there = {variable.path.replace("_join/", "_join_weights/"): variable for variable in at_join.weights}
+    for variable in inside.weights:
+        # Of about the length that keeps the variance, and weights of about 1 for branch and shortcut.
+        value = rng.uniform(0.5, 1.5, variable.shape) if "_join" in variable.path else to_numpy(variable)
+        variable.assign(value)
+        there.pop(variable.path).assign(value)
+    assert not there
+    images = NOISE[:4, :32, :32]
+    np.testing.assert_allclose(to_numpy(inside(images)), to_numpy(at_join(images)), rtol=1e-4, atol=1e-5)
+
+
 def test_weighted_join_starts_as_its_shortcuts():
     found = variances("wn_trelu", join="weighted")
     # Within a stage the identity: the activation behind a join changes it once, then no more.

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_wn import methods, models
+from keras_wn.layers import JoinWeights
 from keras_wn.models import ResNet18, ResNet50
 from tests.helpers import to_numpy
 
@@ -44,6 +45,12 @@ def test_spatial_sizes_at_224_are_the_papers():
 def test_join_is_an_argument(join):
     model = ResNet18(method="wn", input_shape=(32, 32, 3), classes=10, join=join)
     assert type(model.get_layer("stage2_block1_join")) is type(methods.JOINS[join]("any"))
+
+
+def test_weighted_join_of_wn_trelu_is_a_sum_whose_weights_are_in_the_kernels():
+    model = ResNet18(method="wn_trelu", input_shape=(32, 32, 3), classes=10, join="weighted")
+    assert type(model.get_layer("stage2_block1_join")) is keras.layers.Add
+    assert sum(isinstance(layer, JoinWeights) for layer in model.layers) == 8
 
 
 @pytest.mark.parametrize("name", methods.names())

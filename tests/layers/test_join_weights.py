@@ -1,0 +1,116 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_wn import fold, layers
+from tests.helpers import gradients, randomize, to_numpy
+
+X = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype("float32")
+
+
+def convolution(name):
+    return layers.WNConv2D(4, 3, padding="same", use_gain=False, use_bias=False, name=name)
+
+
+def block(into_kernels, projection):
+    """A residual block whose join's weights are in its kernels, or in the join."""
+    x = keras.Input(X.shape[1:])
+    branch_scale, shortcut_scale = layers.JoinWeights(4, name="join")(x) if into_kernels else (None, None)
+    branch = convolution("branch")(x, scale=branch_scale)
+    if projection:
+        shortcut = convolution("shortcut")(x, scale=shortcut_scale)
+    else:
+        shortcut = shortcut_scale * x if into_kernels else x
+    add = keras.layers.Add() if into_kernels else layers.WeightedAdd(name="join")
+    return keras.Model(x, add([branch, shortcut]))
+
+
+@pytest.fixture(params=[False, True], ids=["identity", "projection"])
+def blocks(request):
+    pair = [block(into_kernels, request.param) for into_kernels in (True, False)]
+    values = {variable.path: np.random.default_rng(1).normal(size=variable.shape) for variable in pair[0].weights}
+    for model in pair:
+        for variable in model.weights:
+            variable.assign(values[variable.path])
+    return pair
+
+
+def test_weights_in_the_kernels_are_weights_at_the_join_with_the_same_gradients(blocks):
+    inside, at_join = blocks
+    np.testing.assert_allclose(to_numpy(inside(X)), to_numpy(at_join(X)), atol=1e-5)
+    cotangent = np.random.default_rng(2).normal(size=X.shape).astype("float32")
+    found, expected = (gradients(model, X, cotangent) for model in blocks)
+    assert set(found) == {"kernel", "branch_weight", "shortcut_weight"}
+    for name, gradient in found.items():
+        np.testing.assert_allclose(gradient, expected[name], atol=1e-4, err_msg=name)
+
+
+def test_they_fold_into_plain_kernels(blocks):
+    folded = fold(blocks[0])
+    assert not any(isinstance(layer, layers.WNConv2D) for layer in folded.layers)
+    np.testing.assert_allclose(to_numpy(folded(X)), to_numpy(blocks[0](X)), atol=1e-5)
+    # What no kernel takes, the weight of an identity, is still there.
+    projection = any(layer.name == "shortcut" for layer in folded.layers)
+    assert any(isinstance(layer, layers.JoinWeights) for layer in folded.layers) is not projection
+
+
+def test_they_fold_inside_of_other_models(blocks):
+    nested = keras.Sequential([keras.Input(X.shape[1:]), blocks[0], keras.layers.ReLU()])
+    np.testing.assert_allclose(to_numpy(fold(nested)(X)), to_numpy(nested(X)), atol=1e-5)
+
+
+def test_a_saved_block_puts_out_the_same(blocks, tmp_path):
+    blocks[0].save(tmp_path / "block.keras")
+    loaded = keras.saving.load_model(tmp_path / "block.keras")
+    np.testing.assert_array_equal(to_numpy(loaded(X)), to_numpy(blocks[0](X)))
+
+
+@pytest.mark.parametrize(
+    "layer, inputs",
+    [
+        (layers.WNConv2D(4, 3, padding="same"), X),  # The kernel is scaled.
+        (layers.WNConv2D(4, 6, log_gain=True), X),  # The output is.
+        (layers.WNConv1D(4, 3, padding="causal"), X[0]),
+        (layers.WNConv3D(4, 2, data_format="channels_first"), X[None]),
+        (layers.WNDense(4, use_gain=False), X[0, 0]),
+        (layers.NormPropDense(4), X[0, 0]),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_scale_multiplies_w_and_not_the_bias(layer, inputs):
+    if keras.backend.backend() == "tensorflow" and getattr(layer, "data_format", None) == "channels_first":
+        pytest.skip("TensorFlow has no such convolution on a CPU.")
+    layer.build(inputs.shape)
+    randomize(layer)
+    scale = np.array([0.0, -1.0, 2.0, 0.5], "float32")
+    shape = [1] * inputs.ndim
+    shape[1 if getattr(layer, "data_format", None) == "channels_first" else -1] = 4
+    bias = 0 if layer.bias is None else to_numpy(layer.bias).reshape(shape)
+    expected = (to_numpy(layer(inputs)) - bias) * scale.reshape(shape) + bias
+    np.testing.assert_allclose(to_numpy(layer(inputs, scale=scale)), expected, atol=1e-4)
+
+
+def test_a_scale_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"'branch': scale has shape \(3,\). Allowed: \(4,\)"):
+        convolution("branch")(X, scale=np.ones(3, "float32"))
+
+
+def test_weights_for_no_channels_are_refused():
+    with pytest.raises(ValueError, match="channels=0 is not allowed"):
+        layers.JoinWeights(0)
+
+
+def test_a_scale_that_may_depend_on_the_input_is_not_folded():
+    x, other = keras.Input(X.shape[1:]), keras.Input(batch_shape=(4,))
+    model = keras.Model([x, other], convolution("branch")(x, scale=keras.layers.Identity(name="given")(other)))
+    with pytest.raises(ValueError, match=r"'branch' takes its scale from 'given' \(Identity\). Allowed: JoinWeights"):
+        fold(model)
+
+
+def test_a_layer_with_several_scales_is_not_folded():
+    x = keras.Input(X.shape[1:])
+    branch_scale, shortcut_scale = layers.JoinWeights(4)(x)
+    shared = convolution("shared")
+    model = keras.Model(x, shared(shared(x, scale=branch_scale), scale=shortcut_scale))
+    with pytest.raises(ValueError, match="'shared' is called with several scales"):
+        fold(model)

@@ -1,12 +1,14 @@
 """The peak memory of a training step of each method, each in a process of its own."""
 
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
 
 import numpy as np
 
+from keras_wn.benchmarks.progress import counted
 from keras_wn.benchmarks.table import Column, Table
 from keras_wn.training.errors import UsageError
 
@@ -30,9 +32,8 @@ def measure(request):
         UsageError: If a process fails, for example for want of memory.
     """
     answers = {str(variant): [] for variant in request.variants}
-    for _ in range(request.rounds):
-        for variant in request.variants:
-            answers[str(variant)].append(_in_process(request, variant))
+    for _, variant in counted(itertools.product(range(request.rounds), request.variants)):
+        answers[str(variant)].append(_in_process(request, variant))
     rows = _rows(answers)
     columns = [Column("measured, MB", "bytes", _megabytes), Column("ratio", "ratio", ".3f")]
     columns += [Column("quartiles", None, lambda row: f"{row['low']:.3f} to {row['high']:.3f}")]

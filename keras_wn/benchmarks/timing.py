@@ -1,9 +1,12 @@
 """Times of several things in one process, taken in turn."""
 
 import dataclasses
+import itertools
 import time
 
 import numpy as np
+
+from keras_wn.benchmarks.progress import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +47,12 @@ def interleaved(actions, rounds, warm_up=1):
     [('short', 1.0), ('long', 2.0)]
     """
     seconds = {name: [] for name in actions}
-    for number in range(warm_up + rounds):
-        for name, action in actions.items():
-            start = time.perf_counter()
-            own = action()
-            taken = time.perf_counter() - start if own is None else own
-            if number >= warm_up:
-                seconds[name].append(taken)
+    for number, name in counted(itertools.product(range(warm_up + rounds), actions)):
+        start = time.perf_counter()
+        own = actions[name]()
+        taken = time.perf_counter() - start if own is None else own
+        if number >= warm_up:
+            seconds[name].append(taken)
     return Comparison({name: np.array(values) for name, values in seconds.items()})
 
 

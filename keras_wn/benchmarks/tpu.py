@@ -5,6 +5,7 @@ import os
 import re
 
 from keras_wn.benchmarks import training_step
+from keras_wn.benchmarks.progress import counted
 from keras_wn.benchmarks.table import Column, Table
 from keras_wn.benchmarks.topologies import TOPOLOGIES
 from keras_wn.training.errors import UsageError
@@ -35,7 +36,7 @@ def measure(request):
     topology = TOPOLOGIES[request.topology]
     of_state, of_batch = _shardings(request.topology, topology)
     rows = []
-    for variant in request.variants:
+    for variant in counted(request.variants):
         rows.append({"name": str(variant), **_compiled(request, variant, topology, of_state, of_batch)})
     rows = [{**row, **_ratios(row, rows[0])} for row in rows]
     title = (

@@ -45,7 +45,7 @@ class Progress:
         if waiting:
             text += f"; {len(waiting)} of them other shards'"
         elif planned and self._durations:
-            text += f"; about {_minutes(self._left(planned))} left"
+            text += f"; about {minutes(self._left(planned))} left"
         end = "\n" if last or not self._live else "\r"
         print(f"{text:<78}", end=end, flush=True)
 
@@ -64,5 +64,6 @@ def _mean(values):
     return sum(values) / len(values)
 
 
-def _minutes(seconds):
+def minutes(seconds):
+    """A duration as people say it."""
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"

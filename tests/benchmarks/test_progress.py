@@ -1,0 +1,26 @@
+import time
+
+from keras_wn.benchmarks.progress import counted
+
+
+def run(monkeypatch, seconds_each):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    for item in counted("abc"):
+        clock[0] += seconds_each
+        yield item
+
+
+def test_long_measurements_say_how_far_they_are(monkeypatch, capsys):
+    assert list(run(monkeypatch, 50.0)) == ["a", "b", "c"]
+    lines = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "1 of 3 measured; about 1 min 40 s left",
+        "2 of 3 measured; about 50 s left",
+        "3 of 3 measured; about 0 s left",
+    ]
+
+
+def test_short_ones_say_nothing(monkeypatch, capsys):
+    assert list(run(monkeypatch, 1.0)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""

@@ -43,7 +43,9 @@ BENCHMARKS = {
     "tpu": Benchmark("tpu", "training steps of the methods, compiled for a TPU", STUDY, 224, 32, ("jax",)),
     "startup": Benchmark("startup", "importing, and the first training step, with plain Keras", ("wn",)),
     "runner": Benchmark("runner", "the runner's training loop with a bare step on data in memory"),
-    "replicas": Benchmark("replicas", "replicas on this processor with one, at the same global batch"),
+    "replicas": Benchmark(
+        "replicas", "replicas on this processor with one, at the same global batch, and the methods on each"
+    ),
     "input": Benchmark(
         "input_pipeline", "the pipeline of JPEGs with a bare loop of fused decoding and cropping", (), 224
     ),

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from keras_wn.benchmarks.table import Table
-from keras_wn.benchmarks.timing import interleaved
+from keras_wn.benchmarks.timing import Comparison, interleaved
 from keras_wn.data import digits, pipeline
 from keras_wn.training import building, devices, schedules
 
@@ -17,22 +17,30 @@ def measure(request):
         request: `Request`.
 
     Returns:
-        List of `Table`, one a variant.
+        List of `Table`: one a variant, of one device and several; and, if there are several variants, one a number of devices, of
+        the variants.
     """
-    return [_measured(request, variant) for variant in request.variants]
-
-
-def _measured(request, variant):
-    # The strategy of several first: it divides the processor before TensorFlow starts.
-    several = request.config(variant, strategy="mirrored", virtual_devices=request.replicas)
-    there = devices.of_run(several)
-    one = request.config(variant, strategy="none")
-    actions = {
-        "1 replica": _steps(one, devices.of_run(one)),
-        f"{request.replicas} replicas": _steps(several, there),
+    options = {
+        f"{request.replicas} replicas": {"strategy": "mirrored", "virtual_devices": request.replicas},
+        "1 replica": {"strategy": "none"},
     }
-    rows = interleaved(actions, request.rounds, warm_up=2).rows()
-    return Table(f"{_STEPS} steps: {variant}, {request}; {request.rounds} rounds in turns", rows)
+    variants = {str(variant): variant for variant in request.variants}
+    # The strategy of several first: it divides the processor before TensorFlow starts.
+    there = {count: devices.of_run(request.config(request.variants[0], **options[count])) for count in options}
+    counts = ["1 replica", f"{request.replicas} replicas"]
+    actions = {
+        (name, count): _steps(request.config(variant, **options[count]), there[count])
+        for name, variant in variants.items()
+        for count in counts
+    }
+    seconds = interleaved(actions, request.rounds, warm_up=2).seconds
+    by_variant = {name: {count: seconds[name, count] for count in counts} for name in variants}
+    by_count = {count: {name: seconds[name, count] for name in variants} for count in counts}
+    compared = {**by_variant, **(by_count if len(variants) > 1 else {})}
+    return [
+        Table(f"{_STEPS} steps: {what}, {request}; {request.rounds} rounds in turns", Comparison(of_each).rows())
+        for what, of_each in compared.items()
+    ]
 
 
 def _steps(config, there):

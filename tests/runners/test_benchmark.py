@@ -15,7 +15,7 @@ NAMES = {
     "memory --methods=none,wn": ["none", "wn"],
     "startup": ["import keras", "import keras_wn after it", "plain Keras", "runner"],
     "runner": ["bare step", "runner"],
-    "replicas": ["1 replica", "2 replicas"],
+    "replicas --methods=none,wn": [*["1 replica", "2 replicas"] * 2, *["none", "wn"] * 2],
     "input": ["bare decode and crop", "pipeline"],
     "checkpoint": ["step", "checkpoint"],
 }

@@ -132,6 +132,7 @@ def _first_centering(layer, call, done, inputs, **kwargs):
 
 
 def _set_gain_and_bias(target, call, init_scale, *args, **kwargs):
+    kwargs.pop("scale", None)  # Of w and not of v: from elsewhere, and it may be 0 at the start.
     inner, name = target.inner, target.layer.name
     activation, inner.activation = inner.activation, activations.linear
     try:

@@ -16,8 +16,8 @@ def fold(model, fold_bn=False):
 
     For inference and export: nothing is left to compute beside the layer itself, and no custom object to load. Regularizers and
     constraints of w stay, on the kernel; others of this package, and its initializers, are dropped with the normalization. A
-    `scale` that a layer takes from `JoinWeights` becomes part of its kernel. `TReLU`, `NormalizedReLU` and the joins have no plain
-    counterpart and stay as they are, as layers and as activations of layers.
+    `scale` that a layer of a functional model takes from `JoinWeights`, or a constant one, becomes part of its kernel. `TReLU`,
+    `NormalizedReLU` and the joins have no plain counterpart and stay as they are, as layers and as activations of layers.
 
     Args:
         model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, the layers that are its
@@ -51,7 +51,7 @@ def fold(model, fold_bn=False):
             f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is not known. "
             "Allowed: functional and Sequential models."
         )
-    folded = rebuild(model, plain, carry_folded, _without_scale)
+    folded = rebuild(model, plain, carry_folded, without_scale)
     return fold_batch_norm(folded) if fold_bn else folded
 
 
@@ -80,7 +80,7 @@ def plain(layer):
     return type(layer).from_config({**config, name: keras.saving.serialize_keras_object(plain(getattr(layer, name)))})
 
 
-def _without_scale(layer, *args, **kwargs):
+def without_scale(layer, *args, **kwargs):
     """Calls a layer of a folded model; Keras' own take no `scale`, which is in their kernel."""
     if type(layer) in _FOLDED.values():
         kwargs.pop("scale", None)

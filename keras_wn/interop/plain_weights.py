@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from keras_wn.interop.fold import carry_folded, held, plain
+from keras_wn.interop.fold import carry_folded, held, plain, without_scale
 from keras_wn.interop.rebuild import finalize_state, is_graph, own_variables, rebuild_pairs
+from keras_wn.interop.scale_of import scale_of
 from keras_wn.interop.stored_weight import assign
 from keras_wn.interop.weight_norm_model import from_plain, has_weight_norm
 from keras_wn.layers import WeightNormalization
@@ -25,7 +26,8 @@ def load_plain_weights(model, path):
         None. The model's weights are assigned, all of them or, with an error, none.
 
     Raises:
-        ValueError: If the file cannot be read or does not fit, or if a layer with `use_gain=False` cannot hold a kernel.
+        ValueError: If the file cannot be read or does not fit, or if a layer cannot hold a kernel: with `use_gain=False`, or with a
+            `scale` from elsewhere.
 
     Example:
 
@@ -39,7 +41,7 @@ def load_plain_weights(model, path):
 
     Reference: ours.
     """
-    twin, pairs = rebuild_pairs(model, plain)
+    twin, pairs = rebuild_pairs(model, plain, without_scale)
     for layer, new in pairs:
         carry_folded(layer, new)
     try:
@@ -60,6 +62,11 @@ def load_plain_weights(model, path):
 
 
 def _from_plain(new, layer):
+    if scale_of(layer) is not None:
+        raise ValueError(
+            f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is in the file's kernel. "
+            "Allowed: layers without."
+        )
     if isinstance(layer, Reparameterized | WeightNormalization):
         return from_plain(new, layer)
     if has_weight_norm(layer):

@@ -24,10 +24,11 @@ class JoinWeights(keras.layers.Layer):
         Any. No output depends on it: a functional model's layers need an input.
 
     Output shape:
-        Tuple of two: `(channels,)`, c_r, and `(channels,)`, c_s.
+        Tuple of two: `(channels,)`, c_r, and `(channels,)`, c_s. In the compute dtype, as all that goes between layers: in a half
+        precision they are rounded, as the weights of `WeightedAdd` are.
 
     Raises:
-        ValueError: If `channels` is not positive.
+        ValueError: If `channels` is no positive integer.
 
     Example:
 
@@ -44,7 +45,7 @@ class JoinWeights(keras.layers.Layer):
 
     def __init__(self, channels, branch_initializer="zeros", shortcut_initializer="ones", **kwargs):
         super().__init__(**kwargs)
-        if not channels > 0:
+        if not isinstance(channels, int) or channels < 1:
             raise ValueError(f"JoinWeights: channels={channels!r} is not allowed. Allowed: a positive integer.")
         self.channels = channels
         self.branch_initializer = initializers.get(branch_initializer)

@@ -75,8 +75,9 @@ class NormalizedReLU(keras.layers.Layer):
         scaled, shift = inputs * (1 / self.std), self.mean / self.std
         if self.negative_slope:
             return ops.leaky_relu(scaled, negative_slope=self.negative_slope) - shift
-        if keras.backend.backend() == "tensorflow":
-            # Which would keep ReLU's result for the gradient, beside what the next layer keeps.
+        if keras.backend.backend() == "tensorflow" and self.compute_dtype in ("float32", "float64"):
+            # TensorFlow would keep ReLU's result for the gradient, beside what the next layer keeps. In a half precision, a small
+            # positive input less the shift is the shift itself, and would have no gradient.
             return translated_relu(scaled - shift, ops.full([1] * len(inputs.shape), -shift, scaled.dtype))
         return ops.relu(scaled) - shift
 

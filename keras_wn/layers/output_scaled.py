@@ -21,12 +21,14 @@ class OutputScaled(Reparameterized):
     `x v` may overflow there.
     """
 
-    def call(self, inputs, scale=None):
+    def call(self, inputs, *, scale=None):
         ((kernel, gain),) = self.kernels_and_gains()
-        if scale is not None and tuple(scale.shape) != kernel.units_shape:
-            raise ValueError(
-                f"Layer '{self.name}': scale has shape {tuple(scale.shape)}. Allowed: {kernel.units_shape}, a number per unit."
-            )
+        if scale is not None:
+            scale = ops.convert_to_tensor(scale)
+            if tuple(scale.shape) != kernel.units_shape:
+                raise ValueError(
+                    f"Layer '{self.name}': scale has shape {tuple(scale.shape)}. Allowed: {kernel.units_shape}, a number per unit."
+                )
         if not self._output_is_smaller(inputs.shape):
             return self.call_with(inputs, [gains.effective(kernel, gain, scale)])
         outputs = self._linear(inputs)

@@ -15,7 +15,7 @@ def _convolution(x, filters, kernel_size, strides, place, name):
         kernel_initializer="he_normal",
         name=name,
     )
-    return layer(x, scale=place.scale)
+    return layer(x) if place.scale is None else layer(x, scale=place.scale)
 
 
 def _activation(name):

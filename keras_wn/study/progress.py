@@ -2,9 +2,8 @@
 
 import collections
 import sys
-import time
 
-_SECONDS_BETWEEN_LINES = 10.0
+from keras_wn.benchmarks.progress import ProgressLine, minutes
 
 
 class Progress:
@@ -17,8 +16,7 @@ class Progress:
     def __init__(self, jobs):
         self._jobs = jobs
         self._durations = collections.defaultdict(list)
-        self._shown = 0.0
-        self._live = sys.stdout.isatty()
+        self._line = ProgressLine(sys.stdout)
 
     def add(self, records):
         """Notes trials that are done now."""
@@ -35,10 +33,9 @@ class Progress:
             waiting: Those of them that belong to other shards.
             last: Boolean, whether nothing more comes.
         """
-        now = time.monotonic()
-        if not (last or self._live or now - self._shown > _SECONDS_BETWEEN_LINES):
-            return
-        self._shown = now
+        self._line.show(lambda: self._text(done, planned, waiting), last)
+
+    def _text(self, done, planned, waiting):
         counts = collections.Counter(record["status"] for record in done)
         text = f"{len(done)} trials done, {len(planned)} to go"
         text += "".join(f", {counts[status]} {status}" for status in ("diverged", "crashed") if counts[status])
@@ -46,8 +43,7 @@ class Progress:
             text += f"; {len(waiting)} of them other shards'"
         elif planned and self._durations:
             text += f"; about {minutes(self._left(planned))} left"
-        end = "\n" if last or not self._live else "\r"
-        print(f"{text:<78}", end=end, flush=True)
+        return text
 
     def _left(self, planned):
         everything = [seconds for durations in self._durations.values() for seconds in durations]
@@ -62,8 +58,3 @@ def _kind(spec):
 
 def _mean(values):
     return sum(values) / len(values)
-
-
-def minutes(seconds):
-    """A duration as people say it."""
-    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"

@@ -76,3 +76,13 @@ def test_strict_layer_takes_unit_filters_alone(tmp_path):
     np.testing.assert_allclose(to_numpy(model(np.ones((1, 4)))), expected, rtol=1e-5)
     keras_wn.fold(small(gain_initializer=keras.initializers.Constant(3.0))).save_weights(path)
     refused(model, path, "Layer 'first' has use_gain=False and cannot hold a gain of 3")
+
+
+@pytest.mark.parametrize("name", keras_wn.methods.names())
+def test_folded_weights_of_every_method_load_back(name, tmp_path):
+    model, other = (keras_wn.models.get("cifar_resnet8")(name, (32, 32, 3), 10) for _ in range(2))
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
+    # Activations and joins have plain weights of their own.
+    keras_wn.fold(model).save_weights(tmp_path / "plain.weights.h5")
+    load_plain_weights(other, tmp_path / "plain.weights.h5")
+    np.testing.assert_allclose(to_numpy(other(images)), to_numpy(model(images)), rtol=1e-3, atol=1e-4)

@@ -24,6 +24,16 @@ def test_relu_moments_at_slope_1_are_those_of_the_gaussian_itself():
     np.testing.assert_allclose(relu_moments(1.0), (0, 1), atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_normalized_relu_passes_the_gradient_of_a_small_positive_input(dtype):
+    dense = keras.layers.Dense(4, use_bias=False, kernel_initializer="identity", dtype=dtype)
+    chain = keras.Sequential([keras.Input((4,)), dense, layers.NormalizedReLU(dtype=dtype)])
+    x = np.array([[-1e-3, 1e-4, 1e-3, 1.0]], "float32")
+    ones = keras.ops.ones((1, 4), dense.compute_dtype)
+    found = np.diag(gradients(chain, x, ones)["kernel"]) / x[0]
+    np.testing.assert_allclose(found, np.array([0, 1, 1, 1]) / relu_moments()[1], rtol=0.02)
+
+
 def test_normalized_relu_refuses_a_slope_that_is_no_number():
     with pytest.raises(ValueError, match="negative_slope=nan"):
         layers.NormalizedReLU(negative_slope=float("nan"))
@@ -145,3 +155,23 @@ def test_joins_refuse_inputs_of_other_shapes(layer_class):
         layer_class()([X, X[:, :2]])
     with pytest.raises(ValueError, match=r"shapes=\[\(1, 4\)\]"):
         layer_class()([X])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs.")
+def test_what_trelu_keeps_for_the_gradient_is_its_result_alone():
+    import tensorflow as tf
+
+    layer = layers.TReLU()
+    layer.build((None, 4))
+
+    @tf.function(input_signature=[tf.TensorSpec((2, 4))])
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(layer(x) ** 2)
+        return tape.gradient(loss, x)
+
+    nodes = {node.name: node for node in gradient.get_concrete_function().graph.as_graph_def().node}
+    (of_x,) = (node for node in nodes.values() if node.op == "ReluGrad")
+    # The difference from alpha waits for the gradient of the result: in the forward pass, it would be a second tensor to keep.
+    assert any(name.startswith("^") for name in nodes[of_x.input[1]].input)

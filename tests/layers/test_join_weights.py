@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_wn import fold, layers
+from keras_wn import data_dependent_init, fold, interop, layers
 from tests.helpers import gradients, randomize, to_numpy
 
 X = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype("float32")
@@ -95,9 +95,38 @@ def test_a_scale_of_another_shape_is_refused():
         convolution("branch")(X, scale=np.ones(3, "float32"))
 
 
-def test_weights_for_no_channels_are_refused():
-    with pytest.raises(ValueError, match="channels=0 is not allowed"):
-        layers.JoinWeights(0)
+@pytest.mark.parametrize("channels", [0, 2.5, None, "4"])
+def test_weights_for_no_number_of_channels_are_refused(channels):
+    with pytest.raises(ValueError, match=f"channels={channels!r} is not allowed"):
+        layers.JoinWeights(channels)
+
+
+def test_a_constant_scale_folds():
+    x = keras.Input(X.shape[1:])
+    model = keras.Model(x, convolution("branch")(x, scale=np.array([1.0, 2.0, -1.0, 0.5], "float32")))
+    np.testing.assert_allclose(to_numpy(fold(model)(X)), to_numpy(model(X)), atol=1e-5)
+
+
+def test_data_dependent_start_measures_v_without_the_scale():
+    x = keras.Input(X.shape[1:])
+    normalized = layers.WNConv2D(4, 3)
+    model = keras.Model(x, normalized(x, scale=layers.JoinWeights(4)(x)[0]))  # It starts at 0.
+    data_dependent_init(model, X)
+    np.testing.assert_allclose(to_numpy(normalized(X)).std(axis=(0, 1, 2)), 1, rtol=1e-4)
+
+
+def test_a_plain_file_is_not_loaded_where_a_scale_is_in_its_kernels(blocks, tmp_path):
+    fold(blocks[0]).save_weights(tmp_path / "plain.weights.h5")
+    with pytest.raises(ValueError, match="'branch' takes a scale from another layer"):
+        interop.load_plain_weights(blocks[0], tmp_path / "plain.weights.h5")
+
+
+def test_what_pytorch_lacks_is_not_given_to_it():
+    pytest.importorskip("torch")
+    x, other = keras.Input(X.shape[1:]), keras.Input(batch_shape=(4,))
+    model = keras.Model([x, other], convolution("branch")(x, scale=other))
+    with pytest.raises(ValueError, match="'branch' takes its scale from"):
+        interop.to_torch_state_dict(model)
 
 
 def test_a_scale_that_may_depend_on_the_input_is_not_folded():

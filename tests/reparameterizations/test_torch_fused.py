@@ -57,6 +57,23 @@ def test_formula_stays_for_a_norm_out_of_range(length):
     assert bool(weight_norm(v, g, AXIS)[..., (0, 1, 3)].isfinite().all())
 
 
+def test_norms_over_long_fan_ins_keep_their_digits():
+    import torch
+
+    v = torch.tensor(np.random.default_rng(0).normal(size=(100_000, 8)).astype("float32"))
+    w = weight_norm(v, torch.ones(8), (0,))
+    torch.testing.assert_close(torch.linalg.vector_norm(w.double(), dim=0), torch.ones(8).double(), rtol=5e-7, atol=0)
+
+
+@pytest.mark.parametrize("mode", ["real", "fake"])
+def test_formula_stays_while_a_program_is_traced(mode):
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    v, g = tensors()
+    traced = make_fx(lambda v, g: weight_norm(v, g, AXIS), tracing_mode=mode)(v, g)
+    np.testing.assert_allclose(traced(v, g).detach(), formula(v, g).detach(), rtol=1e-6)
+
+
 def test_formula_stays_for_units_along_another_axis():
     v, _ = tensors()
     assert torch_fused.weight_norm(v, v.new_ones(3), (1, 2)) is None

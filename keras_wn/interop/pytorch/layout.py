@@ -1,6 +1,7 @@
 """What Keras layers and PyTorch modules correspond, and how each lays out a weight."""
 
 from keras_wn.interop.rebuild import own_variables
+from keras_wn.interop.scale_of import scale_of
 from keras_wn.interop.stored_weight import inner_of, leaves
 from keras_wn.layers.kernels import FULL
 
@@ -30,6 +31,10 @@ def supported_leaves(model):
             raise ValueError(
                 f"Layer '{layer.name}' ({type(inner_of(layer)).__name__}) is not allowed. Allowed: layers with weights that "
                 f"correspond to PyTorch's {ALLOWED}."
+            )
+        if scale_of(layer) is not None:
+            raise ValueError(
+                f"Layer '{layer.name}' takes a scale from elsewhere. Allowed: layers without, as PyTorch's."
             )
     return found
 

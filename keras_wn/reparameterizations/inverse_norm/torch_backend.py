@@ -20,7 +20,7 @@ def implementation():
         def forward(v, axis):
             # In one reading, where the result shows that no square was out of range.
             inverse = _sum_of_squares(v, axis).rsqrt()
-            return inverse if _is_moderate(inverse) else reciprocal(v, axis)
+            return inverse if is_moderate(inverse) else reciprocal(v, axis)
 
         @staticmethod
         def setup_context(context, inputs, output):
@@ -31,7 +31,7 @@ def implementation():
         @staticmethod
         def backward(context, upstream):
             v, r = context.saved_tensors
-            if _is_moderate(r):
+            if is_moderate(r):
                 return v * (r**3 * -upstream), None
             # In this order, nothing overflows between norms of 2^-100 and 2^100.
             return (v * r) * (r * (-r * upstream)), None
@@ -47,15 +47,6 @@ def implementation():
         parts = v.reshape(-1, v.shape[-1]).split(max(1, _AT_ONCE // v.shape[-1]))
         return sum(part.square().sum(0) for part in parts).reshape([1] * len(axis) + [-1])
 
-    def _is_moderate(inverse):
-        # Elsewhere than on a CPU, looking at numbers waits for the device.
-        if inverse.device.type != "cpu":
-            return False
-        try:
-            return bool(((inverse > _LEAST) & (inverse < _LARGEST)).all())
-        except RuntimeError:  # Under `torch.func.vmap` there is no one number to look at.
-            return False
-
     def function(v, axis):
         # A compiler fuses the operations as they are, and an exporter knows them.
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
@@ -63,3 +54,14 @@ def implementation():
         return InverseNorm.apply(v, axis)
 
     return function
+
+
+def is_moderate(norms):
+    """Whether the squares and cubes of norms, or of their inverses, are far from the ends of float32; False if that cannot be seen."""
+    # Elsewhere than on a CPU, looking at numbers waits for the device.
+    if norms.device.type != "cpu":
+        return False
+    try:
+        return bool(((norms > _LEAST) & (norms < _LARGEST)).all())
+    except RuntimeError:  # Under `torch.func.vmap`, and while a program is traced, there is no one number to look at.
+        return False

@@ -5,6 +5,7 @@ from keras import ops
 from keras_wn.reparameterizations import torch_fused
 from keras_wn.reparameterizations.euclidean import at_least_float32
 from keras_wn.reparameterizations.inverse_norm import inverse_norm
+from keras_wn.reparameterizations.recomputed import recomputed
 
 
 def weight_norm(v, g=None, axis=(0,)):
@@ -33,8 +34,11 @@ def weight_norm(v, g=None, axis=(0,)):
     NaN with its gradients, the filters beside it are not.
     """
     v = at_least_float32(v)
-    w = None if g is None else torch_fused.weight_norm(v, ops.cast(g, v.dtype), axis)
-    return v * scale(v, g, axis) if w is None else w
+    if g is None:
+        return v * scale(v, axis=axis)
+    g = ops.cast(g, v.dtype)
+    w = torch_fused.weight_norm(v, g, axis)
+    return recomputed(lambda v, g: v * scale(v, g, axis), v)(v, g) if w is None else w
 
 
 def scale(v, g=None, axis=(0,)):

@@ -110,9 +110,7 @@ def _compiled(request, variant, topology, of_state, of_batch):
     )
     by_bytes, by_flops = cost["bytes accessed"] / topology.chip.bandwidth, cost["flops"] / topology.chip.flops
     return {
-        "fits": "yes"
-        if total <= topology.chip.memory
-        else f"no, {(total - topology.chip.memory) / 1e9:.2f} GB too much",
+        "fits": "yes" if total <= topology.chip.memory else _too_much(total - topology.chip.memory),
         "temporary": memory.temp_size_in_bytes,
         "in_use": memory.peak_memory_in_bytes,
         "total": total,
@@ -125,10 +123,25 @@ def _compiled(request, variant, topology, of_state, of_batch):
 
 def _excess(message):
     """What the compiler says of a step that does not fit; any other failure goes on."""
-    found = re.search(r"Exceeded hbm capacity by ([0-9.]+\w)", message)
-    if found is None:
+    if by := re.search(rf"Exceeded hbm capacity by {_BYTES}", message):
+        excess = _bytes(*by.groups())
+    elif both := re.search(rf"required .*\({_BYTES}\) exceeds available HBM \({_BYTES}\)", message):
+        excess = _bytes(*both.groups()[:2]) - _bytes(*both.groups()[2:])
+    else:
         raise UsageError(f"--what=tpu: the compiler failed: {' '.join(message.split())[:300]}")
-    return f"no, {found[1]}B too much"
+    return _too_much(excess)
+
+
+# The compiler writes 1.5G for 1.5 times 2 to the 30.
+_BYTES = r"([0-9.]+)([KMGT]?)"
+
+
+def _bytes(number, prefix):
+    return float(number) * 1024 ** " KMGT".index(prefix or " ")
+
+
+def _too_much(excess):
+    return f"no, {excess / 1e9:.2f} GB too much"
 
 
 def _ratios(row, baseline):

@@ -32,9 +32,23 @@ def test_without_libtpu_it_says_how_to_install_it(monkeypatch):
         tpu.measure(request())
 
 
-def test_what_does_not_fit_is_said_with_how_much():
-    message = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 20.08G of 15.75G hbm. Exceeded hbm capacity by 4.33G."
-    assert tpu._excess(message) == "no, 4.33GB too much"
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        # 4.33 and 11.48 times 2 to the 30.
+        ("Used 20.08G of 15.75G hbm. Exceeded hbm capacity by 4.33G.", "no, 4.65 GB too much"),
+        ("Used 15.76G of 15.75G hbm. Exceeded hbm capacity by 12.00M.", "no, 0.01 GB too much"),
+        (
+            "Ran out of memory on HBM, the total memory required for HLO temporaries (27.23G) exceeds available HBM (15.75G).",
+            "no, 12.33 GB too much",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_with_how_much(message, said):
+    assert tpu._excess(f"RESOURCE_EXHAUSTED: {message}") == said
+
+
+def test_any_other_failure_of_the_compiler_is_said():
     with pytest.raises(UsageError, match="the compiler failed: INTERNAL: no such thing"):
         tpu._excess("INTERNAL: no such thing")
 

@@ -1,10 +1,14 @@
-"""A weight as another library stored it, and where it goes in a layer of ours."""
+"""Weights that another library stored, the layers of a model that take them, and the report of a load."""
 
+import collections
 import dataclasses
+import warnings
 
+import keras
 import numpy as np
 from keras import ops
 
+from keras_wn.interop.rebuild import own_variables
 from keras_wn.layers import WeightNormalization
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
@@ -35,6 +39,10 @@ class StoredWeight:
     def _norm_axes(self):
         return tuple(axis for axis, n in enumerate(self.g.shape) if n == 1)
 
+    def other_axes(self, kernel):
+        """The axes of the stored norm where the layer's own norm has others: the `axis` that would keep v and g; else None."""
+        return None if self.g is None or self.g.shape == _lengths(kernel) else self._norm_axes
+
     def assignments(self, layer, kernel, gain):
         """What to assign so that the layer's weight is `w`: v and g as they are stored where the layer's norm has the same axes.
 
@@ -57,8 +65,7 @@ class StoredWeight:
         if not is_normalized(layer, kernel):
             return [(kernel.variable, self.w)]
         v, g = self.v, self.g
-        lengths = tuple(1 if axis in kernel.fan_in else n for axis, n in enumerate(shape))
-        if g is None or g.shape != lengths:
+        if g is None or self.other_axes(kernel) is not None:
             v = self.w
             g = np.sqrt(np.sum(np.square(v), axis=kernel.fan_in, keepdims=True))
             # A zero filter needs a direction to leave zero by; w is 0 while its gain is.
@@ -75,6 +82,11 @@ class StoredWeight:
             v, g = np.where(g < 0, -v, v), np.abs(g)
         held = gain.held(ops.convert_to_tensor(g.astype(gain.variable.dtype)))
         return [(kernel.variable, v), (gain.variable, ops.convert_to_numpy(held))]
+
+
+def _lengths(kernel):
+    """Shape of a gain in the kernel's rank: 1 along the axes of the norm."""
+    return tuple(1 if axis in kernel.fan_in else n for axis, n in enumerate(kernel.variable.shape))
 
 
 def is_normalized(layer, kernel):
@@ -106,16 +118,79 @@ def kernels_and_gains_of(layer):
     return [normalized.get(id(kernel.variable), (kernel, None)) for kernel in kernels_of(inner_of(layer))]
 
 
-def leaves(model):
-    """Layers of a model that have weights, each once, in the model's order; a layer in a `WeightNormalization` goes with it."""
-    found = []
-    for layer in model.layers if hasattr(model, "layers") else model._layers:
-        inner = inner_of(layer)
-        if kernels_of(inner) or not inner._layers:
-            found += [layer] if layer.weights else []
-        else:
-            found += leaves(inner) if layer is inner else [layer]
-    return list({id(layer): layer for layer in found}.values())
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """A part of a model that has weights of its own.
+
+    Attributes:
+        name: Name of the layer; where several have it, the path that leads to it, as `block_1/conv`.
+        layer: A plain layer, a `WeightNormalization` with all that is in it, a recurrent or bidirectional layer with its cells, or a
+            layer around others that has weights of its own.
+        variables: List of the weights: those of the layer; of a layer around others, its own alone.
+    """
+
+    name: str
+    layer: keras.layers.Layer
+    variables: list
+
+
+def named_leaves(model):
+    """The leaves of a model, each once, in the model's order.
+
+    Args:
+        model: Built Keras model or layer.
+
+    Returns:
+        List of `Leaf`. Layers without weights are not among them.
+    """
+    found = {}
+    for path, layer, variables in _leaves(model, ()):
+        if variables:
+            found.setdefault(id(layer), (path, layer, variables))
+    counts = collections.Counter(layer.name for _, layer, _ in found.values())
+    return [
+        Leaf(layer.name if counts[layer.name] == 1 else "/".join(path), layer, variables)
+        for path, layer, variables in found.values()
+    ]
+
+
+def _leaves(layer, path):
+    whole = WeightNormalization | keras.layers.RNN | keras.layers.Bidirectional
+    if isinstance(layer, whole) or kernels_of(layer) or not layer._layers:
+        return [(path or (layer.name,), layer, layer.weights)]
+    found = [(path or (layer.name,), layer, own_variables(layer))]
+    # A model's own order is that of its graph.
+    for sublayer in layer.layers if isinstance(layer, keras.Model) else layer._layers:
+        found += _leaves(sublayer, (*path, sublayer.name))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What a load of foreign weights did.
+
+    Attributes:
+        loaded: Dict from the name of each layer that was loaded to the name of what it was loaded from.
+        other_axes: Dict from the name of a layer whose norm has other axes than the stored one to the `axis` of
+            `keras_wn.layers.WeightNormalization` that keeps v and g as they are stored. Its weight w is the same all the same.
+        missing: List of the names of the model's layers that nothing was loaded into.
+        unexpected: List of the names of what was stored and went nowhere.
+    """
+
+    loaded: dict[str, str]
+    other_axes: dict[str, tuple[int, ...]]
+    missing: list[str]
+    unexpected: list[str]
+
+    def warn_of_other_axes(self, caller):
+        """Warns, once for all layers, where v and g are not those that were stored."""
+        if self.other_axes:
+            listed = ", ".join(f"'{name}': axis={axis}" for name, axis in self.other_axes.items())
+            warnings.warn(
+                f"{caller}: w is the same, but v and g are new where the stored norm has other axes than the layer's. To keep v and g, "
+                f"use keras_wn.layers.WeightNormalization(layer, axis=...) there with {{{listed}}}.",
+                stacklevel=3,
+            )
 
 
 def assign(assignments):

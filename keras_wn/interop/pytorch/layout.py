@@ -1,8 +1,7 @@
 """What Keras layers and PyTorch modules correspond, and how each lays out a weight."""
 
-from keras_wn.interop.rebuild import own_variables
 from keras_wn.interop.scale_of import scale_of
-from keras_wn.interop.stored_weight import inner_of, leaves
+from keras_wn.interop.stored_weight import inner_of, named_leaves
 from keras_wn.layers.kernels import FULL
 
 ALLOWED = "Linear, Conv1d to Conv3d and ConvTranspose1d to ConvTranspose3d"
@@ -19,14 +18,12 @@ ENDS = {
 
 def supported_leaves(model):
     """Layers of a built model that have weights, all of them with a counterpart in PyTorch."""
-    found = leaves(model) if model.built else []
+    found = [leaf.layer for leaf in named_leaves(model)] if model.built else []
     if not found:
         raise ValueError(
             f"Model '{model.name}' is not built or has no weights. Call it on a batch, or give it an Input, first."
         )
-    # A layer or model around others whose own weights have no place in a state dict of these modules.
-    containers = [layer for layer in model._flatten_layers() if layer._layers and own_variables(layer)]
-    for layer in [*found, *(layer for layer in containers if not any(layer is leaf for leaf in found))]:
+    for layer in found:
         if not isinstance(inner_of(layer), FULL):
             raise ValueError(
                 f"Layer '{layer.name}' ({type(inner_of(layer)).__name__}) is not allowed. Allowed: layers with weights that "

@@ -4,9 +4,11 @@ import importlib
 
 from keras_wn import constraints, initializers, layers, regularizers, reparameterizations
 from keras_wn.initializers import data_dependent_init
+from keras_wn.variable_groups import VariableGroups, variable_groups
 
 __version__ = "0.1.0"
 __all__ = [
+    "VariableGroups",
     "constraints",
     "data_dependent_init",
     "fold",
@@ -17,6 +19,7 @@ __all__ = [
     "models",
     "regularizers",
     "reparameterizations",
+    "variable_groups",
     "weight_norm",
 ]
 

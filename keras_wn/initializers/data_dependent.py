@@ -8,6 +8,7 @@ import warnings
 import keras
 import numpy as np
 from keras import activations, ops
+from keras.src import backend  # Not exported by Keras.
 
 from keras_wn.layers.gains import Gain
 from keras_wn.layers.kernels import LINEAR, kernels_of
@@ -35,15 +36,17 @@ def data_dependent_init(model, batch, init_scale=1.0):
             without bias gets its g only; an einsum layer whose bias has other axes than its g gets the mean of the `b` above. A
             layer that is called several times is set by its first call. `MeanOnlyBatchNormalization` gets the batch's mean as its
             moving mean: what follows it is fed as in training.
-        batch: What `model` takes; as preprocessed for training.
+        batch: What `model` takes, as preprocessed for training. Or what gives batches to `fit`, of which the first is taken, without its
+            targets and sample weights: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch `DataLoader`, a generator (which then
+            goes on with its second).
         init_scale: Positive float, the standard deviation asked for; or a function from a layer to it.
 
     Returns:
         None. g, b and moving means are assigned, those of all layers or, with an error, none.
 
     Raises:
-        ValueError: If the model is not built, if there is no layer to set, if `init_scale` is not positive, or if an output is
-            not finite.
+        ValueError: If the model is not built, if there is no layer to set, if `init_scale` is not positive, if there is no batch, or if
+            an output is not finite.
 
     Example:
 
@@ -67,6 +70,7 @@ def data_dependent_init(model, batch, init_scale=1.0):
     targets = [t for layer in layers if id(layer) not in looped and (t := _target(layer)) is not None]
     if not targets:
         raise ValueError(f"data_dependent_init: model '{model.name}' has no weight-normalized layer with a gain.")
+    batch = _first_batch(batch)
     with contextlib.ExitStack() as stack:
         for target in targets:
             scale = init_scale(target.layer) if callable(init_scale) else init_scale
@@ -91,6 +95,21 @@ def data_dependent_init(model, batch, init_scale=1.0):
             raise
 
 
+def _first_batch(batch):
+    """The inputs of a batch: `batch` itself, or those of the first one where it gives several, as `fit` takes them."""
+    if isinstance(batch, keras.utils.PyDataset):
+        first = batch[0]
+    elif hasattr(batch, "shape") or not hasattr(batch, "__iter__") or isinstance(batch, list | tuple | dict):
+        return batch
+    else:
+        first = next(iter(batch), None)
+        if first is None:
+            raise ValueError(f"data_dependent_init: batch={batch!r} gives no batch. Allowed: at least one.")
+    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(first)
+    # Of another library than the backend's: TensorFlow's tensors on JAX, for example.
+    return keras.tree.map_structure(lambda x: x if backend.is_tensor(x) else np.asarray(x), inputs)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Target:
     """A layer whose call is watched, its gain, and the layer that holds the bias and the activation."""
@@ -109,7 +128,11 @@ def _target(layer):
     # The last kernel's units are the output's channels; the depthwise kernel of a separable convolution comes before.
     last = kernels_of(inner)[-1]
     for kernel, gain in layer.kernels_and_gains():
-        if gain is not None and (kernel.name, kernel.fan_in) == (last.name, last.fan_in):
+        if gain is not None and (kernel.name, kernel.fan_in, kernel.gain_axes) == (
+            last.name,
+            last.fan_in,
+            last.gain_axes,
+        ):
             return _Target(layer, gain, inner)
     return None
 

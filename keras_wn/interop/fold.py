@@ -2,16 +2,17 @@
 
 import keras
 
-from keras_wn import layers
+from keras_wn import layers as layers_of_ours
 from keras_wn.interop.fold_batch_norm import fold_batch_norm
-from keras_wn.interop.rebuild import copy_of, copy_state, is_graph, rebuild
+from keras_wn.interop.rebuild import copy_into, copy_of, copy_state, copy_variables, is_graph, rebuild
 from keras_wn.interop.scale_of import scale_of
-from keras_wn.interop.weight_norm_model import SUBCLASSES, has_weight_norm
+from keras_wn.interop.selection import is_normalized_layer, selected, units
+from keras_wn.interop.weight_norm_model import SUBCLASSES
 from keras_wn.layers import WeightNormalization, gains
 from keras_wn.layers.reparameterized import Reparameterized
 
 
-def fold(model, fold_bn=False):
+def fold(model, fold_bn=False, layers=None):
     """A plain copy of a model: each weight-normalized layer a Keras layer whose kernel is w, with the same outputs.
 
     For inference and export: nothing is left to compute beside the layer itself, and no custom object to load. Regularizers and
@@ -20,18 +21,22 @@ def fold(model, fold_bn=False):
     `NormalizedReLU` and the joins have no plain counterpart and stay as they are, as layers and as activations of layers.
 
     Args:
-        model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, the layers that are its
-            attributes are folded, alone or in lists and dicts.
+        model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, and of a layer of your own around others,
+            the layers that are its attributes are folded, alone or in lists and dicts.
         fold_bn: Boolean, whether each batch normalization, mean-only ones as well, that alone follows a linear convolution or dense
             layer is taken into that layer's kernel and bias, as it acts in inference. Others stay.
+        layers: Which layers are folded: a name, a class, a function from a layer to a boolean, or a list of names and classes. The name
+            of a layer around others stands for all in it. None: all.
 
     Returns:
-        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled.
+        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled, or with a warning left uncompiled
+        if Keras cannot make its loss or metrics again. Where a layer of your own or a subclassed model holds folded layers, its
+        `__init__` still makes the others: save such a model by its weights, or export it.
 
     Raises:
-        ValueError: If the model is not built, if a layer takes a `scale` from elsewhere than `JoinWeights`, or if the model is a
-            subclassed one that Keras cannot make again from its `get_config`, or one with `fold_bn=True`: which layer follows which
-            is then not known.
+        ValueError: If the model is not built, if `layers` selects nothing, if a layer takes a `scale` from elsewhere than `JoinWeights`,
+            or if the model, or a layer around others, is one that Keras cannot make again from its `get_config`; and for a subclassed
+            model with `fold_bn=True`: which layer follows which is then not known.
 
     Example:
 
@@ -51,8 +56,27 @@ def fold(model, fold_bn=False):
             f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is not known. "
             "Allowed: functional and Sequential models."
         )
-    folded = rebuild(model, plain, carry_folded, without_scale)
+    chosen = selected("fold", model, layers, is_normalized_layer)
+
+    def is_folded(layer):
+        return is_normalized_layer(layer) and chosen(layer)
+
+    def opened(layer):
+        return not is_normalized_layer(layer) and any(is_folded(unit) for unit in units(layer))
+
+    def replace(layer):
+        return plain(layer) if is_folded(layer) else copy_of(layer)
+
+    def carry(layer, new):
+        (carry_folded if is_folded(layer) else copy_state)(layer, new)
+
+    folded = rebuild(model, replace, carry, without_scale, opened)
     return fold_batch_norm(folded) if fold_bn else folded
+
+
+def holds_normalized(layer):
+    """Whether a layer is around weight-normalized ones, and none itself."""
+    return not is_normalized_layer(layer) and any(is_normalized_layer(unit) for unit in units(layer))
 
 
 def plain(layer):
@@ -68,16 +92,7 @@ def plain(layer):
     if isinstance(layer, Reparameterized):
         scale_of(layer)  # Raises for what cannot be folded.
         return _plain_subclass(layer)
-    if not has_weight_norm(layer):
-        return copy_of(layer)
-    # Wrappers such as TimeDistributed, and recurrent layers around a cell.
-    config, name = layer.get_config(), held(layer)
-    if not name:
-        raise ValueError(
-            f"fold: layer '{layer.name}' ({type(layer).__name__}) has weight-normalized layers inside. Allowed: such layers in models, in "
-            "keras.layers.TimeDistributed and around the cell of keras.layers.RNN."
-        )
-    return type(layer).from_config({**config, name: keras.saving.serialize_keras_object(plain(getattr(layer, name)))})
+    return copy_of(layer)
 
 
 def without_scale(layer, *args, **kwargs):
@@ -87,14 +102,6 @@ def without_scale(layer, *args, **kwargs):
     return layer(*args, **kwargs)
 
 
-def held(layer):
-    """Under which name in its configuration a layer holds the only other layer that it is made of."""
-    for name in ("layer", "cell"):
-        if isinstance(layer, keras.layers.TimeDistributed | keras.layers.RNN) and name in layer.get_config():
-            return name
-    return None
-
-
 def _plain_subclass(layer):
     if type(layer) not in _FOLDED:
         raise ValueError(
@@ -102,7 +109,7 @@ def _plain_subclass(layer):
             "Allowed: the layer classes of keras_wn."
         )
     config = _plain_config(layer.get_config())
-    for ours in ("use_gain", "gain_initializer", "log_gain"):
+    for ours in ("use_gain", "gain_initializer", "trainable_gain", "log_gain"):
         del config[ours]
     return _FOLDED[type(layer)].from_config(config)
 
@@ -110,9 +117,9 @@ def _plain_subclass(layer):
 # Weight-normalized class -> the Keras class that computes the same from w.
 _FOLDED = {
     **{subclass: keras_class for keras_class, subclass in SUBCLASSES.items()},
-    layers.NormPropDense: keras.layers.Dense,
-    layers.NormPropConv2D: keras.layers.Conv2D,
-    layers.BoundedWNConv2D: keras.layers.Conv2D,
+    layers_of_ours.NormPropDense: keras.layers.Dense,
+    layers_of_ours.NormPropConv2D: keras.layers.Conv2D,
+    layers_of_ours.BoundedWNConv2D: keras.layers.Conv2D,
 }
 
 
@@ -136,19 +143,19 @@ def _plain_entry(name, value):
 
 def carry_folded(layer, new):
     """Gives a plain layer the weights of the weight-normalized one, or of its original."""
+    if not is_normalized_layer(layer):
+        copy_state(layer, new)
+        return
+    scale = scale_of(layer)
+    folded = layer.kernels_and_gains()
     if isinstance(layer, WeightNormalization):
         copy_state(layer.layer, new)
-        effective = layer.effective_kernels
         kernels = WeightNormalization(new, axis=layer.axis, weights=layer.weight_names).kernels
-        for name, kernel in kernels.items():
-            kernel.variable.assign(effective[name])
-    elif isinstance(layer, Reparameterized):
-        values = {variable.name: variable for variable in layer.weights}
-        scale = scale_of(layer)
-        values |= {kernel.name: gains.effective(kernel, gain, scale) for kernel, gain in layer.kernels_and_gains()}
-        for variable in new.weights:
-            variable.assign(values[variable.name])
-    elif has_weight_norm(layer):
-        carry_folded(getattr(layer, held(layer)), getattr(new, held(layer)))
+        targets = [kernel.variable for kernel in kernels.values()]
     else:
-        copy_state(layer, new)
+        by_name = {variable.name: variable for variable in new.weights}
+        copy_variables((variable, by_name[variable.name]) for variable in layer.weights if variable.name in by_name)
+        targets = [by_name[kernel.name] for kernel, _ in folded]
+    for (kernel, gain), target in zip(folded, targets, strict=True):
+        copy_into(target, gains.effective(kernel, gain, scale))
+        target.trainable = kernel.variable.trainable or (gain is not None and gain.variable.trainable)

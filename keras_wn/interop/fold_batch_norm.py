@@ -6,7 +6,7 @@ import itertools
 import keras
 from keras import layers, ops
 
-from keras_wn.interop.rebuild import copy_of, copy_state, is_graph
+from keras_wn.interop.rebuild import compile_as, copy_into, copy_of, copy_state, is_graph, uncompiled
 from keras_wn.layers import MeanOnlyBatchNormalization
 from keras_wn.layers.kernels import LINEAR, kernels_of
 
@@ -42,14 +42,14 @@ def fold_batch_norm(model):
         for layer in kept:
             rebuilt.add(clone(layer))
     else:
-        rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=_skipping(copies, dropped))
-    if model.compiled and not rebuilt.compiled:
-        rebuilt.compile_from_config(model.get_compile_config())
+        with uncompiled(model):
+            rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=_skipping(copies, dropped))
     for layer, new in copies:
         if id(layer) in folded:
             _fold(layer, folded[id(layer)], new)
         elif id(layer) not in dropped and isinstance(layer, layers.Layer):
             copy_state(layer, new)
+    compile_as([(model, rebuilt)])
     return rebuilt
 
 
@@ -107,7 +107,7 @@ def _fold(layer, norm, new):
     with_names = {variable.name: variable for variable in layer.weights}
     for variable in new.weights:
         if variable.name in with_names:
-            variable.assign(with_names[variable.name])
+            copy_into(variable, with_names[variable.name])
     dtype = "float64" if kernel.variable.dtype == "float64" else "float32"
 
     def read(variable):

@@ -1,15 +1,14 @@
 """Weights files of plain Keras models."""
 
-import keras
 from keras import ops
 
-from keras_wn.interop.fold import carry_folded, held, plain, without_scale
-from keras_wn.interop.rebuild import finalize_state, is_graph, own_variables, rebuild_pairs
+from keras_wn.interop.fold import carry_folded, holds_normalized, plain, without_scale
+from keras_wn.interop.rebuild import finalize_state, rebuild_pairs
 from keras_wn.interop.scale_of import scale_of
+from keras_wn.interop.selection import is_normalized_layer
 from keras_wn.interop.stored_weight import assign
-from keras_wn.interop.weight_norm_model import from_plain, has_weight_norm
-from keras_wn.layers import WeightNormalization
-from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.interop.weight_norm_model import from_plain
+from keras_wn.layers.named_variables import own_variables
 
 
 def load_plain_weights(model, path):
@@ -41,7 +40,7 @@ def load_plain_weights(model, path):
 
     Reference: ours.
     """
-    twin, pairs = rebuild_pairs(model, plain, without_scale)
+    twin, pairs, owners = rebuild_pairs(model, plain, without_scale, holds_normalized)
     for layer, new in pairs:
         carry_folded(layer, new)
     try:
@@ -55,7 +54,7 @@ def load_plain_weights(model, path):
     assignments = []
     for layer, new in pairs:
         assignments += _from_plain(new, layer)
-    for owner, own_twin in zip(_owners(model), _owners(twin), strict=True):
+    for owner, own_twin in owners:
         assignments += zip(own_variables(owner), map(ops.convert_to_numpy, own_variables(own_twin)), strict=True)
     assign(assignments)
     finalize_state(model)
@@ -67,13 +66,6 @@ def _from_plain(new, layer):
             f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is in the file's kernel. "
             "Allowed: layers without."
         )
-    if isinstance(layer, Reparameterized | WeightNormalization):
+    if is_normalized_layer(layer):
         return from_plain(new, layer)
-    if has_weight_norm(layer):
-        return _from_plain(getattr(new, held(layer)), getattr(layer, held(layer)))
     return list(zip(layer.weights, new.get_weights(), strict=True))
-
-
-def _owners(model):
-    """Subclassed models, which may have variables of their own, in the order in which `model` holds them."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.Model) and not is_graph(layer)]

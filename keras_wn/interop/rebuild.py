@@ -1,15 +1,20 @@
-"""A model rebuilt layer by layer, with some layers replaced and all weights carried over."""
+"""Rebuilds a model layer by layer, with some layers replaced and all weights carried over."""
 
+import contextlib
 import functools
 import tempfile
+import warnings
 
 import keras
+from keras import ops
 from keras.src.models import Functional  # Not exported by Keras: what `keras.Model(inputs, outputs)` makes.
+from keras.src.utils.python_utils import is_default  # Not exported by Keras.
 
 from keras_wn.layers import WeightNormalization
+from keras_wn.layers.named_variables import own_variables
 
 
-def rebuild(model, replace, carry, call=None):
+def rebuild(model, replace, carry, call=None, opened=lambda layer: False):
     """Clone of a model in which `replace` chooses each layer, and `carry` gives it its weights.
 
     Args:
@@ -17,33 +22,36 @@ def rebuild(model, replace, carry, call=None):
         replace: Function from a layer to the new, unbuilt layer that takes its place.
         carry: Function `(layer, new_layer)` that gives a built new layer its weights.
         call: Function `(new_layer, *args, **kwargs)` that calls a new layer in a functional model. None: just that.
+        opened: Function that says of a layer around others whether `replace` is to choose those, each for itself.
 
     Returns:
-        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled.
+        Keras model of the same kind and name. Compiled with a new optimizer if `model` is compiled; with a warning in place of that if
+        it cannot be compiled from its configuration.
 
     Raises:
         ValueError: As `rebuild_pairs`.
     """
-    rebuilt, pairs = rebuild_pairs(model, replace, call)
+    rebuilt, pairs, owners = rebuild_pairs(model, replace, call, opened)
     for layer, new in pairs:
         carry(layer, new)
+    compile_as(owners)
     return rebuilt
 
 
-def rebuild_pairs(model, replace, call=None):
+def rebuild_pairs(model, replace, call=None, opened=lambda layer: False):
     """Clone of a model in which `replace` chooses each layer.
 
     In functional and Sequential models every layer of the graph can be replaced, those of nested models among them. A
-    subclassed model is made again by its `get_config`, and the layers that are its attributes, alone or in lists and dicts, are
-    replaced: its `call` must use them as layers only.
+    subclassed model, and a layer around others that is opened, is made again by its `get_config`, and the layers that are its
+    attributes, alone or in lists and dicts, are replaced: its `call` must use them as layers only.
 
     Args:
         model: Built Keras model; left as it is.
-        replace: Function from a layer to the new, unbuilt layer that takes its place.
-        call: As in `rebuild`.
+        replace, call, opened: As in `rebuild`.
 
     Returns:
-        The model, with weights of its own, and the pairs of a built layer and its new one.
+        Triple of the model, uncompiled; the pairs of a built layer and its new one, whose weights are not carried over; and the pairs
+        of what is around these, models and opened layers, whose own weights are.
 
     Raises:
         ValueError: If the model is not built, or is a subclassed one that Keras cannot make again.
@@ -52,20 +60,26 @@ def rebuild_pairs(model, replace, call=None):
         raise ValueError(f"model={model!r} is not allowed. Allowed: a Keras model.")
     if not model.built:
         raise ValueError(f"Model '{model.name}' is not built. Call it on a batch, or give it an Input, first.")
-    pairs, replaced = [], {}
+    pairs, owners, replaced = [], [], {}
 
     def clone(layer):
         if id(layer) not in replaced:
             if isinstance(layer, keras.Model):
                 replaced[id(layer)] = _rebuilt(layer, clone, call)
-                return replaced[id(layer)]
-            replaced[id(layer)] = replace(layer) if isinstance(layer, keras.layers.Layer) else copy_of(layer)
-            pairs.append((layer, replaced[id(layer)]))
+                owners.append((layer, replaced[id(layer)]))
+            elif isinstance(layer, keras.layers.Layer) and (opened(layer) or _is_changed(layer)):
+                replaced[id(layer)] = _rebuilt_by_attributes(layer, clone)
+                owners.append((layer, replaced[id(layer)]))
+            else:
+                # A functional model's graph also holds operations that are no layers.
+                is_layer = isinstance(layer, keras.layers.Layer)
+                replaced[id(layer)] = replace(layer) if is_layer else copy_of(layer)
+                pairs.append((layer, replaced[id(layer)]))
         return replaced[id(layer)]
 
-    rebuilt = _rebuilt(model, clone, call)
-    # A functional model's graph also holds operations that are no layers.
-    return rebuilt, [(layer, new) for layer, new in pairs if isinstance(layer, keras.layers.Layer) and layer.built]
+    rebuilt = clone(model)
+    built = [(layer, new) for layer, new in pairs if isinstance(layer, keras.layers.Layer) and layer.built]
+    return rebuilt, built, owners
 
 
 def is_graph(model):
@@ -73,20 +87,62 @@ def is_graph(model):
     return isinstance(model, keras.Sequential | Functional)
 
 
+def compile_as(owners):
+    """Compiles each new model as the one that it was made from; warns, once, of those for which that fails.
+
+    Args:
+        owners: Pairs of a model, or a layer, and its new one.
+    """
+    failures = []
+    for model, new in owners:
+        if isinstance(model, keras.Model) and model.compiled and not new.compiled:
+            try:
+                new.compile_from_config(model.get_compile_config())
+            # What fails depends on the user's own losses, metrics and optimizers.
+            except Exception as error:
+                failures.append(f"'{model.name}' ({' '.join(str(error).split())[:200]})")
+    if failures:
+        warnings.warn(
+            f"Model {', '.join(failures)} is returned without being compiled: Keras cannot compile it again from its configuration. "
+            "Call compile on what is returned.",
+            stacklevel=4,
+        )
+
+
+@contextlib.contextmanager
+def uncompiled(model):
+    """Scope in which Keras clones a model without compiling the clone, which fails for losses that it cannot make again."""
+    compiled, model.compiled = model.compiled, False
+    try:
+        yield
+    finally:
+        model.compiled = compiled
+
+
 def copy_of(layer):
-    """A new, unbuilt layer of the same class and configuration."""
+    """A new layer of the same class and configuration; unbuilt, unless its layers were replaced by a rebuild before."""
+    if isinstance(layer, keras.layers.Layer) and _is_changed(layer):
+        return _rebuilt_by_attributes(layer, functools.cache(copy_of))
     return type(layer).from_config(layer.get_config())
 
 
 def copy_state(layer, new):
     """Gives a copy of a layer the weights of the original, and what it keeps beside weights: vocabularies, adapted statistics."""
-    new.set_weights(layer.get_weights())
     for old_part, new_part in zip(layer._flatten_layers(), new._flatten_layers(), strict=True):
-        if hasattr(old_part, "save_assets"):
-            with tempfile.TemporaryDirectory() as folder:
-                old_part.save_assets(folder)
-                new_part.load_assets(folder)
+        _copy_own_state(old_part, new_part)
     finalize_state(new)
+
+
+def copy_into(variable, value):
+    """Assigns a copy of a value. On JAX, training deletes the arrays that it replaces, for every variable that shares them."""
+    variable.assign(ops.copy(ops.convert_to_tensor(value)))
+
+
+def copy_variables(pairs):
+    """Copies values, and whether a variable is trained by itself, from the first variable of each pair to the second."""
+    for variable, new in pairs:
+        copy_into(new, variable)
+        new.trainable = variable.trainable
 
 
 def finalize_state(layer):
@@ -96,85 +152,114 @@ def finalize_state(layer):
             part.finalize_state()
 
 
-def own_variables(layer):
-    """Variables of a layer that are not its sublayers'."""
-    return layer._trainable_variables + layer._non_trainable_variables
+def _copy_own_state(layer, new):
+    old, own = own_variables(layer), own_variables(new)
+    by_name = {variable.name: variable for variable in old}
+    # A variable that was frozen since it was made stands at another place in the copy.
+    if len(by_name) == len(old) and set(by_name) == {variable.name for variable in own}:
+        old = [by_name[variable.name] for variable in own]
+    copy_variables(zip(old, own, strict=True))
+    if hasattr(layer, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            layer.save_assets(folder)
+            new.load_assets(folder)
 
 
 def _rebuilt(model, clone, call):
     if not is_graph(model):
-        return _rebuilt_subclassed(model, clone, call)
+        return _rebuilt_by_attributes(model, clone)
     # Keras takes no such function for Sequential models, whose layers take one tensor.
     call = None if isinstance(model, keras.Sequential) else call
-    rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    with uncompiled(model):
+        rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
     if not rebuilt.built:
         rebuilt.build(model.input_shape)
     return rebuilt
 
 
-def _rebuilt_subclassed(model, clone, call):
+def _rebuilt_by_attributes(owner, clone):
+    """A subclassed model, or a layer around others, made again by its `get_config` and with the layers that `clone` makes."""
     try:
-        rebuilt = copy_of(model)
-        rebuilt.build_from_config(model.get_build_config())
+        new = type(owner).from_config(owner.get_config())
+        # What has no `build` of its own has all its layers now; a model is built by calling it.
+        if isinstance(owner, keras.Model) or not is_default(owner.build):
+            new.build_from_config(owner.get_build_config())
     except (NotImplementedError, TypeError, ValueError) as error:
+        kind = "Model" if isinstance(owner, keras.Model) else "Layer"
         raise ValueError(
-            f"Model '{model.name}' ({type(model).__name__}) cannot be made again from its get_config. Allowed: subclassed models "
-            f"whose get_config returns the arguments of __init__, built by the shapes of their inputs. Keras says: {error}"
+            f"{kind} '{owner.name}' ({type(owner).__name__}) cannot be made again from its get_config. Allowed: subclassed models and "
+            f"layers whose get_config returns the arguments of __init__, built by the shapes of their inputs. Keras says: {error}"
         ) from error
-    _replace_attributes(rebuilt, model, functools.partial(_built_clone, clone=clone, call=call))
-    for new, own in zip(own_variables(rebuilt), own_variables(model), strict=True):
-        new.assign(own)
-    if model.compiled:
-        rebuilt.compile_from_config(model.get_compile_config())
-    return rebuilt
+    _replace_attributes(new, owner, functools.partial(_built_clone, clone=clone))
+    _copy_own_state(owner, new)
+    new.built = True
+    new._build_shapes_dict = owner._build_shapes_dict
+    new._keras_wn_changed = True
+    return new
+
+
+def _is_changed(layer):
+    """Whether a rebuild replaced layers of this one, so that a copy by its configuration would not have them."""
+    return getattr(layer, "_keras_wn_changed", False)
 
 
 def _replace_attributes(new_owner, owner, built_clone):
     """Sets the new owner's attributes that hold layers to clones of the owner's."""
     tracker = new_owner._tracker
     tracker.unlock()
-    keras_own = vars(keras.Model())
+    keras_own = vars(keras.Model() if isinstance(owner, keras.Model) else keras.layers.Layer())
     # On PyTorch, layers are kept apart from other attributes.
     names = [*vars(owner), *getattr(owner, "_modules", {})]
     replaced = set()
     # Names that start so are TensorFlow's.
     for name in [name for name in names if name not in keras_own and not name.startswith("_self_")]:
-        value = _unwrapped(getattr(owner, name))
-        layers = [item for item in keras.tree.flatten(value) if isinstance(item, keras.layers.Layer)]
+        value = getattr(owner, name)
+        layers = list(_layers_in(value))
         if layers:
             replaced |= {id(layer) for layer in layers}
-            for layer in keras.tree.flatten(_unwrapped(getattr(new_owner, name))):
-                if isinstance(layer, keras.layers.Layer):
-                    tracker.untrack(layer)
-            new = keras.tree.map_structure(
-                lambda item: built_clone(item) if isinstance(item, keras.layers.Layer) else item, value
-            )
-            setattr(new_owner, name, new)
+            for layer in _layers_in(getattr(new_owner, name, None)):
+                tracker.untrack(layer)
+            setattr(new_owner, name, _with_layers(value, built_clone))
     tracker.lock()
-    new_owner.built = True
     for layer in owner._layers:
         if layer.weights and id(layer) not in replaced:
             raise ValueError(
-                f"Model '{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way that cannot be replaced. Allowed: "
+                f"'{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way that cannot be replaced. Allowed: "
                 "layers that are attributes, alone or in lists, tuples and dicts."
             )
 
 
-def _unwrapped(value):
-    """A value with TensorFlow's wrappers of tuples taken off, which `keras.tree` does not look into."""
-    value = getattr(value, "__wrapped__", value)
-    if isinstance(value, list):
-        return [_unwrapped(item) for item in value]
-    if type(value) is tuple:
-        return tuple(_unwrapped(item) for item in value)
+def _layers_in(value):
+    """Layers in lists, tuples and dicts in one another."""
+    value = _unwrapped(value)
+    if isinstance(value, keras.layers.Layer):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _layers_in(item)
+
+
+def _with_layers(value, replace):
+    """The same lists, tuples and dicts with other layers in them."""
+    value = _unwrapped(value)
+    if isinstance(value, keras.layers.Layer):
+        return replace(value)
     if isinstance(value, dict):
-        return {key: _unwrapped(item) for key, item in value.items()}
+        return {key: _with_layers(item, replace) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_layers(item, replace) for item in value]
+    if isinstance(value, tuple):
+        items = [_with_layers(item, replace) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     return value
 
 
-def _built_clone(layer, clone, call):
-    if isinstance(layer, keras.Model):
-        return _rebuilt(layer, clone, call)
+def _unwrapped(value):
+    """A value without TensorFlow's wrapper of tuples."""
+    return getattr(value, "__wrapped__", value)
+
+
+def _built_clone(layer, clone):
     new = clone(layer)
     if layer.built and not new.built:
         # The wrapped layer by its own shapes: it may take several.

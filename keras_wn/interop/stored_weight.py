@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wn.interop.rebuild import own_variables
 from keras_wn.layers import WeightNormalization
 from keras_wn.layers.kernels import kernels_of
+from keras_wn.layers.named_variables import own_variables
 from keras_wn.layers.reparameterized import Reparameterized
 
 
@@ -41,7 +41,8 @@ class StoredWeight:
 
     def other_axes(self, kernel):
         """The axes of the stored norm where the layer's own norm has others: the `axis` that would keep v and g; else None."""
-        return None if self.g is None or self.g.shape == _lengths(kernel) else self._norm_axes
+        same = self.g is None or (self.g.shape == _lengths(kernel) and kernel.gain_axes == kernel.fan_in)
+        return None if same else self._norm_axes
 
     def assignments(self, layer, kernel, gain):
         """What to assign so that the layer's weight is `w`: v and g as they are stored where the layer's norm has the same axes.
@@ -67,7 +68,7 @@ class StoredWeight:
         v, g = self.v, self.g
         if g is None or self.other_axes(kernel) is not None:
             v = self.w
-            g = np.sqrt(np.sum(np.square(v), axis=kernel.fan_in, keepdims=True))
+            g = _gain_of(layer, kernel, v)
             # A zero filter needs a direction to leave zero by; w is 0 while its gain is.
             v = np.where(g == 0, np.random.default_rng(0).normal(size=shape), v)
         if gain is None:
@@ -85,8 +86,26 @@ class StoredWeight:
 
 
 def _lengths(kernel):
-    """Shape of a gain in the kernel's rank: 1 along the axes of the norm."""
-    return tuple(1 if axis in kernel.fan_in else n for axis, n in enumerate(kernel.variable.shape))
+    """Shape of a gain in the kernel's rank: 1 along the axes where it is constant."""
+    return tuple(1 if axis in kernel.gain_axes else n for axis, n in enumerate(kernel.variable.shape))
+
+
+def _gain_of(layer, kernel, w):
+    """The gain of a weight, of size 1 along the axes where it is constant.
+
+    Raises:
+        ValueError: If norms differ that the layer has one gain for.
+    """
+    norm = np.sqrt(np.sum(np.square(w), axis=kernel.fan_in, keepdims=True))
+    if kernel.gain_axes == kernel.fan_in:
+        return norm
+    g = np.sqrt(np.mean(np.square(np.broadcast_to(norm, w.shape)), axis=kernel.gain_axes, keepdims=True))
+    if not np.allclose(norm, g, rtol=1e-4):
+        raise ValueError(
+            f"Layer '{layer.name}' has a gain that is constant along the axes {kernel.gain_axes} and cannot hold a weight whose "
+            f"norms over the axes {kernel.fan_in} differ along these. Allowed: weights whose norms do not, or gain_axis=None."
+        )
+    return g
 
 
 def is_normalized(layer, kernel):
@@ -127,11 +146,13 @@ class Leaf:
         layer: A plain layer, a `WeightNormalization` with all that is in it, a recurrent or bidirectional layer with its cells, or a
             layer around others that has weights of its own.
         variables: List of the weights: those of the layer; of a layer around others, its own alone.
+        path: The path that leads to the layer, as `block_1/conv`, whether it is the name or not.
     """
 
     name: str
     layer: keras.layers.Layer
     variables: list
+    path: str
 
 
 def named_leaves(model):
@@ -149,7 +170,7 @@ def named_leaves(model):
             found.setdefault(id(layer), (path, layer, variables))
     counts = collections.Counter(layer.name for _, layer, _ in found.values())
     return [
-        Leaf(layer.name if counts[layer.name] == 1 else "/".join(path), layer, variables)
+        Leaf(layer.name if counts[layer.name] == 1 else "/".join(path), layer, variables, "/".join(path))
         for path, layer, variables in found.values()
     ]
 
@@ -173,7 +194,7 @@ class LoadReport:
         loaded: Dict from the name of each layer that was loaded to the name of what it was loaded from.
         other_axes: Dict from the name of a layer whose norm has other axes than the stored one to the `axis` of
             `keras_wn.layers.WeightNormalization` that keeps v and g as they are stored. Its weight w is the same all the same.
-        missing: List of the names of the model's layers that nothing was loaded into.
+        missing: List of the names of the model's layers that nothing was loaded into; of a layer that was loaded in part, `layer/weight`.
         unexpected: List of the names of what was stored and went nowhere.
     """
 

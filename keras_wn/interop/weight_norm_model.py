@@ -2,21 +2,21 @@
 
 import keras
 
-from keras_wn import layers
+from keras_wn import layers as layers_of_ours
 from keras_wn.interop.rebuild import copy_of, copy_state, rebuild
+from keras_wn.interop.selection import has_kernels, is_normalized_layer, selected, units
 from keras_wn.interop.stored_weight import StoredWeight, assign, normalized_kernels, weights_but_gains
 from keras_wn.layers.kernels import kernels_of
-from keras_wn.layers.reparameterized import Reparameterized
 
 # Plain Keras class -> its weight-normalized subclass.
 SUBCLASSES = {
-    getattr(keras.layers, name.removeprefix("WN")): getattr(layers, name)
-    for name in layers.__all__
+    getattr(keras.layers, name.removeprefix("WN")): getattr(layers_of_ours, name)
+    for name in layers_of_ours.__all__
     if name.startswith("WN")
 }
 
 
-def weight_norm(model):
+def weight_norm(model, layers=None):
     """A copy of a model with weight normalization on its kernels, and the same outputs.
 
     `w = g v / ||v||` with `v = w` and `g = ||w||`. Layers with kernels of their own become `WNDense`, `WNConv2D` and so on; recurrent
@@ -25,14 +25,17 @@ def weight_norm(model):
     Args:
         model: Built Keras model, nested ones allowed; left as it is. In a subclassed model, the layers that are its attributes are
             normalized, alone or in lists and dicts; a file of such a model loads into `weight_norm(Model())` by `load_weights`.
+        layers: Which layers are normalized: a name, a class, a function from a layer to a boolean, or a list of names and classes. The
+            name of a layer around others stands for all in it. None: all that have kernels.
 
     Returns:
-        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled. A filter that is zero gets a
-        v drawn at random, and g = 0: it could not leave zero otherwise.
+        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled, or with a warning left uncompiled
+        if Keras cannot make its loss or metrics again. A filter that is zero gets a v drawn at random, and g = 0: it could not leave
+        zero otherwise.
 
     Raises:
-        ValueError: If the model is not built, has no kernels, or is a subclassed model that Keras cannot make again from its
-            `get_config` (wrap it: `WeightNormalization(model)`).
+        ValueError: If the model is not built, has no kernels, if `layers` selects none, or if the model is a subclassed one that Keras
+            cannot make again from its `get_config` (wrap it: `WeightNormalization(model)`).
 
     Example:
 
@@ -51,7 +54,19 @@ def weight_norm(model):
         raise ValueError(f"weight_norm: model={model!r} is not allowed. Allowed: a Keras model.")
     if not any(kernels_of(layer) for layer in model._flatten_layers() if layer.built):
         raise ValueError(f"weight_norm: model '{model.name}' has no built layer with a kernel.")
-    return rebuild(model, _normalized, _carry)
+    chosen = selected("weight_norm", model, layers, has_kernels)
+
+    def to_normalize(layer):
+        return [unit for unit in units(layer) if has_kernels(unit) and chosen(unit)]
+
+    def opened(layer):
+        # A layer of which some kernels stay as they are is opened; any other is wrapped whole.
+        return layer not in units(layer) and 0 < len(to_normalize(layer)) < len(units(layer))
+
+    def replace(layer):
+        return _normalized(layer) if to_normalize(layer) else copy_of(layer)
+
+    return rebuild(model, replace, _carry, opened=opened)
 
 
 def _normalized(layer):
@@ -62,19 +77,27 @@ def _normalized(layer):
         for unsupported in ("lora_rank", "lora_alpha", "quantization_config"):
             config.pop(unsupported, None)
         return SUBCLASSES[type(layer)].from_config(config)
-    if layer.built and any(kernels_of(sub) for sub in layer._flatten_layers()) and not has_weight_norm(layer):
-        copy = copy_of(layer)
-        # Built here: a layer of several inputs cannot be built through its wrapper.
-        copy.build_from_config(layer.get_build_config())
-        return layers.WeightNormalization(copy, name=layer.name)
-    return copy_of(layer)
+    copy = copy_of(layer)
+    # Built here: a layer of several inputs cannot be built through its wrapper.
+    copy.build_from_config(layer.get_build_config())
+    return layers_of_ours.WeightNormalization(copy, name=layer.name)
 
 
 def _carry(layer, new):
-    if has_weight_norm(new) and not has_weight_norm(layer):
+    if is_normalized_layer(new) and not is_normalized_layer(layer):
         assign(from_plain(layer, new))
+        _carry_trainable(layer, new)
     else:
         copy_state(layer, new)
+
+
+def _carry_trainable(plain, normalized):
+    """Leaves frozen what was frozen: v and g of a kernel, and every other variable."""
+    pairs = normalized_kernels(normalized)
+    for variable, new in zip(plain.weights, weights_but_gains(normalized), strict=True):
+        new.trainable = variable.trainable
+        if not variable.trainable and id(new) in pairs:
+            pairs[id(new)][1].variable.trainable = False
 
 
 def from_plain(plain, normalized):
@@ -87,8 +110,3 @@ def from_plain(plain, normalized):
         else:
             found.append((variable, value))
     return found
-
-
-def has_weight_norm(layer):
-    """Whether a layer is weight-normalized, or has a weight-normalized layer inside."""
-    return any(isinstance(sub, Reparameterized | layers.WeightNormalization) for sub in layer._flatten_layers())

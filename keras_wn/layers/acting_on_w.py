@@ -18,7 +18,8 @@ def bind(kernel, gain):
         gain: Its `Gain`, or None in the strict form.
 
     Raises:
-        ValueError: If a constraint is to act on w in the strict form, where the norm of w is 1.
+        ValueError: If a constraint is to act on w in the strict form, where the norm of w is 1, or with a gain that has other axes than
+            the norm.
     """
     variable = kernel.variable
     if isinstance(variable.regularizer, EffectiveKernelRegularizer):
@@ -27,6 +28,11 @@ def bind(kernel, gain):
         if gain is None:
             raise ValueError(
                 f"EffectiveKernelConstraint of '{variable.path}': without a gain the norm of w is 1. Allowed: use_gain=True."
+            )
+        if kernel.gain_axes != kernel.fan_in:
+            raise ValueError(
+                f"EffectiveKernelConstraint of '{variable.path}': gain_axis={kernel.gain_axes} with axis={kernel.fan_in} cannot hold every "
+                "w that the constraint leaves. Allowed: a gain along the axes of the norm, gain_axis=None."
             )
         # On g, which is then set from the v that it leaves: one projection of both, whichever the optimizer takes first.
         gain.variable.constraint = _Projection(variable.constraint.constraint, kernel, gain)

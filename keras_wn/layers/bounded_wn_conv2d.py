@@ -14,7 +14,8 @@ class BoundedWNConv2D(WNConv2D):
     Args:
         filters: Positive integer, number of filters.
         kernel_size: Integer or pair of integers.
-        *args, **kwargs: As `WNConv2D`, without `use_gain=False`. `gain_initializer` is rho; None: `||v||` at the start, filter by filter.
+        *args, **kwargs: As `WNConv2D`, without `use_gain=False` and `trainable_gain=True`. `gain_initializer` is rho; None: `||v||` at
+            the start, filter by filter.
 
     Input shape:
         `(batch_size, height, width, channels)`, or channels first as `data_format` says.
@@ -26,7 +27,7 @@ class BoundedWNConv2D(WNConv2D):
         v: The trained variable; `g`: rho, a variable that is not trained; `effective_kernel`: w.
 
     Raises:
-        ValueError: For what `WNConv2D` refuses, and for `use_gain=False`.
+        ValueError: For what `WNConv2D` refuses, and for `use_gain=False` or `trainable_gain=True`.
 
     Example:
 
@@ -41,9 +42,11 @@ class BoundedWNConv2D(WNConv2D):
     one per filter, which a constant `gain_initializer` makes equal. `keras_wn.data_dependent_init` sets it from data.
     """
 
-    trains_gain = False
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args, trainable_gain=False, **kwargs):
+        super().__init__(*args, trainable_gain=trainable_gain, **kwargs)
         if not self.use_gain:
             raise ValueError("BoundedWNConv2D: use_gain=False is not allowed. Allowed: True; rho is the gain.")
+        if trainable_gain:
+            raise ValueError(
+                f"BoundedWNConv2D: trainable_gain={trainable_gain} is not allowed. Allowed: False; WNConv2D trains its gain."
+            )

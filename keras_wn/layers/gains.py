@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 from keras import ops
+from keras.src import backend  # Not exported by Keras: variables with a layout.
 
 from keras_wn import reparameterizations
 from keras_wn.layers import substitution
@@ -46,11 +47,17 @@ class Gain:
         return ops.cast(ops.reshape(_held(g, self.log), self.variable.shape), self.variable.dtype)
 
 
-def check_options(owner, use_gain, log_gain):
-    """Refuses the logarithm of a gain that is not there."""
+def check_options(owner, use_gain, log_gain, trainable_gain):
+    """Refuses the logarithm of a gain that is not there, and what says nothing of training."""
     if log_gain and not use_gain:
         raise ValueError(
             f"{owner}: log_gain={log_gain} with use_gain={use_gain}. Allowed: log_gain=True with use_gain=True."
+        )
+    named = trainable_gain.values() if isinstance(trainable_gain, dict) else [trainable_gain]
+    if not all(isinstance(value, bool) for value in named):
+        raise ValueError(
+            f"{owner}: trainable_gain={trainable_gain!r} is not allowed. Allowed: True, False, or a dict from the names of "
+            "kernels to them."
         )
 
 
@@ -62,24 +69,66 @@ def add(layer, kernels, initializer, log, trainable=True):
         kernels: Dict from a name to a `Kernel`.
         initializer: Keras initializer of g; None for the kernel's norm.
         log: Boolean, whether the variable holds log g.
-        trainable: Boolean, whether it is trained.
+        trainable: Boolean, whether it is trained; or a dict from the kernel's name to it, True where it has no entry.
 
     Returns:
-        Dict from the name to the `Gain`, whose variable is `<name>_g` or `<name>_log_g`.
+        Dict from the name to the `Gain`, whose variable is `<name>_g` or `<name>_log_g`, as is the layer's attribute that holds it.
+
+    Raises:
+        ValueError: If `trainable` names a kernel that is not there.
     """
-    return {
-        name: Gain(
-            layer.add_weight(
-                name=f"{name}_log_g" if log else f"{name}_g",
-                shape=kernel.units_shape,
-                dtype=kernel.variable.dtype,
-                initializer=_Start(kernel, initializer, log),
-                trainable=trainable,
-            ),
-            log,
+    trainable = trainable if isinstance(trainable, dict) else dict.fromkeys(kernels, trainable)
+    if unknown := set(trainable) - set(kernels):
+        raise ValueError(
+            f"Layer '{layer.name}': trainable_gain names the kernels {sorted(unknown)}. Allowed: {', '.join(kernels)}."
         )
-        for name, kernel in kernels.items()
-    }
+    gains = {}
+    for name, kernel in kernels.items():
+        variable_name = f"{name}_log_g" if log else f"{name}_g"
+        start = _Start(kernel, initializer, log)
+        variable = _add_variable(layer, kernel, variable_name, start, trainable.get(name, True))
+        # TensorFlow finds the variables that are attributes, and no others, when it writes a checkpoint or a SavedModel.
+        setattr(layer, variable_name, variable)
+        gains[name] = Gain(variable, log)
+    return gains
+
+
+def _add_variable(layer, kernel, name, initializer, trainable):
+    """As `layer.add_weight`, which takes no layout: sharded as the kernel is, along the axes that they share.
+
+    The regular expressions of a `keras.distribution.LayoutMap` that find a kernel also find its gain, which has fewer axes.
+    """
+    layout = getattr(kernel.variable, "_layout", None)
+    if isinstance(layout, keras.distribution.TensorLayout):
+        axes = [name for axis, name in enumerate(layout.axes) if axis not in kernel.gain_axes]
+        layout = keras.distribution.TensorLayout(axes, layout.device_mesh)
+    with backend.name_scope(layer.name, caller=layer):
+        variable = backend.Variable(
+            initializer=initializer,
+            shape=kernel.gain_shape,
+            dtype=kernel.variable.dtype,
+            trainable=trainable,
+            name=name,
+            layout=layout,
+        )
+    variable.regularizer, variable.constraint = None, None
+    layer._track_variable(variable)
+    return variable
+
+
+def trainable_option(layer, gains, asked):
+    """`trainable_gain` of a layer's configuration: as it was asked for, or as `layer.g.trainable` has been set since.
+
+    Args:
+        layer: Keras layer.
+        gains: Dict from the names of its kernels to the `Gain`s; empty before it is built.
+        asked: The layer's argument.
+    """
+    # In a frozen layer no variable is trainable: it says nothing of the gain by itself.
+    if not gains or not layer.trainable:
+        return asked
+    by_name = {name: gain.variable.trainable for name, gain in gains.items()}
+    return by_name if len(set(by_name.values())) > 1 else next(iter(by_name.values()))
 
 
 class _Start:
@@ -114,16 +163,26 @@ def _check_positive(g, path):
 
 
 def norm_of(kernel):
-    """||v|| of a kernel, one number per output unit, in float32 or wider."""
+    """The gain that leaves a kernel as it is: ||v||, one number per output unit, in float32 or wider.
+
+    Of a gain that is constant where the norms differ, their root mean square, which keeps the norm of the whole.
+
+    Returns:
+        Tensor of `kernel.gain_shape`.
+    """
     with substitution.full_precision():
-        return ops.reshape(reparameterizations.norm(kernel.variable.value, kernel.fan_in), kernel.units_shape)
+        norm = reparameterizations.norm(kernel.variable.value, kernel.fan_in)
+    if kernel.gain_axes != kernel.fan_in:
+        norm = ops.broadcast_to(norm, kernel.variable.shape)
+        norm = ops.sqrt(ops.mean(ops.square(norm), axis=kernel.gain_axes))
+    return ops.reshape(norm, kernel.gain_shape)
 
 
 def scale(kernel, gain, factor=None):
     """g / ||v|| of a kernel, one number per output unit, in float32 or wider; 1 / ||v|| in the strict form.
 
     Args:
-        kernel: `Kernel`, whose variable is v.
+        kernel: `Kernel`, whose variable is v, with a gain per output unit.
         gain: `Gain`, or None for the strict form.
         factor: Tensor of `kernel.units_shape` that multiplies it; None for 1.
 
@@ -141,14 +200,19 @@ def effective(kernel, gain, factor=None):
     Args:
         kernel: `Kernel`, whose variable is v.
         gain: `Gain`, or None for the strict form.
-        factor: Tensor of `kernel.units_shape` that multiplies it; None for 1.
+        factor: Tensor of `kernel.gain_shape` that multiplies it; None for 1.
 
     Returns:
         Tensor of v's shape and dtype.
     """
     dtype = kernel.variable.dtype
     with substitution.full_precision():
-        w = reparameterizations.weight_norm(kernel.variable.value, _times(gain, factor), kernel.fan_in)
+        v, g = kernel.variable.value, _times(gain, factor)
+        if g is None or kernel.gain_axes == kernel.fan_in:
+            w = reparameterizations.weight_norm(v, g, kernel.fan_in)
+        else:
+            w = reparameterizations.weight_norm(v, None, kernel.fan_in)
+            w = w * ops.expand_dims(ops.cast(g, w.dtype), kernel.gain_axes)
     return ops.cast(w, dtype)
 
 

@@ -14,16 +14,30 @@ class Kernel:
         name: Its name in Keras, for example `recurrent_kernel`.
         variable: The variable.
         fan_in: Tuple of the axes that the norm runs over: all but those of the output units.
+        gain_axes: Tuple of the axes along which a gain is constant. None: those of the norm.
     """
 
     name: str
     variable: keras.Variable
     fan_in: tuple[int, ...]
+    gain_axes: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        if self.gain_axes is None:
+            object.__setattr__(self, "gain_axes", self.fan_in)
 
     @property
     def units_shape(self):
         """Shape of one number per output unit."""
-        return tuple(n for axis, n in enumerate(self.variable.shape) if axis not in self.fan_in)
+        return self._without(self.fan_in)
+
+    @property
+    def gain_shape(self):
+        """Shape of a gain: `units_shape`, unless the gain has axes of its own."""
+        return self._without(self.gain_axes)
+
+    def _without(self, axes):
+        return tuple(n for axis, n in enumerate(self.variable.shape) if axis not in axes)
 
 
 def kernels_of(layer):

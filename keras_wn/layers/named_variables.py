@@ -3,7 +3,7 @@
 
 def save_by_name(layer, store):
     """Writes the layer's own variables into a Keras weights store, each under its name."""
-    for variable in _own_variables(layer):
+    for variable in own_variables(layer):
         store[variable.name] = variable
 
 
@@ -13,7 +13,7 @@ def load_by_name(layer, store):
     Raises:
         ValueError: If names or shapes differ; then nothing is assigned.
     """
-    expected = {variable.name: variable for variable in _own_variables(layer)}
+    expected = {variable.name: variable for variable in own_variables(layer)}
     if set(store.keys()) != set(expected):
         raise ValueError(
             f"Layer '{layer.name}' ({type(layer).__name__}) expected the variables {sorted(expected)}, "
@@ -29,5 +29,6 @@ def load_by_name(layer, store):
         variable.assign(store[name])
 
 
-def _own_variables(layer):
+def own_variables(layer):
+    """Weights of a layer that are not its sublayers'."""
     return layer._trainable_variables + layer._non_trainable_variables

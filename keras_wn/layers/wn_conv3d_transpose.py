@@ -15,8 +15,9 @@ class WNConv3DTranspose(Reparameterized, keras.layers.Conv3DTranspose):
     Args:
         filters: Positive integer, number of filters.
         kernel_size: Integer, or a tuple of 3 integers.
-        use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
+        use_gain: Boolean, whether there is a gain g. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.Conv3DTranspose` does.
+        trainable_gain: Boolean, whether g is trained. False: it stays where it starts.
         log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.Conv3DTranspose`; its regularizers and constraints act on v.
 

@@ -13,8 +13,9 @@ class WNDense(OutputScaled, keras.layers.Dense):
 
     Args:
         units: Positive integer, dimension of the output.
-        use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
+        use_gain: Boolean, whether there is a gain g. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.Dense` does.
+        trainable_gain: Boolean, whether g is trained. False: it stays where it starts.
         log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.Dense`. `kernel_initializer`, `kernel_regularizer` and `kernel_constraint`
             act on v. `lora_rank` and `quantization_config` are not supported.

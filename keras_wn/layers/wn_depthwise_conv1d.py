@@ -13,8 +13,9 @@ class WNDepthwiseConv1D(Reparameterized, keras.layers.DepthwiseConv1D):
 
     Args:
         kernel_size: Integer, or a tuple of one integer.
-        use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
+        use_gain: Boolean, whether there is a gain g. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.DepthwiseConv1D` does.
+        trainable_gain: Boolean, whether g is trained. False: it stays where it starts.
         log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.DepthwiseConv1D`; its regularizers and constraints act on v.
 

@@ -15,8 +15,9 @@ class WNEinsumDense(Reparameterized, keras.layers.EinsumDense):
     Args:
         equation: Text, as `"abc,cd->abd"`.
         output_shape: Integer or tuple, the output's shape without the batch.
-        use_gain: Boolean, whether g is trained. False: `w = v / ||v||`, the strict form.
+        use_gain: Boolean, whether there is a gain g. False: `w = v / ||v||`, the strict form.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.EinsumDense` does.
+        trainable_gain: Boolean, whether g is trained. False: it stays where it starts.
         log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         *args, **kwargs: As `keras.layers.EinsumDense`; its regularizers and constraints act on v. `lora_rank` and
             `quantization_config` are not supported.

@@ -15,8 +15,9 @@ class WNEmbedding(Reparameterized, keras.layers.Embedding):
     Args:
         input_dim: Positive integer, number of tokens.
         output_dim: Positive integer, length of a token's vector.
-        use_gain: Boolean, whether g is trained. False: all vectors have length 1.
+        use_gain: Boolean, whether there is a gain g. False: all vectors have length 1.
         gain_initializer: Initializer of g. None: `||v||`, so that the layer starts as `keras.layers.Embedding` does.
+        trainable_gain: Boolean, whether g is trained. False: it stays where it starts.
         log_gain: Boolean, whether log g is trained in place of g: `g = exp(s)`.
         weights: Matrix `(input_dim, output_dim)`, or a list of it, that v starts at; and w with it, unless a
             `gain_initializer` gives the rows other lengths.

@@ -31,6 +31,8 @@ def norm(v, axis):
     5.0
     """
     v = at_least_float32(v)
+    if is_empty(v):
+        return zero_norm(v, axis)
     divisor = _divisor([v], axis)
     return ops.where(divisor == math.inf, ops.zeros_like(divisor), divisor) * _norm_of_scaled([v], divisor, axis)
 
@@ -50,6 +52,16 @@ def at_least_float32(v):
     """`v` as a tensor, in float32 if its type is narrower."""
     v = ops.convert_to_tensor(v)
     return v if backend.standardize_dtype(v.dtype) == "float64" else ops.cast(v, "float32")
+
+
+def is_empty(v):
+    """Whether `v` has no entries: the kernel of a layer without inputs, whose filters count as zero."""
+    return 0 in tuple(v.shape)
+
+
+def zero_norm(v, axis):
+    """The norms of a `v` without entries: zeros. Backends find no largest entry there, but a sum."""
+    return ops.sum(v, axis=axis, keepdims=True)
 
 
 def _divisor(parts, axis):

@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_wn.reparameterizations import torch_fused
-from keras_wn.reparameterizations.euclidean import at_least_float32
+from keras_wn.reparameterizations.euclidean import at_least_float32, is_empty, zero_norm
 from keras_wn.reparameterizations.inverse_norm import inverse_norm
 from keras_wn.reparameterizations.recomputed import recomputed
 
@@ -34,7 +34,7 @@ def weight_norm(v, g=None, axis=(0,)):
     NaN with its gradients, the filters beside it are not.
     """
     v = at_least_float32(v)
-    if g is None:
+    if g is None or is_empty(v):
         return v * scale(v, axis=axis)
     g = ops.cast(g, v.dtype)
     w = torch_fused.weight_norm(v, g, axis)
@@ -59,5 +59,5 @@ def scale(v, g=None, axis=(0,)):
     2.0
     """
     v = at_least_float32(v)
-    inverse = inverse_norm(v, axis)
+    inverse = zero_norm(v, axis) if is_empty(v) else inverse_norm(v, axis)
     return inverse if g is None else inverse * ops.expand_dims(ops.cast(g, v.dtype), axis)

@@ -241,3 +241,55 @@ def test_layers_in_loops_and_with_other_axes_keep_what_they_have():
         for a, b in zip(old, layer.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
     np.testing.assert_allclose(to_numpy(model(EINSUM)).std(axis=(0, 1)), 1, rtol=1e-3)
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return BATCH[32 * index : 32 * index + 32], np.zeros(32)
+
+
+def tensorflow_dataset():
+    tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's; the TensorFlow session has it")
+    return tf.data.Dataset.from_tensor_slices((BATCH, np.zeros(64))).batch(32)
+
+
+def torch_loader():
+    data = pytest.importorskip("torch.utils.data", reason="DataLoader is PyTorch's; the PyTorch session has it")
+    import torch
+
+    return data.DataLoader(data.TensorDataset(torch.tensor(BATCH), torch.zeros(64)), batch_size=32)
+
+
+def generator():
+    yield BATCH[:32], np.zeros(32)
+    yield BATCH[32:], np.zeros(32)
+
+
+@pytest.mark.parametrize(
+    "make", [Batches, tensorflow_dataset, torch_loader, generator, lambda: iter([BATCH[:32]]), lambda: BATCH[:32]]
+)
+def test_first_batch_of_what_fit_takes(make):
+    model = residual_net()
+    before = model.get_weights()
+    keras_wn.data_dependent_init(model, BATCH[:32])
+    expected = model.get_weights()
+    model.set_weights(before)
+    keras_wn.data_dependent_init(model, make())
+    for found, value in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_by_name_and_data_without_a_batch():
+    inputs = {"a": keras.Input((4,), name="a"), "b": keras.Input((4,), name="b")}
+    model = keras.Model(inputs, WNDense(3)(inputs["a"] + inputs["b"]))
+    batch = {"a": np.random.default_rng(0).normal(size=(16, 4)), "b": np.ones((16, 4))}
+    keras_wn.data_dependent_init(model, batch)
+    expected = model.get_weights()
+    keras_wn.data_dependent_init(model, iter([(batch, np.zeros(16))]))
+    for found, value in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-5)
+    with pytest.raises(ValueError, match="gives no batch. Allowed: at least one"):
+        keras_wn.data_dependent_init(model, iter([]))

@@ -110,28 +110,14 @@ def test_plain_file_reaches_wrappers_and_owners_behind_others(tmp_path):
     np.testing.assert_allclose(to_numpy(model(SERIES)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_fold_names_what_it_cannot_reach():
-    class Block(kl.Layer):
-        def __init__(self, **kwargs):
-            super().__init__(**kwargs)
-            self.dense = WNDense(3)
-
-        def build(self, shape):
-            self.dense.build(shape)
-
-        def call(self, x):
-            return self.dense(x)
-
+def test_fold_names_a_subclass_that_may_compute_something_else():
     class Doubled(WNDense):
         def call(self, x):
             return super().call(x) * 2
 
-    for layer, message in (
-        (Block(name="block"), "layer 'block' .Block. has weight-normalized layers inside"),
-        (Doubled(3, name="mine"), "layer 'mine' is a Doubled, which may compute something else"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            keras_wn.fold(keras.Sequential([keras.Input((4,)), layer]))
+    model = keras.Sequential([keras.Input((4,)), Doubled(3, name="mine")])
+    with pytest.raises(ValueError, match="layer 'mine' is a Doubled, which may compute something else"):
+        keras_wn.fold(model)
 
 
 def test_fold_keeps_names_and_what_is_frozen():

@@ -37,14 +37,17 @@ def test_data_init_of_tensorflow_addons_is_explained():
     [
         (lambda: WeightNormalization("dense"), "layer='dense' is not allowed. Allowed: an instance of a Keras layer"),
         (lambda: WeightNormalization(keras.layers.Dense), "Allowed: an instance of a Keras layer"),
-        (lambda: WeightNormalization(keras.layers.ReLU(name="r"))(SERIES), "layer 'r' has no kernels to normalize"),
+        (
+            lambda: WeightNormalization(keras.layers.ReLU(name="r"))(SERIES),
+            "layer 'r' .ReLU. has no kernels to normalize",
+        ),
         (
             lambda: WeightNormalization(keras.layers.Dense(3, name="d"), axis=2)(SERIES),
             "axis=2 lies outside kernel 'kernel' of",
         ),
         (
-            lambda: WeightNormalization(keras.layers.LSTM(3, name="l"), weights=["bias"])(SERIES),
-            r"layer 'l' has no weights \['bias'\]. Allowed: kernel, recurrent_kernel",
+            lambda: WeightNormalization(keras.layers.LSTM(3, name="l"), weights=["gain"])(SERIES),
+            r"layer 'l' has no weights \['gain'\]. Allowed: bias, kernel, recurrent_kernel",
         ),
         (lambda: WeightNormalization(WNDense(3, name="w"))(SERIES), "layer 'w' is weight-normalized already"),
     ],

@@ -1,2 +1,2 @@
-# Runs in TensorFlow Addons' own environment.
-collect_ignore = ["make_files.py"]
+# Runs with TensorFlow alone, and in TensorFlow Addons' own environment.
+collect_ignore = ["make_files.py", "programs.py", "tensorflow_tts.py"]

@@ -1,0 +1,233 @@
+"""Which module belongs to which layer, and what a load that is not strict leaves."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+import keras_wn
+from keras_wn.interop import load_torch_state_dict, to_torch_state_dict
+from tests.helpers import to_numpy
+
+_no_torch = importlib.util.find_spec("torch") is None
+needs_torch = pytest.mark.skipif(_no_torch, reason="to_torch_state_dict needs PyTorch")
+
+
+def dense_model(*names, inputs=3):
+    """Dense layers of `inputs` units."""
+    layers = [kl.Dense(inputs, name=name) for name in names]
+    return keras.Sequential([keras.Input((inputs,)), *layers])
+
+
+def modules(*names, size=3):
+    """A state dict of `Linear` modules, each of its own values."""
+    entries = {}
+    for i, name in enumerate(names):
+        entries[f"{name}.weight"] = np.full((size, size), float(i))
+        entries[f"{name}.bias"] = np.full(size, float(i))
+    return entries
+
+
+def loaded_values(model):
+    return [float(to_numpy(layer.bias)[0]) for layer in model.layers if layer.weights]
+
+
+def test_by_name_where_all_names_are_found():
+    model = dense_model("block_1", "block_0")
+    report = load_torch_state_dict(model, modules("block.0", "block.1"))
+    assert report.loaded == {"block_1": "block.1", "block_0": "block.0"}
+    assert loaded_values(model) == [1, 0]
+
+
+def test_in_order_where_no_name_is_found():
+    model = dense_model("a", "b")
+    assert load_torch_state_dict(model, modules("0", "2")).loaded == {"a": "0", "b": "2"}
+    assert loaded_values(model) == [0, 1]
+
+
+def test_in_order_where_it_agrees_with_the_names_that_are_found():
+    model = dense_model("start", "b", "end")
+    report = load_torch_state_dict(model, modules("start", "1", "end"))
+    assert report.loaded == {"start": "start", "b": "1", "end": "end"}
+
+
+def test_order_that_contradicts_a_name_is_refused():
+    # Numbers from 1 in Keras and from 0 in PyTorch.
+    model = dense_model("conv_1", "conv_2")
+    before = model.get_weights()
+    expected = r"Layers without a module: \['conv_2'\]. Modules without a layer: \['conv.0'\]"
+    with pytest.raises(ValueError, match=expected):
+        load_torch_state_dict(model, modules("conv.0", "conv.1"))
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    names = {"conv_1": "conv.0"}
+    # The rest is matched as if it were all.
+    report = load_torch_state_dict(model, modules("conv.0", "conv.1"), names=names)
+    assert report.loaded == {"conv_1": "conv.0", "conv_2": "conv.1"}
+
+
+def test_names_of_some_layers_and_the_rest_by_name():
+    model = dense_model("start", "middle", "end")
+    state_dict = modules("end", "body", "start")
+    report = load_torch_state_dict(model, state_dict, names={"middle": "body"})
+    assert report.loaded == {"middle": "body", "start": "start", "end": "end"}
+    assert loaded_values(model) == [2, 1, 0]
+
+
+def test_two_layers_may_share_a_module_by_names():
+    model = dense_model("a", "b")
+    report = load_torch_state_dict(model, modules("x"), names={"a": "x", "b": "x"})
+    assert report.loaded == {"a": "x", "b": "x"}
+
+
+@needs_torch
+def test_layers_of_one_name_have_their_paths():
+    def nested(name):
+        return keras.Sequential([keras.Input((3,)), kl.Dense(3, name="fc")], name=name)
+
+    model = keras.Sequential([keras.Input((3,)), nested("block_0"), nested("block_1")])
+    report = load_torch_state_dict(model, modules("block.1.fc", "block.0.fc"))
+    assert report.loaded == {"block_0/fc": "block.0.fc", "block_1/fc": "block.1.fc"}
+    assert sorted(to_torch_state_dict(model)) == [
+        "block_0.fc.bias",
+        "block_0.fc.weight",
+        "block_1.fc.bias",
+        "block_1.fc.weight",
+    ]
+    with pytest.raises(ValueError, match="two layers go to module 'x'"):
+        to_torch_state_dict(model, names={"block_0/fc": "x", "block_1/fc": "x"})
+
+
+def test_a_path_is_found_where_the_name_alone_would_do():
+    block = keras.Sequential([keras.Input((3,)), kl.Dense(3, name="fc")], name="encoder")
+    model = keras.Sequential([keras.Input((3,)), block, kl.Dense(3, name="head")])
+    report = load_torch_state_dict(model, modules("head", "encoder.fc"))
+    assert report.loaded == {"fc": "encoder.fc", "head": "head"}
+
+
+def test_copies_of_modules_are_no_modules_of_their_own():
+    model = dense_model("a", "b")
+    state_dict = {**modules("0", "1"), "net.0.weight": np.zeros((3, 3)), "net.0.bias": np.zeros(3)}
+    report = load_torch_state_dict(model, state_dict)
+    assert report.loaded == {"a": "0", "b": "1"} and report.unexpected == []
+
+
+def test_modules_with_equal_weights_are_loaded_as_they_come():
+    norms = [kl.BatchNormalization(name=name) for name in "ab"]
+    model = keras.Sequential([keras.Input((3,)), *norms])
+    norm = {
+        "weight": np.ones(3),
+        "bias": np.ones(3),
+        "running_mean": np.ones(3),
+        "running_var": np.ones(3),
+    }
+    state_dict = {f"{i}.{name}": value for i in (0, 1) for name, value in norm.items()}
+    state_dict["0.num_batches_tracked"] = np.array(7)
+    assert load_torch_state_dict(model, state_dict).loaded == {"a": "0", "b": "1"}
+
+
+@needs_torch
+def test_root_module():
+    model = dense_model("fc")
+    load_torch_state_dict(model, {"weight": np.ones((3, 3)), "bias": np.full(3, 5.0)})
+    assert loaded_values(model) == [5]
+    assert sorted(to_torch_state_dict(model, names={"fc": ""})) == ["bias", "weight"]
+
+
+# Not strict.
+
+
+def test_by_name_what_is_found_and_the_rest_is_left():
+    model = dense_model("start", "new")
+    new = to_numpy(model.layers[-1].kernel)
+    state_dict = modules("start", "end", "head")
+    report = load_torch_state_dict(model, state_dict, strict=False)
+    assert report.loaded == {"start": "start"}
+    assert report.missing == ["new"] and report.unexpected == ["end", "head"]
+    np.testing.assert_array_equal(to_numpy(model.layers[-1].kernel), new)
+
+
+def test_in_order_only_where_shapes_agree():
+    state_dict = {**modules("0"), **modules("1", size=2)}
+    model = dense_model("a", "b")
+    report = load_torch_state_dict(model, state_dict, strict=False)
+    assert report.loaded == {} and report.missing == ["a", "b"] and report.unexpected == ["0", "1"]
+    report = load_torch_state_dict(model, modules("0", "1"), strict=False)
+    assert report.loaded == {"a": "0", "b": "1"}
+
+
+def test_parts_of_a_module():
+    layers = [kl.Dense(3, use_bias=False, name="a"), kl.Dense(3, name="b")]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    state_dict = {key: value for key, value in modules("a", "b").items() if key != "b.bias"}
+    report = load_torch_state_dict(model, state_dict, strict=False)
+    assert report.loaded == {"a": "a", "b": "b"}
+    assert report.missing == ["b/bias"] and report.unexpected == ["a.bias"]
+
+
+def test_shapes_that_differ_are_refused_all_the_same():
+    model = dense_model("a")
+    expected = r"expected of module 'a' weight of shape \(3, 3\). Received: \(2, 2\)"
+    with pytest.raises(ValueError, match=expected):
+        load_torch_state_dict(model, modules("a", size=2), strict=False)
+
+
+def test_layers_without_a_counterpart_are_left():
+    heads = kl.MultiHeadAttention(1, 3, name="attention")
+    x = inputs = keras.Input((2, 3))
+    model = keras.Model(inputs, kl.Dense(3, name="fc")(heads(x, x)))
+    report = load_torch_state_dict(model, modules("fc"), strict=False)
+    assert report.loaded == {"fc": "fc"} and len(report.missing) == 4
+    expected = r"\(EinsumDense\) is not allowed. Allowed: layers that correspond"
+    with pytest.raises(ValueError, match=expected):
+        load_torch_state_dict(model, modules("fc"))
+
+
+@keras.saving.register_keras_serializable("tests")
+class Scaled(keras.Model):
+    """A model with a weight of its own beside that of its layer."""
+
+    def __init__(self, shape):
+        super().__init__(name="scaled")
+        self.scale = self.add_weight(shape=shape, name="scale")
+        self.fc = kl.Dense(3, name="fc")
+
+    def call(self, x):
+        return self.fc(x) * self.scale
+
+
+@needs_torch
+def test_weights_of_your_own_layers():
+    model = Scaled((3,))
+    model(np.ones((1, 3), "float32"))
+    state_dict = {"scale": np.arange(3.0).reshape(1, 3, 1), **modules("fc")}
+    report = load_torch_state_dict(model, state_dict, names={"scaled": ""})
+    assert report.loaded == {"scaled": "", "fc": "fc"}
+    np.testing.assert_array_equal(to_numpy(model.scale), np.arange(3.0))
+    assert to_torch_state_dict(model, names=report.loaded)["scale"].tolist() == [0, 1, 2]
+
+
+def test_weights_of_your_own_layers_whose_layout_is_not_known_are_refused():
+    model = Scaled((3, 3))
+    model(np.ones((1, 3), "float32"))
+    expected = r"Layer 'scaled' \(Scaled\) has a weight 'scale' of shape \(3, 3\), whose layout"
+    with pytest.raises(ValueError, match=expected):
+        load_torch_state_dict(model, {"scale": np.ones((3, 3)), **modules("fc")})
+
+
+def test_a_failed_load_changes_nothing():
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            kl.Dense(3, name="a"),
+            keras_wn.layers.WNDense(3, use_gain=False, name="b"),
+        ]
+    )
+    before = model.get_weights()
+    # The first layer could be loaded.
+    with pytest.raises(ValueError, match="Layer 'b' has use_gain=False and cannot hold a gain"):
+        load_torch_state_dict(model, modules("a", "b"))
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,183 @@
+"""Layers of a user's own that hold weight-normalized ones: folded, normalized and loaded, attribute by attribute."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+import keras_wn
+from keras_wn.interop import load_plain_weights
+from keras_wn.layers import WeightNormalization, WNConv1D, WNDense
+from tests.helpers import randomize, to_numpy
+
+SERIES = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Residual(kl.Layer):
+    """A residual block with layers that are attributes, in a list, in a dict, under two names, and made in `build`."""
+
+    def __init__(self, filters, conv=WNConv1D, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.first = conv(filters, 3, padding="causal")
+        self.branches = [conv(filters, 1), kl.Conv1D(filters, 1)]
+        self.ends = {"end": WeightNormalization(kl.Conv1D(filters, 1)), "nothing": kl.Activation("relu")}
+        self.also_first = self.first
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+    def build(self, shape):
+        self.shortcut = WNDense(self.filters, use_bias=False)
+        self.shortcut.build(shape)
+
+    def call(self, x):
+        y = keras.ops.relu(self.also_first(x)) * self.scale
+        y = self.branches[0](y) + self.branches[1](y)
+        return self.ends["nothing"](self.ends["end"](y) + self.shortcut(x))
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Stack(kl.Layer):
+    """Blocks in a block; without a `build` of its own, as most users write it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = [Residual(3), Residual(4)]
+
+    def call(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Net(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.stack, self.head = Stack(), WNDense(2)
+
+    def call(self, x):
+        return self.head(self.stack(x))
+
+
+def functional():
+    inputs = keras.Input((6, 4))
+    shared = WNDense(4)
+    x = Stack(name="stack")(shared(Residual(4, name="residual")(inputs)))
+    return keras.Model(inputs, WNDense(2)(shared(x)))
+
+
+def subclassed():
+    model = Net()
+    model(SERIES)
+    return model
+
+
+def stacked_cells():
+    cells = [WeightNormalization(kl.LSTMCell(3)), kl.GRUCell(3), WeightNormalization(kl.SimpleRNNCell(2))]
+    return keras.Sequential([keras.Input((6, 4)), kl.RNN(cells), WNDense(2)])
+
+
+def wrapped_in_keras_layers():
+    layers = [kl.TimeDistributed(WNDense(3)), kl.RNN(WeightNormalization(kl.LSTMCell(3)), return_sequences=True)]
+    return keras.Sequential([keras.Input((6, 4)), *layers, kl.Flatten(), WNDense(2)])
+
+
+MODELS = {make.__name__: make for make in (functional, subclassed, stacked_cells, wrapped_in_keras_layers)}
+
+
+def of_ours(model):
+    return [type(layer) for layer in model._flatten_layers() if type(layer).__module__.startswith("keras_wn")]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_fold_leaves_no_layer_of_ours_and_the_same_outputs(name, tmp_path):
+    model = MODELS[name]()
+    randomize(model)
+    expected = to_numpy(model(SERIES))
+    folded = keras_wn.fold(model)
+    assert of_ours(model) and not of_ours(folded)
+    np.testing.assert_allclose(to_numpy(folded(SERIES)), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(to_numpy(model(SERIES)), expected)
+    # A file of the folded model's weights goes back into the model.
+    folded.save_weights(tmp_path / "folded.weights.h5")
+    randomize(model, seed=1)
+    load_plain_weights(model, tmp_path / "folded.weights.h5")
+    np.testing.assert_allclose(to_numpy(model(SERIES)), expected, rtol=1e-4, atol=1e-4)
+    # A folded model is folded and normalized as any other, though its layers' `__init__` makes others.
+    again = keras_wn.fold(keras_wn.weight_norm(folded))
+    np.testing.assert_allclose(to_numpy(again(SERIES)), expected, rtol=1e-4, atol=1e-4)
+
+
+# Keras says so of every file with a layer that leaves the building of its sublayers to their first call.
+@pytest.mark.filterwarnings("ignore:`build.*was called on layer 'stack':UserWarning")
+@pytest.mark.parametrize("name", MODELS)
+def test_model_is_saved_and_trained(name, tmp_path):
+    model = MODELS[name]()
+    model.compile("sgd", "mse")
+    shape = to_numpy(model(SERIES)).shape
+    model.fit(SERIES, np.ones(shape), verbose=0)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        to_numpy(keras.models.load_model(tmp_path / "model.keras")(SERIES)), to_numpy(model(SERIES))
+    )
+    folded = keras_wn.fold(model)
+    folded.fit(SERIES, np.ones(shape), verbose=0)
+
+
+def test_batch_normalization_beside_a_custom_layer_is_folded():
+    inputs = keras.Input((6, 4))
+    x = kl.BatchNormalization()(WNConv1D(3, 2)(Residual(4)(inputs)))
+    model = keras.Model(inputs, x)
+    randomize(model)
+    model.layers[-1].moving_variance.assign([0.5, 1.5, 2.0])
+    folded = keras_wn.fold(model, fold_bn=True)
+    assert not any(isinstance(layer, kl.BatchNormalization) for layer in folded.layers)
+    np.testing.assert_allclose(to_numpy(folded(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-4)
+
+
+def test_weight_norm_reaches_the_plain_kernels_beside_normalized_ones():
+    model = functional()
+    randomize(model)
+    normalized = keras_wn.weight_norm(model)
+    np.testing.assert_allclose(to_numpy(normalized(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-4)
+    block = normalized.get_layer("residual")
+    assert [type(layer).__name__ for layer in block.branches] == ["WNConv1D", "WNConv1D"]
+    assert block.also_first is block.first
+
+
+def test_layer_that_cannot_be_made_again_is_named():
+    class NoConfig(kl.Layer):
+        def __init__(self, dense, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = dense
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = keras.Sequential([keras.Input((4,)), NoConfig(WNDense(3), name="mine")])
+    with pytest.raises(ValueError, match="Layer 'mine' .NoConfig. cannot be made again from its get_config"):
+        keras_wn.fold(model)
+
+
+def test_layers_held_in_a_way_that_cannot_be_replaced_are_named():
+    class Holder:
+        def __init__(self, layer):
+            self.layer = layer
+
+    class Hidden(kl.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            dense = WNDense(3, name="deep")
+            self._tracker.track(dense)
+            self.holder = Holder(dense)
+
+        def call(self, x):
+            return self.holder.layer(x)
+
+    model = keras.Sequential([keras.Input((4,)), Hidden(name="hidden")])
+    with pytest.raises(ValueError, match="'hidden' .Hidden. holds layer 'deep' in a way that cannot be replaced"):
+        keras_wn.fold(model)

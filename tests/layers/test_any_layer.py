@@ -209,29 +209,3 @@ def test_quantize_leaves_the_layer_inside_as_it_is_and_warns():
     # The layer that comes out of the wrapper asks to be left alone no longer.
     assert "quantize" in vars(wrapper.layer)
     assert "quantize" not in vars(wrapper.remove())
-
-
-def test_layout_map_shards_a_gain_as_its_kernel():
-    if keras.backend.backend() != "jax":
-        pytest.skip("keras.distribution.ModelParallel needs JAX")
-    mesh = keras.distribution.DeviceMesh((1, 1), ("batch", "model"), devices=keras.distribution.list_devices()[:1])
-    layout_map = keras.distribution.LayoutMap(mesh)
-    layout_map[".*kernel.*"] = (None, "model")
-    layout_map[".*embeddings.*"] = ("model", None)
-    keras.distribution.set_distribution(keras.distribution.ModelParallel(layout_map=layout_map))
-    try:
-        model = keras.Sequential(
-            [
-                keras.Input((5,), dtype="int32"),
-                keras_wn.layers.WNEmbedding(6, 4),
-                WeightNormalization(kl.Dense(4)),
-                kl.Flatten(),
-                keras_wn.layers.WNDense(2),
-            ]
-        )
-        for layer in (model.layers[0], model.layers[1], model.layers[3]):
-            assert list(layer.g._layout.axes) == ["model"]
-        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
-        model.fit(np.zeros((4, 5), "int32"), np.ones((4, 2)), verbose=0, batch_size=4)
-    finally:
-        keras.distribution.set_distribution(None)

@@ -12,6 +12,7 @@ from keras.src.utils.python_utils import is_default  # Not exported by Keras.
 
 from keras_wn.layers import WeightNormalization
 from keras_wn.layers.named_variables import own_variables
+from keras_wn.layers.wrapped import build_from_config
 
 
 def rebuild(model, replace, carry, call=None, opened=lambda layer: False):
@@ -265,7 +266,7 @@ def _built_clone(layer, clone):
         # The wrapped layer by its own shapes: it may take several.
         inner, new_inner = (getattr(x, "layer", x) if isinstance(x, WeightNormalization) else x for x in (layer, new))
         if not new_inner.built:
-            new_inner.build_from_config(inner.get_build_config())
+            build_from_config(new_inner, inner.get_build_config())
         if new is not new_inner:
             new.build()
     return new

@@ -7,6 +7,7 @@ from keras_wn.interop.rebuild import copy_of, copy_state, rebuild
 from keras_wn.interop.selection import has_kernels, is_normalized_layer, selected, units
 from keras_wn.interop.stored_weight import StoredWeight, assign, normalized_kernels, weights_but_gains
 from keras_wn.layers.kernels import kernels_of
+from keras_wn.layers.wrapped import build_from_config
 
 # Plain Keras class -> its weight-normalized subclass.
 SUBCLASSES = {
@@ -79,7 +80,7 @@ def _normalized(layer):
         return SUBCLASSES[type(layer)].from_config(config)
     copy = copy_of(layer)
     # Built here: a layer of several inputs cannot be built through its wrapper.
-    copy.build_from_config(layer.get_build_config())
+    build_from_config(copy, layer.get_build_config())
     return layers_of_ours.WeightNormalization(copy, name=layer.name)
 
 

@@ -6,8 +6,6 @@ import warnings
 
 import keras
 from keras import initializers
-from keras.src import backend  # Not exported by Keras, nor is the next.
-from keras.src.utils.python_utils import is_default
 
 from keras_wn.layers import acting_on_w, gains, named_variables, substitution, wrapped
 from keras_wn.layers.kernels import kernels_of
@@ -132,10 +130,8 @@ class WeightNormalization(keras.layers.Wrapper):
         return super().__call__(*args, **kwargs)
 
     def build(self, input_shape=None):
-        if not self.layer.built and is_default(self.layer.build):
-            # A layer that makes its sublayers' weights when it is called.
-            inputs = keras.tree.map_shape_structure(lambda shape: keras.KerasTensor(shape), input_shape)
-            backend.compute_output_spec(self.layer.call, inputs)
+        if not wrapped.is_built(self.layer):
+            wrapped.build_by_call(self.layer, input_shape)
         super().build(input_shape)
         if self.use_gain:
             self._gains = gains.add(self, self.kernels, self.gain_initializer, self.log_gain, self.trainable_gain)
@@ -239,8 +235,8 @@ class WeightNormalization(keras.layers.Wrapper):
         return {**(super().get_build_config() or {}), "layer": self.layer.get_build_config()}
 
     def build_from_config(self, config):
-        if not self.layer.built:
-            self.layer.build_from_config(config["layer"])
+        if not wrapped.is_built(self.layer):
+            wrapped.build_from_config(self.layer, config["layer"])
         super().build_from_config(config)
 
     def get_config(self):

@@ -8,7 +8,9 @@ import re
 
 import keras
 import numpy as np
-from keras.src.utils import naming  # Not exported by Keras.
+from keras.src import backend  # Not exported by Keras, nor are the next two.
+from keras.src.utils import naming
+from keras.src.utils.python_utils import is_default
 
 from keras_wn.layers.kernels import Kernel, kernels_of
 from keras_wn.layers.named_variables import own_variables
@@ -34,6 +36,32 @@ def checked_names(weights):
             "['recurrent_kernel'], or None."
         )
     return list(weights)
+
+
+def is_built(layer):
+    """Whether a layer and its sublayers are built. Of one that is read from a file Keras says so before its sublayers are."""
+    return all(sublayer.built for sublayer in layer._flatten_layers())
+
+
+def build_by_call(layer, *args, **kwargs):
+    """Lets a layer without a `build` of its own build its sublayers, which is done by calling it.
+
+    Args:
+        layer: Keras layer.
+        *args, **kwargs: Shapes of what its `call` takes, of which Keras' default `build` would make nothing.
+    """
+    if is_default(layer.build):
+        args, kwargs = keras.tree.map_shape_structure(keras.KerasTensor, (args, kwargs))
+        backend.compute_output_spec(layer.call, *args, **kwargs)
+
+
+def build_from_config(layer, config):
+    """Builds a layer by the `get_build_config` of another of its class."""
+    if "shapes_dict" in (config or {}):
+        build_by_call(layer, **{name.removesuffix("_shape"): shape for name, shape in config["shapes_dict"].items()})
+    elif "input_shape" in (config or {}):
+        build_by_call(layer, config["input_shape"])
+    layer.build_from_config(config)
 
 
 def given_name(layer):

@@ -181,3 +181,33 @@ def test_layers_held_in_a_way_that_cannot_be_replaced_are_named():
     model = keras.Sequential([keras.Input((4,)), Hidden(name="hidden")])
     with pytest.raises(ValueError, match="'hidden' .Hidden. holds layer 'deep' in a way that cannot be replaced"):
         keras_wn.fold(model)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class PlainBlock(kl.Layer):
+    """As most programs write a block: plain layers, and no `build`."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = kl.Conv1D(4, 3, padding="same", name="first"), kl.Conv1D(4, 1, name="second")
+        self.norm, self.dropout = kl.BatchNormalization(), kl.Dropout(0.1)
+
+    def call(self, x, training=None):
+        y = self.norm(self.second(keras.ops.relu(self.first(x))))
+        return x + self.dropout(y, training=training)
+
+
+# Keras says so of every file with a layer that leaves the building of its sublayers to their first call.
+@pytest.mark.filterwarnings("ignore:`build.*was called on layer 'block':UserWarning")
+def test_plain_block_is_normalized_as_a_whole_or_in_part(tmp_path):
+    inputs = keras.Input((6, 4))
+    model = keras.Model(inputs, kl.Dense(2)(PlainBlock(name="block")(inputs)))
+    whole = keras_wn.weight_norm(model)
+    assert type(whole.get_layer("block")) is WeightNormalization
+    whole.save(tmp_path / "whole.keras")
+    loaded = keras.models.load_model(tmp_path / "whole.keras")
+    part = keras_wn.weight_norm(model, layers="first")
+    block = part.get_layer("block")
+    assert type(block.first) is WNConv1D and type(block.second) is kl.Conv1D
+    for other in (whole, loaded, part, keras_wn.fold(whole), keras_wn.fold(part)):
+        np.testing.assert_allclose(to_numpy(other(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-5)

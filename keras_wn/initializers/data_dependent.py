@@ -98,13 +98,13 @@ def data_dependent_init(model, batch, init_scale=1.0):
 def _first_batch(batch):
     """The inputs of a batch: `batch` itself, or those of the first one where it gives several, as `fit` takes them."""
     if isinstance(batch, keras.utils.PyDataset):
-        first = batch[0]
+        first = batch[0] if batch.num_batches != 0 else None
     elif hasattr(batch, "shape") or not hasattr(batch, "__iter__") or isinstance(batch, list | tuple | dict):
         return batch
     else:
         first = next(iter(batch), None)
-        if first is None:
-            raise ValueError(f"data_dependent_init: batch={batch!r} gives no batch. Allowed: at least one.")
+    if first is None:
+        raise ValueError(f"data_dependent_init: batch={batch!r} gives no batch. Allowed: at least one.")
     inputs, _, _ = keras.utils.unpack_x_y_sample_weight(first)
     # Of another library than the backend's: TensorFlow's tensors on JAX, for example.
     return keras.tree.map_structure(lambda x: x if backend.is_tensor(x) else np.asarray(x), inputs)

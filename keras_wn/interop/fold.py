@@ -10,6 +10,7 @@ from keras_wn.interop.selection import is_normalized_layer, selected, units
 from keras_wn.interop.weight_norm_model import SUBCLASSES
 from keras_wn.layers import WeightNormalization, gains
 from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.wrapped import named_kernels
 
 
 def fold(model, fold_bn=False, layers=None):
@@ -22,11 +23,13 @@ def fold(model, fold_bn=False, layers=None):
 
     Args:
         model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, and of a layer of your own around others,
-            the layers that are its attributes are folded, alone or in lists and dicts.
+            the layers that are its attributes are folded, alone or in lists and dicts: its `call` must use these, not others that it
+            keeps elsewhere, and use them as layers only.
         fold_bn: Boolean, whether each batch normalization, mean-only ones as well, that alone follows a linear convolution or dense
             layer is taken into that layer's kernel and bias, as it acts in inference. Others stay.
         layers: Which layers are folded: a name, a class, a function from a layer to a boolean, or a list of names and classes. The name
-            of a layer around others stands for all in it. None: all.
+            or class of a model or of a layer around others stands for all in it; a function is not asked of models and of your own
+            layers around others. None: all.
 
     Returns:
         Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled, or with a warning left uncompiled
@@ -110,7 +113,7 @@ def _plain_subclass(layer):
         )
     config = _plain_config(layer.get_config())
     for ours in ("use_gain", "gain_initializer", "trainable_gain", "log_gain"):
-        del config[ours]
+        config.pop(ours, None)
     return _FOLDED[type(layer)].from_config(config)
 
 
@@ -150,7 +153,7 @@ def carry_folded(layer, new):
     folded = layer.kernels_and_gains()
     if isinstance(layer, WeightNormalization):
         copy_state(layer.layer, new)
-        kernels = WeightNormalization(new, axis=layer.axis, weights=layer.weight_names).kernels
+        kernels = named_kernels(new, layer.weight_names, layer.axis)
         targets = [kernel.variable for kernel in kernels.values()]
     else:
         by_name = {variable.name: variable for variable in new.weights}

@@ -73,16 +73,20 @@ def entry_of(module, weight, part, recurrent, parametrizations):
 
 
 def contents(module):
-    """A key that modules with the same numbers share.
+    """A key that the copies of a module share, which is in a state dict twice if registered twice.
 
-    A module that is registered twice is in a state dict twice.
+    Copies have the same numbers. Normalizations that were not trained have the same numbers as
+    well, all ones and zeros, so that only the same memory makes copies of them.
     """
-    return tuple(
-        (name, array.shape, hash(array.tobytes()))
+    arrays = {
+        (name, part): array
         for name, stored in sorted(module.items())
-        for array in (stored.v, stored.g)
+        for part, array in (("v", stored.v), ("g", stored.g))
         if array is not None
-    )
+    }
+    if all(np.all(array == array.flat[:1]) for array in arrays.values()):
+        return tuple((key, array.__array_interface__["data"]) for key, array in arrays.items())
+    return tuple((key, array.shape, hash(array.tobytes())) for key, array in arrays.items())
 
 
 def _check_is_state_dict(state_dict):

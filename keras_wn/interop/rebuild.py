@@ -1,7 +1,12 @@
-"""Rebuilds a model layer by layer, with some layers replaced and all weights carried over."""
+"""Rebuilds a model layer by layer, with some layers replaced and all weights carried over.
+
+A container is what holds other layers: a model, or a layer around others. An opened container is made again, and its layers are replaced
+each for itself; any other is replaced as a whole.
+"""
 
 import contextlib
 import functools
+import inspect
 import tempfile
 import warnings
 
@@ -98,6 +103,7 @@ def compile_as(owners):
     for model, new in owners:
         if isinstance(model, keras.Model) and model.compiled and not new.compiled:
             try:
+                _check_own_functions(model)
                 new.compile_from_config(model.get_compile_config())
             # What fails depends on the user's own losses, metrics and optimizers.
             except Exception as error:
@@ -108,6 +114,16 @@ def compile_as(owners):
             "Call compile on what is returned.",
             stacklevel=4,
         )
+
+
+def _check_own_functions(model):
+    """Raises for a loss or metric that is a function of the user's own: Keras would look for another one of its name."""
+    config = getattr(getattr(model, "_compile_config", None), "config", {})
+    for argument in ("loss", "metrics", "weighted_metrics"):
+        for item in keras.tree.flatten(config.get(argument)):
+            if inspect.isfunction(item) and not item.__module__.startswith("keras."):
+                if keras.saving.get_registered_object(keras.saving.get_registered_name(item)) is not item:
+                    raise ValueError(f"{argument} has the function '{item.__name__}', which is not registered")
 
 
 @contextlib.contextmanager
@@ -182,6 +198,8 @@ def _rebuilt_by_attributes(owner, clone):
     """A subclassed model, or a layer around others, made again by its `get_config` and with the layers that `clone` makes."""
     try:
         new = type(owner).from_config(owner.get_config())
+        # A `get_config` of the user's own may leave these out.
+        new.name, new.dtype_policy, new.trainable = owner.name, owner.dtype_policy, owner.trainable
         # What has no `build` of its own has all its layers now; a model is built by calling it.
         if isinstance(owner, keras.Model) or not is_default(owner.build):
             new.build_from_config(owner.get_build_config())
@@ -206,24 +224,31 @@ def _is_changed(layer):
 
 def _replace_attributes(new_owner, owner, built_clone):
     """Sets the new owner's attributes that hold layers to clones of the owner's."""
+    clones = {}
+
+    def clone(layer):
+        clones[id(layer)] = built_clone(layer)
+        return clones[id(layer)]
+
     tracker = new_owner._tracker
     tracker.unlock()
     keras_own = vars(keras.Model() if isinstance(owner, keras.Model) else keras.layers.Layer())
     # On PyTorch, layers are kept apart from other attributes.
     names = [*vars(owner), *getattr(owner, "_modules", {})]
-    replaced = set()
     # Names that start so are TensorFlow's.
     for name in [name for name in names if name not in keras_own and not name.startswith("_self_")]:
         value = getattr(owner, name)
-        layers = list(_layers_in(value))
-        if layers:
-            replaced |= {id(layer) for layer in layers}
+        if list(_layers_in(value)):
             for layer in _layers_in(getattr(new_owner, name, None)):
                 tracker.untrack(layer)
-            setattr(new_owner, name, _with_layers(value, built_clone))
+            setattr(new_owner, name, _with_layers(value, clone))
     tracker.lock()
+    # The order decides which weights a list of weights, or a file that is read in order, gives to which layer.
+    in_order = [clones[id(layer)] for layer in owner._layers if id(layer) in clones]
+    known = {id(layer) for layer in in_order}
+    new_owner._layers[:] = [*in_order, *(layer for layer in new_owner._layers if id(layer) not in known)]
     for layer in owner._layers:
-        if layer.weights and id(layer) not in replaced:
+        if layer.weights and id(layer) not in clones:
             raise ValueError(
                 f"'{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way that cannot be replaced. Allowed: "
                 "layers that are attributes, alone or in lists, tuples and dicts."

@@ -2,8 +2,10 @@
 
 import inspect
 
+import keras
+
 from keras_wn.layers import WeightNormalization
-from keras_wn.layers.kernels import kernels_of
+from keras_wn.layers.kernels import is_known
 from keras_wn.layers.reparameterized import Reparameterized
 
 
@@ -14,7 +16,7 @@ def is_normalized_layer(layer):
 
 def has_kernels(layer):
     """Whether a plain layer has kernels of its own."""
-    return not is_normalized_layer(layer) and bool(layer.built and kernels_of(layer))
+    return not is_normalized_layer(layer) and layer.built and is_known(layer)
 
 
 def units(layer):
@@ -33,8 +35,9 @@ def selected(caller, model, layers, is_candidate):
     Args:
         caller: Name of the function that asks, for its errors.
         model: Keras model.
-        layers: A name, a class, a function from a layer to a boolean, or a list of names and classes; None for all. What is said of a
-            layer around others is said of all in it.
+        layers: A name, a class, a function from a layer to a boolean, or a list of names and classes; None for all. A name or class of a
+            container selects all that is in it. A function is asked of Keras' layers and this package's alone: neither of models nor of
+            the user's own containers, of which it may be true for another reason.
         is_candidate: Function that says of a unit whether there is anything to do with it.
 
     Raises:
@@ -42,11 +45,15 @@ def selected(caller, model, layers, is_candidate):
     """
     if layers is None:
         return lambda layer: True
-    every = [layer for layer in model._flatten_layers()]
     chosen = set()
-    for item in layers if isinstance(layers, list | tuple | set) else [layers]:
+    items = list(layers) if isinstance(layers, list | tuple | set) else [layers]
+    if not items:
+        raise ValueError(
+            f"{caller}: layers={layers!r} selects no layer. Allowed: at least one name or class, or None for all."
+        )
+    for item in items:
         matches = _matching(caller, item)
-        found = [part for layer in every if matches(layer) for part in layer._flatten_layers()]
+        found = [part for layer in model._flatten_layers() if matches(layer) for part in layer._flatten_layers()]
         if not any(is_candidate(part) for part in found):
             allowed = sorted({unit.name for unit in units(model) if is_candidate(unit)})
             raise ValueError(
@@ -63,7 +70,12 @@ def _matching(caller, item):
     if inspect.isclass(item):
         return lambda layer: isinstance(layer, item)
     if callable(item):
-        return item
+        return lambda layer: not _is_own_container(layer) and item(layer)
     raise ValueError(
         f"{caller}: layers={item!r} is not allowed. Allowed: names, classes, a function from a layer to a boolean, or None."
     )
+
+
+def _is_own_container(layer):
+    from_elsewhere = type(layer).__module__.partition(".")[0] not in ("keras", "keras_wn")
+    return isinstance(layer, keras.Model) or (from_elsewhere and bool(layer._layers))

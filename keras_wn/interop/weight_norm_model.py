@@ -27,7 +27,8 @@ def weight_norm(model, layers=None):
         model: Built Keras model, nested ones allowed; left as it is. In a subclassed model, the layers that are its attributes are
             normalized, alone or in lists and dicts; a file of such a model loads into `weight_norm(Model())` by `load_weights`.
         layers: Which layers are normalized: a name, a class, a function from a layer to a boolean, or a list of names and classes. The
-            name of a layer around others stands for all in it. None: all that have kernels.
+            name or class of a model or of a layer around others stands for all in it; a function is not asked of models and of your own
+            layers around others. None: all that have kernels.
 
     Returns:
         Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled, or with a warning left uncompiled
@@ -36,7 +37,8 @@ def weight_norm(model, layers=None):
 
     Raises:
         ValueError: If the model is not built, has no kernels, if `layers` selects none, or if the model is a subclassed one that Keras
-            cannot make again from its `get_config` (wrap it: `WeightNormalization(model)`).
+            cannot make again from its `get_config` (wrap it: `WeightNormalization(model)`). If `layers` selects some of the kernels of
+            one of Keras' layers around others, such as attention.
 
     Example:
 
@@ -62,7 +64,13 @@ def weight_norm(model, layers=None):
 
     def opened(layer):
         # A layer of which some kernels stay as they are is opened; any other is wrapped whole.
-        return layer not in units(layer) and 0 < len(to_normalize(layer)) < len(units(layer))
+        is_opened = layer not in units(layer) and 0 < len(to_normalize(layer)) < len(units(layer))
+        if is_opened and type(layer).__module__.startswith("keras.") and not isinstance(layer, _CAN_BE_OPENED):
+            raise ValueError(
+                f"weight_norm: layers={layers!r} selects some of the kernels of layer '{layer.name}' ({type(layer).__name__}), which Keras "
+                "cannot save so. Allowed: all of them, or none."
+            )
+        return is_opened
 
     def replace(layer):
         return _normalized(layer) if to_normalize(layer) else copy_of(layer)
@@ -70,7 +78,18 @@ def weight_norm(model, layers=None):
     return rebuild(model, replace, _carry, opened=opened)
 
 
+# Keras' own layers around others that make those again by their configuration.
+_CAN_BE_OPENED = (
+    keras.layers.RNN,
+    keras.layers.StackedRNNCells,
+    keras.layers.Bidirectional,
+    keras.layers.TimeDistributed,
+)
+
+
 def _normalized(layer):
+    for part in layer._flatten_layers():
+        kernels_of(part)  # Raises for quantized ones.
     if getattr(layer, "lora_enabled", False):
         raise ValueError(f"weight_norm: layer '{layer.name}' has LoRA enabled. Allowed: layers without LoRA.")
     if type(layer) in SUBCLASSES:

@@ -50,3 +50,8 @@ class BoundedWNConv2D(WNConv2D):
             raise ValueError(
                 f"BoundedWNConv2D: trainable_gain={trainable_gain} is not allowed. Allowed: False; WNConv2D trains its gain."
             )
+
+    def get_config(self):
+        config = super().get_config()
+        del config["trainable_gain"]
+        return config

@@ -48,7 +48,7 @@ class Gain:
 
 
 def check_options(owner, use_gain, log_gain, trainable_gain):
-    """Refuses the logarithm of a gain that is not there, and what says nothing of training."""
+    """Raises a ValueError if log_gain is set without a gain, or if trainable_gain is neither a boolean nor a dict of them."""
     if log_gain and not use_gain:
         raise ValueError(
             f"{owner}: log_gain={log_gain} with use_gain={use_gain}. Allowed: log_gain=True with use_gain=True."

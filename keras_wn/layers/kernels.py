@@ -65,6 +65,11 @@ def kernels_of(layer):
     return []
 
 
+def is_known(layer):
+    """Whether a layer's class has kernels, be they built, quantized or neither."""
+    return any(isinstance(layer, classes) for classes, _ in _ATTRIBUTES)
+
+
 def _kernel(layer, name, attribute, fan_in):
     variable = getattr(layer, attribute, None)
     if variable is None:

@@ -44,9 +44,9 @@ def call_substituted(layer, call, substitutes, *args, **kwargs):
 def call_recomputed(layer, call, *args, **kwargs):
     """`call(*args, **kwargs)`, which the backward pass computes again instead of keeping its intermediate results.
 
-    `keras.RematScope` does this by `keras.remat(layer.call)`, which on TensorFlow and PyTorch runs the call again after its
-    surroundings are gone: variables would read as stored and not as substituted, and the call would not know of training, of masks
-    and of the compute dtype. Here the values of all variables are arguments, and the surroundings are restored.
+    `keras.RematScope` does this by `keras.remat(layer.call)`, which on TensorFlow and PyTorch runs the call again outside of all
+    scopes: variables would read as stored and not as substituted, and the call would not know the compute dtype, the masks of its
+    inputs, and whether it trains. Here the values of all variables are arguments, and these three are restored.
 
     Args:
         layer: Keras layer whose variables `call` reads.
@@ -106,8 +106,8 @@ def rematerialized(layer, keras_own, call, *args, **kwargs):
     Returns:
         Function that is called in the place of `call`.
     """
-    # What is inside of a layer that is recomputed is recomputed with it: once is enough, and a recurrent layer's masks of dropout, which
-    # its cell keeps, are then made again as they were.
+    # The sublayers of a layer that is recomputed are not recomputed a second time. A recurrent layer's cell keeps the masks of dropout,
+    # which then are made again as they were.
     if get_global_attribute(_RECOMPUTING):
         return call
     chosen = keras_own(call, *args, **kwargs)
@@ -138,6 +138,9 @@ def _call_with(layer, call, mapping, args, kwargs):
         outputs = call(*args, **kwargs)
     layers = layer._flatten_layers()
     losses = [(next((owner for owner in layers if id(loss) in owner._loss_ids), layer), loss) for loss in scope.losses]
+    for owner, loss in losses:
+        # The loss may end here, and Python may give its id to the next one.
+        owner._loss_ids.discard(id(loss))
     return outputs, losses, [(variable, scope.get_current_value(variable)) for variable in scope.updated.values()]
 
 

@@ -20,11 +20,14 @@ def checked_axis(argument, axis):
     if axis is None:
         return None
     try:
-        return operator.index(axis) if not np.iterable(axis) else tuple(operator.index(a) for a in axis)
+        axes = operator.index(axis) if not np.iterable(axis) else tuple(operator.index(a) for a in axis)
     except TypeError:
+        axes = ()
+    if axes == ():
         raise ValueError(
             f"WeightNormalization: {argument}={axis!r} is not allowed. Allowed: an integer, a tuple of them, or None."
-        ) from None
+        )
+    return axes
 
 
 def checked_names(weights):
@@ -109,13 +112,20 @@ def named_kernels(layer, weights=None, axis=None, gain_axis=None):
         )
     counts = collections.Counter(name for _, name, _, _ in found)
     numbers = collections.defaultdict(itertools.count)
-    kernels = {}
+    kernels, used = {}, {}
     for owner, name, variable, fan_in in found:
         unique = name if counts[name] == 1 else f"{name}_{next(numbers[name])}"
         if weights is None or name in weights:
-            norm_axes = _axes("axis", axis, name, variable, layer) or fan_in
+            norm_axes = fan_in if axis is None else _axes("axis", axis, name, variable, layer)
             if norm_axes is None:
                 raise ValueError(_without_axis(owner, name, variable))
+            if unique in kernels or id(variable) in used:
+                other = used.get(id(variable), unique)
+                raise ValueError(
+                    f"WeightNormalization: '{name}' and '{other}' in weights={weights} are the same weight of layer '{layer.name}', or get "
+                    "the same name. Allowed: names that are each one weight's."
+                )
+            used[id(variable)] = name
             gain_axes = _axes("gain_axis", gain_axis, name, variable, layer)
             kernels[unique] = Kernel(name, variable, norm_axes, gain_axes)
     return kernels
@@ -125,6 +135,11 @@ def _own_weight(layer, name):
     """The weight of a layer, not of its sublayers, that has this name or is held by this attribute; None without."""
     held = vars(layer).get(name)
     weights = [v for v in own_variables(layer) if v.name == name or v is held]
+    if len(weights) > 1:
+        raise ValueError(
+            f"WeightNormalization: '{name}' of layer '{layer.name}' is the name of one weight and the attribute that holds another. "
+            "Allowed: names that are each one weight's."
+        )
     if weights and not keras.backend.is_float_dtype(weights[0].dtype):
         raise ValueError(
             f"WeightNormalization: '{name}' of layer '{layer.name}' is of {weights[0].dtype}. Allowed: weights of floats."

@@ -251,6 +251,11 @@ class Batches(keras.utils.PyDataset):
         return BATCH[32 * index : 32 * index + 32], np.zeros(32)
 
 
+class NoBatches(Batches):
+    def __len__(self):
+        return 0
+
+
 def tensorflow_dataset():
     tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's; the TensorFlow session has it")
     return tf.data.Dataset.from_tensor_slices((BATCH, np.zeros(64))).batch(32)
@@ -291,5 +296,6 @@ def test_inputs_by_name_and_data_without_a_batch():
     keras_wn.data_dependent_init(model, iter([(batch, np.zeros(16))]))
     for found, value in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_allclose(found, value, rtol=1e-5)
-    with pytest.raises(ValueError, match="gives no batch. Allowed: at least one"):
-        keras_wn.data_dependent_init(model, iter([]))
+    for empty in (iter([]), NoBatches()):
+        with pytest.raises(ValueError, match="gives no batch. Allowed: at least one"):
+            keras_wn.data_dependent_init(model, empty)

@@ -113,3 +113,28 @@ def test_training_a_folded_model_with_batch_normalization_leaves_the_original_al
     expected = to_numpy(model(images)).copy()
     folded.fit(images, Y, verbose=0)
     np.testing.assert_array_equal(to_numpy(model(images)), expected)
+
+
+def test_own_function_with_the_name_of_keras_own_is_not_taken_for_it():
+    def mean_squared_error(target, output):
+        return 100 * keras.ops.mean(keras.ops.abs(target - output), axis=-1)
+
+    model = sequential()
+    model.compile("sgd", loss=mean_squared_error)
+    with pytest.warns(UserWarning, match="loss has the function 'mean_squared_error', which is not registered"):
+        assert not keras_wn.fold(model).compiled
+    model.compile("sgd", loss=keras.losses.mean_squared_error)
+    assert keras_wn.fold(model).compiled
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def registered_loss(target, output):
+    return keras.ops.mean(keras.ops.abs(target - output), axis=-1)
+
+
+def test_registered_function_is_compiled_again():
+    model = sequential()
+    model.compile("sgd", loss=registered_loss)
+    folded = keras_wn.fold(model)
+    assert folded.compiled
+    folded.fit(X, Y, verbose=0)

@@ -89,6 +89,67 @@ def wrapped_in_keras_layers():
 MODELS = {make.__name__: make for make in (functional, subclassed, stacked_cells, wrapped_in_keras_layers)}
 
 
+class InOrder(keras.Model):
+    """Layers that are attributes, and between them some in a list."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.blocks, self.last = kl.Dense(4), [kl.Dense(4), Residual(4)], kl.Dense(4)
+
+    def call(self, x):
+        return self.last(self.blocks[1](self.blocks[0](self.first(x))))
+
+
+def test_layers_stay_in_their_order():
+    model = InOrder()
+    model(SERIES)
+    normalized = keras_wn.weight_norm(model)
+    folded = keras_wn.fold(normalized)
+
+    def kinds(model):
+        return [type(layer).__name__.removeprefix("WN") for layer in model.layers]
+
+    assert kinds(normalized) == kinds(folded) == kinds(model)
+    np.testing.assert_array_equal(to_numpy(folded.layers[-1].bias), to_numpy(model.last.bias))
+    plain = keras_wn.fold(model)
+    plain.set_weights(folded.get_weights())
+    np.testing.assert_allclose(to_numpy(plain(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-4)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class WithoutSuper(kl.Layer):
+    """Its configuration has nothing of Keras'."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = WNDense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+    def get_config(self):
+        return {}
+
+
+def test_name_and_policy_and_frozen_state_are_kept_of_a_layer_whose_config_has_none():
+    layer = WithoutSuper(name="block", dtype="mixed_bfloat16")
+    layer.trainable = False
+    folded = keras_wn.fold(keras.Sequential([keras.Input((6, 4)), layer]))
+    found = folded.layers[0]
+    assert (found.name, found.dtype_policy.name, found.trainable) == ("block", "mixed_bfloat16", False)
+
+
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`:UserWarning")
+@pytest.mark.filterwarnings("ignore:WNDense cannot be quantized:UserWarning")
+def test_quantized_layer_beside_a_normalized_one():
+    model = keras.Sequential([keras.Input((4,)), WNDense(3), kl.Dense(2)])
+    model.quantize("int8")
+    x = SERIES[:, 0]
+    np.testing.assert_allclose(to_numpy(keras_wn.fold(model)(x)), to_numpy(model(x)), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="kernel is quantized"):
+        keras_wn.weight_norm(model)
+
+
 def of_ours(model):
     return [type(layer) for layer in model._flatten_layers() if type(layer).__module__.startswith("keras_wn")]
 

@@ -54,6 +54,27 @@ def test_layers_that_were_asked_for_are_normalized_and_folded(name):
         np.testing.assert_allclose(to_numpy(folded(SERIES)), to_numpy(model(SERIES)), rtol=1e-5, atol=1e-6)
 
 
+def test_function_is_not_asked_of_models_and_own_containers():
+    model = keras.Sequential(
+        [keras.Input((6, 4)), Residual(4, name="block"), kl.Dense(2, name="head")], name="block_net"
+    )
+    model.get_layer("block").trainable = False
+    asked = []
+    normalized_model = keras_wn.weight_norm(model, layers=lambda layer: asked.append(layer.name) or layer.trainable)
+    assert normalized(normalized_model.get_layer("head")) == {"head"}
+    assert not {"block", "block_net"} & set(asked)
+
+
+def test_attention_is_normalized_as_a_whole_or_not_at_all():
+    inputs = keras.Input((6, 4))
+    model = keras.Model(inputs, kl.MultiHeadAttention(2, 3, name="attention")(inputs, inputs))
+    with pytest.raises(
+        ValueError, match="selects some of the kernels of layer 'attention' .MultiHeadAttention., which"
+    ):
+        keras_wn.weight_norm(model, layers="query")
+    assert normalized(keras_wn.weight_norm(model, layers="attention")) == {"attention"}
+
+
 def test_fold_by_class_and_inside_of_a_custom_layer():
     inputs = keras.Input((6, 4))
     model = keras.Model(inputs, WNDense(2, name="head")(Residual(4, name="block")(inputs)))
@@ -73,6 +94,7 @@ def test_fold_by_class_and_inside_of_a_custom_layer():
             "heed",
             "weight_norm: layers='heed' selects no such layer of model .* Allowed: conv, head, inside",
         ),
+        (keras_wn.weight_norm, [], r"layers=\[\] selects no layer. Allowed: at least one name or class"),
         (keras_wn.weight_norm, ["head", "x"], "layers='x' selects no such layer"),
         (keras_wn.weight_norm, kl.Conv2D, "selects no such layer"),
         (keras_wn.weight_norm, lambda layer: False, "selects no such layer"),

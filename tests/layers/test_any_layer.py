@@ -105,6 +105,36 @@ def test_missing_and_unknown_names_and_axes_are_refused(make, message):
         make()(X)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Ambiguous(kl.Layer):
+    """Attributes and variables whose names cross."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3), name="w")
+        self.other = self.add_weight(shape=(shape[-1], 3), name="kernel")
+
+    def call(self, x):
+        return keras.ops.matmul(x, self.kernel + self.other)
+
+
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        (["w", "other", "w"], "'w' and 'w' in weights=.* are the same weight of layer 'crossed'"),
+        (["kernel"], "'kernel' of layer 'crossed' is the name of one weight and the attribute that holds another"),
+    ],
+)
+def test_name_of_two_weights_and_weight_of_two_names_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        WeightNormalization(Ambiguous(name="crossed"), weights=weights, axis=0)(X)
+
+
+@pytest.mark.parametrize("argument", ["axis", "gain_axis"])
+def test_no_axis_at_all_is_refused(argument):
+    with pytest.raises(ValueError, match=rf"{argument}=\(\) is not allowed. Allowed: an integer, a tuple of them"):
+        WeightNormalization(kl.Dense(3), **{argument: ()})
+
+
 def test_gain_has_axes_of_its_own():
     """As aeon's: a norm for each input and output, a gain for each output."""
     layer = WeightNormalization(kl.Conv1D(3, 2), axis=0, gain_axis=(0, 1))

@@ -95,7 +95,7 @@ def test_frozen_gain_stays_frozen_through_clones_and_files(tmp_path):
     expected, found = by_name(model), by_name(copies["file"])
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-6, err_msg=str(name))
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=str(name))
 
 
 def test_fold_and_weight_norm_leave_frozen_what_was_frozen():
@@ -129,3 +129,9 @@ def test_bad_options_are_refused():
         match=r"'s': trainable_gain names the kernels \['kernel'\]. Allowed: depthwise_kernel, pointwise_kernel",
     ):
         layer(IMAGES)
+
+
+def test_rho_that_was_thawed_is_still_cloned():
+    model = keras.Sequential([keras.Input((6, 6, 4)), keras_wn.layers.BoundedWNConv2D(3, 2)])
+    model.layers[0].g.trainable = True
+    assert not keras.models.clone_model(model).layers[0].g.trainable

@@ -109,7 +109,8 @@ def test_a_path_is_found_where_the_name_alone_would_do():
 
 def test_copies_of_modules_are_no_modules_of_their_own():
     model = dense_model("a", "b")
-    state_dict = {**modules("0", "1"), "net.0.weight": np.zeros((3, 3)), "net.0.bias": np.zeros(3)}
+    state_dict = modules("0", "1")
+    state_dict |= {f"net.0.{name}": state_dict[f"0.{name}"] for name in ("weight", "bias")}
     report = load_torch_state_dict(model, state_dict)
     assert report.loaded == {"a": "0", "b": "1"} and report.unexpected == []
 
@@ -231,3 +232,24 @@ def test_a_failed_load_changes_nothing():
         load_torch_state_dict(model, modules("a", "b"))
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_fresh_normalization_without_a_layer_is_no_copy_of_another():
+    """Weights that are all ones and zeros are equal in modules that are not the same."""
+    model = keras.Sequential([keras.Input((4,)), kl.Dense(4), kl.LayerNormalization(), kl.Dense(4, use_bias=False)])
+    ones, zeros = np.ones(4), np.zeros(4)
+    rng = np.random.default_rng(0)
+    state_dict = {
+        "0.weight": rng.normal(size=(4, 4)),
+        "0.bias": zeros,
+        "1.weight": ones.copy(),
+        "1.bias": zeros.copy(),
+        "2.weight": rng.normal(size=(4, 4)),
+        "3.weight": ones.copy(),
+        "3.bias": zeros.copy(),
+    }
+    with pytest.raises(ValueError, match="Modules without a layer"):
+        load_torch_state_dict(model, state_dict)
+    # The same memory: one module under two names.
+    state_dict |= {"3.weight": state_dict["1.weight"], "3.bias": state_dict["1.bias"]}
+    assert load_torch_state_dict(model, state_dict).missing == []

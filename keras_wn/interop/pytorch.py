@@ -179,7 +179,7 @@ def to_torch_state_dict(
     return state_dict
 
 
-# Which module belongs to which layer.
+# Matching of modules and layers.
 
 
 def _refuse_without_counterpart(layers):
@@ -259,7 +259,7 @@ def _left(modules, used):
     return [name for name in left if contents(modules[name]) not in known]
 
 
-# What to assign.
+# Assignments of a load.
 
 
 def _assignments(layer, name, module, strict, report):
@@ -300,7 +300,7 @@ def _listed(shapes):
     return " and ".join(map(str, shapes))
 
 
-# What goes to PyTorch.
+# Arrays for PyTorch.
 
 
 def _torch_arrays(weight):

@@ -28,7 +28,7 @@ ALLOWED = (
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How Keras and PyTorch lay out the same weight.
+    """The layouts of the same weight in Keras and in PyTorch.
 
     The functions take the gain of a weight as well as the weight itself: an array of as many axes,
     of size 1 along those of the norm.

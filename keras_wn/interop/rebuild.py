@@ -105,7 +105,7 @@ def compile_as(owners):
             try:
                 _check_own_functions(model)
                 new.compile_from_config(model.get_compile_config())
-            # What fails depends on the user's own losses, metrics and optimizers.
+            # The user's own losses, metrics and optimizers may raise anything.
             except Exception as error:
                 failures.append(f"'{model.name}' ({' '.join(str(error).split())[:200]})")
     if failures:
@@ -200,7 +200,7 @@ def _rebuilt_by_attributes(owner, clone):
         new = type(owner).from_config(owner.get_config())
         # A `get_config` of the user's own may leave these out.
         new.name, new.dtype_policy, new.trainable = owner.name, owner.dtype_policy, owner.trainable
-        # What has no `build` of its own has all its layers now; a model is built by calling it.
+        # A layer without a `build` of its own has all its sublayers already.
         if isinstance(owner, keras.Model) or not is_default(owner.build):
             new.build_from_config(owner.get_build_config())
     except (NotImplementedError, TypeError, ValueError) as error:

@@ -188,7 +188,7 @@ def _leaves(layer, path):
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What a load of foreign weights did.
+    """Report of a load of foreign weights.
 
     Attributes:
         loaded: Dict from the name of each layer that was loaded to the name of what it was loaded from.

@@ -218,7 +218,7 @@ class WeightNormalization(keras.layers.Wrapper):
     def get_initial_state(self, *args, **kwargs):
         return self.layer.get_initial_state(*args, **kwargs)
 
-    # What a stateful recurrent layer has.
+    # The methods of a stateful recurrent layer; an AttributeError where the layer is none.
 
     @property
     def reset_state(self):

@@ -1,4 +1,4 @@
-"""Where g starts, whether it is trained, and what keeps it frozen."""
+"""The start of g, and gains that are frozen: through training, clones, files, `fold` and `weight_norm`."""
 
 import keras
 import numpy as np

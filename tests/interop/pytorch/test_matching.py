@@ -1,4 +1,4 @@
-"""Which module belongs to which layer, and what a load that is not strict leaves."""
+"""Matching of modules and layers, strict and not."""
 
 import importlib.util
 

@@ -48,7 +48,7 @@ def weight_norm(model, layers=None):
     >>> type(normalized.layers[0]).__name__
     'WNDense'
     >>> x = np.ones((1, 4))
-    >>> bool(np.allclose(normalized(x), model(x), rtol=1e-6))
+    >>> bool(np.allclose(normalized(x), model(x), rtol=1e-5, atol=1e-6))
     True
 
     Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2.

@@ -36,8 +36,8 @@ def selected(caller, model, layers, is_candidate):
         caller: Name of the function that asks, for its errors.
         model: Keras model.
         layers: A name, a class, a function from a layer to a boolean, or a list of names and classes; None for all. A name or class of a
-            container selects all that is in it. A function is asked of Keras' layers and this package's alone: neither of models nor of
-            the user's own containers, of which it may be true for another reason.
+            container selects all that is in it. A function is not asked of models and of the user's own containers: `layer.trainable`, for
+            example, is true of them whether or not it is of what they hold.
         is_candidate: Function that says of a unit whether there is anything to do with it.
 
     Raises:

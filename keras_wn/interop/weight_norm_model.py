@@ -36,9 +36,9 @@ def weight_norm(model, layers=None):
         zero otherwise.
 
     Raises:
-        ValueError: If the model is not built, has no kernels, if `layers` selects none, or if the model is a subclassed one that Keras
-            cannot make again from its `get_config` (wrap it: `WeightNormalization(model)`). If `layers` selects some of the kernels of
-            one of Keras' layers around others, such as attention.
+        ValueError: If the model is not built or has no kernels, if `layers` selects none, if it selects some but not all of the kernels
+            of one of Keras' layers around others, such as attention, or if the model is a subclassed one that Keras cannot make again
+            from its `get_config` (wrap it: `WeightNormalization(model)`).
 
     Example:
 

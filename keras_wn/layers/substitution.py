@@ -139,7 +139,7 @@ def _call_with(layer, call, mapping, args, kwargs):
     layers = layer._flatten_layers()
     losses = [(next((owner for owner in layers if id(loss) in owner._loss_ids), layer), loss) for loss in scope.losses]
     for owner, loss in losses:
-        # The loss may end here, and Python may give its id to the next one.
+        # Once this tensor is freed, Python may give its id to another layer's loss.
         owner._loss_ids.discard(id(loss))
     return outputs, losses, [(variable, scope.get_current_value(variable)) for variable in scope.updated.values()]
 

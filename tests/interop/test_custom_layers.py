@@ -66,7 +66,7 @@ class Net(keras.Model):
 def functional():
     inputs = keras.Input((6, 4))
     shared = WNDense(4)
-    x = Stack(name="stack")(shared(Residual(4, name="residual")(inputs)))
+    x = shared(Residual(4, name="residual")(inputs))
     return keras.Model(inputs, WNDense(2)(shared(x)))
 
 

@@ -47,7 +47,8 @@ def test_layers_that_were_asked_for_are_normalized_and_folded(name):
     chosen = keras_wn.weight_norm(model, layers=selection)
     assert normalized(chosen) == expected
     np.testing.assert_allclose(to_numpy(chosen(SERIES)), to_numpy(model(SERIES)), rtol=1e-5, atol=1e-6)
-    if name not in ("class", "classes", "name_and_class"):  # Which are other classes once they are normalized.
+    # A normalized layer is of another class, so that the plain classes select nothing to fold.
+    if name not in ("class", "classes", "name_and_class"):
         every = keras_wn.weight_norm(model)
         folded = keras_wn.fold(every, layers=selection)
         assert normalized(folded) == ALL - expected

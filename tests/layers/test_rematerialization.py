@@ -8,6 +8,7 @@ from keras import layers as kl
 from keras_wn import layers
 from keras_wn.layers import WeightNormalization
 from tests.helpers import gradients, randomize, to_numpy
+from tests.parameters import slow
 
 RNG = np.random.default_rng(0)
 SERIES = RNG.normal(size=(3, 6, 4)).astype("float32")
@@ -110,7 +111,11 @@ def test_layer_made_in_the_scope_and_wrapped_outside():
         np.testing.assert_allclose(found[variable], gradient, rtol=1e-4, atol=1e-5, err_msg=variable)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+# XLA takes a quarter of a minute for it on TensorFlow.
+COMPILED = slow(True) if keras.backend.backend() == "tensorflow" else True
+
+
+@pytest.mark.parametrize("jit_compile", [False, COMPILED])
 def test_fit_is_that_without(jit_compile):
     if jit_compile == {"jax": False, "torch": True}.get(keras.backend.backend()):
         pytest.skip("JAX takes half a minute for this without a compiler, and PyTorch minutes with one")

@@ -73,6 +73,7 @@ def test_two_replicas_are_one(norm):
     np.testing.assert_allclose(of_two["accuracy"], history["accuracy"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_replicas_under_xla_are_one_without():
     assert_same(trained(1)[0], trained(2, xla=True)[0])
 

@@ -80,7 +80,7 @@ def test_examples_that_do_not_divide_evenly():
     assert two.evaluate(data, verbose=0) == pytest.approx(one.evaluate(data, verbose=0), rel=1e-5)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [1, slow(2)])
 def test_accumulated_batches_are_one_batch(replicas):
     extras = {"l2": 1e-2, "decayed": ("kernel",), "global_clipnorm": 0.5}
     whole, _ = trained(1, optimizer=extras, batch=16)

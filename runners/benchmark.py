@@ -1,11 +1,15 @@
-"""Measures speed and memory, each figure as a ratio in one run: `python runners/benchmark.py --what=step`."""
+"""Measures speed and memory, each figure as a ratio in one run.
+
+For example: `python runners/benchmark.py --what=step`.
+"""
 
 import os
 import sys
 
-# TensorFlow's messages on devices and processors would hide the table. Set it to 0 to see them.
+# TensorFlow's messages on devices and processors would hide the run's own. Set it to 0 to see them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow's own default on newer processors alone; on others, convolutions' gradients take up to 50 times as long without.
+# TensorFlow turns oneDNN on by itself on newer processors alone. On others, the gradients of
+# convolutions take up to 50 times as long without it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from absl import flags
@@ -14,7 +18,7 @@ from keras_wn.benchmarks import command
 from keras_wn.training import command_line
 
 command.define()
-flags.adopt_module_key_flags(command)  # For --help.
+flags.adopt_module_key_flags(command)  # Shows them in --help.
 
 if __name__ == "__main__":
     sys.exit(command_line.run(command.run))

@@ -3,9 +3,10 @@
 import os
 import sys
 
-# TensorFlow's messages on devices and processors would hide the study's own. Set it to 0 to see them.
+# TensorFlow's messages on devices and processors would hide the run's own. Set it to 0 to see them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow's own default on newer processors alone; on others, convolutions' gradients take up to 50 times as long without.
+# TensorFlow turns oneDNN on by itself on newer processors alone. On others, the gradients of
+# convolutions take up to 50 times as long without it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from absl import flags
@@ -14,7 +15,7 @@ from keras_wn.study import command
 from keras_wn.training import command_line
 
 command.define()
-flags.adopt_module_key_flags(command)  # For --help.
+flags.adopt_module_key_flags(command)  # Shows them in --help.
 
 if __name__ == "__main__":
     sys.exit(command_line.run(command.run))

@@ -9,9 +9,8 @@ from absl import flags
 from keras_wn import models
 from keras_wn.benchmarks.catalogue import BENCHMARKS
 from keras_wn.benchmarks.request import Request, Variant
+from keras_wn.training.config import PRECISIONS
 from keras_wn.training.errors import UsageError
-
-_PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def define():
@@ -29,7 +28,7 @@ def define():
         "image_size", None, "Height and width of the images; what --what takes if not given.", lower_bound=8
     )
     flags.DEFINE_integer("rounds", 9, "Rounds that count.", lower_bound=1)
-    flags.DEFINE_enum("precision", "float32", _PRECISIONS, "Keras dtype policy, of step, memory and tpu.")
+    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras dtype policy, of step, memory and tpu.")
     flags.DEFINE_enum("xla", "auto", ["auto", "on", "off"], "Whether XLA compiles the step, on TensorFlow.")
     flags.DEFINE_integer("replicas", 2, "Replicas that are compared with one.", lower_bound=2)
     flags.DEFINE_string("topology", "v5e:2x2", "Slice of TPU chips that --what=tpu compiles for.")

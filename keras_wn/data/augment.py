@@ -5,7 +5,6 @@ import tensorflow as tf
 # Of ImageNet's training images, RGB, 0 to 255.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
-AUGMENTATIONS = ("standard", "paper")
 _SHOWN_OF_STORED = 224 / 256  # Share of the stored image's side that a network of 224x224 images is shown.
 _RATIOS = (3 / 4, 4 / 3)
 

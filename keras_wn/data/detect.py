@@ -1,30 +1,39 @@
-"""The data set that flags ask for."""
+"""Loads the data set that flags ask for."""
 
 import pathlib
+import typing
 
-from keras_wn.data import cifar, digits, image_folder, imagenet_tfds, prepare
-from keras_wn.data.augment import AUGMENTATIONS
 from keras_wn.training.errors import UsageError
 
-DATASETS = ("digits", "imagenet", *cifar.NAMES)
+if typing.TYPE_CHECKING:
+    from keras_wn.data.splits import Splits
+
+DATASETS = ("digits", "imagenet", "cifar10", "cifar100")
+AUGMENTATIONS = ("standard", "paper")
 
 
-def load(dataset, data_dir=None, image_size=224, augment="standard", max_corrupt=100):
+def load(
+    dataset: str,
+    data_dir: str | None = None,
+    image_size: int = 224,
+    augment: str = "standard",
+    max_corrupt: int = 100,
+) -> "Splits":
     """Loads a data set.
 
     Args:
-        dataset: `"digits"`, which is embedded and needs no folder, `"imagenet"`, `"cifar10"` or `"cifar100"`.
-        data_dir: Folder. For `"imagenet"` an image folder with `train/` and `val/`, or a TFDS folder with `imagenet2012/`; for
-            CIFAR a TFDS folder, or None for TFDS' own.
-        image_size: Positive integer, height and width of ImageNet's images and of the digits.
-        augment: `"standard"` or `"paper"`; nothing for the digits.
-        max_corrupt: Integer, how many images that cannot be decoded a run goes on with.
+        dataset: One of `DATASETS`. The digits are embedded and need no folder.
+        data_dir: Folder. For `"imagenet"`, an image folder with `train/` and `val/`, or a TFDS
+            folder with `imagenet2012/`. For CIFAR, a TFDS folder, or None for TFDS' own.
+        image_size: Height and width of ImageNet's images and of the digits.
+        augment: One of `AUGMENTATIONS`. The digits are not augmented.
+        max_corrupt: Number of images that cannot be decoded and that a run skips.
 
     Returns:
         `Splits`.
 
     Raises:
-        UsageError: If a value is not allowed, or the data are not there or not whole.
+        UsageError: If a value is not allowed, or if the data are missing or incomplete.
     """
     if dataset not in DATASETS:
         raise UsageError(f"--dataset={dataset}: unknown. Allowed: {', '.join(DATASETS)}.")
@@ -37,13 +46,20 @@ def load(dataset, data_dir=None, image_size=224, augment="standard", max_corrupt
             raise UsageError(
                 f"--data_dir={data_dir}: the digits are embedded. Allowed: with --dataset=imagenet or cifar."
             )
+        from keras_wn.data import digits
+
         return digits.load(image_size)
     if data_dir is not None and not pathlib.Path(data_dir).is_dir():
         raise UsageError(f"--data_dir={data_dir}: no such folder. Leave it out to train on the embedded digits.")
-    if dataset in cifar.NAMES:
+    # The other data sets are imported when they are asked for: some need TensorFlow Datasets.
+    if dataset.startswith("cifar"):
+        from keras_wn.data import cifar
+
         return cifar.load(dataset, data_dir, augment)
     if data_dir is None:
         raise UsageError("--dataset=imagenet needs its folder. Allowed: with --data_dir.")
+    from keras_wn.data import image_folder, imagenet_tfds, prepare
+
     root = pathlib.Path(data_dir)
     if prepare.is_image_folder(root):
         return image_folder.load(root, image_size, augment, max_corrupt)

@@ -5,8 +5,9 @@ import json
 import math
 
 from keras_wn import models
+from keras_wn.data.detect import DATASETS
 from keras_wn.training import schedules
-from keras_wn.training.config import DATASETS, PRECISIONS
+from keras_wn.training.config import PRECISIONS
 from keras_wn.training.errors import UsageError
 
 VERSION = 1

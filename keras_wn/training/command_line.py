@@ -1,27 +1,74 @@
-"""How every runner starts and fails."""
+"""Starts every runner: defines its flags, and turns a mistake of the user into one line."""
 
 import os
+import signal
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 
+from keras_wn.training import flag_fields
+from keras_wn.training.config import TrainConfig
 from keras_wn.training.errors import UsageError
 
 
-def run(main):
-    """Runs `main()` after the flags are parsed; an error that the user can mend is one line, and exit status 2.
+def define_training_flags(**defaults: Any) -> None:
+    """Defines the flags of a training run.
 
     Args:
-        main: Function without arguments; it returns the exit status, or None for 0.
+        **defaults: Values of a runner that replace those of `TrainConfig`.
     """
+    flag_fields.define(TrainConfig, **defaults)
+    flags.DEFINE_bool(
+        "resume",
+        False,
+        "Continues the run in --model_dir from its newest checkpoint, or starts it if the folder holds none yet.",
+    )
+    flags.DEFINE_bool("overwrite", False, "Replaces the run in --model_dir.")
+    flags.DEFINE_bool("signal_report", False, "Writes the report on signal propagation at the start, and stops.")
+    flags.DEFINE_bool(
+        "prepare",
+        False,
+        "Checks ImageNet in --data_dir, prepares it if its tars lie in the folder, and stops.",
+    )
+    flags.DEFINE_string("prepared_format", "array_record", "Format that --prepare writes: array_record or tfrecord.")
+
+
+def train() -> int | None:
+    """Trains as the flags say. Returns the exit status."""
+    values = flags.FLAGS
+    config = flag_fields.read(TrainConfig)
+    if values.prepare:
+        from keras_wn.data import prepare
+
+        return prepare.run(config.dataset, config.data_dir, values.prepared_format)
+    config.resolved()  # A mistake is said before the slow imports that follow.
+    from keras_wn.training import loop
+
+    result = loop.train(config, values.resume, values.overwrite, values.signal_report)
+    # A run that diverges is a result, not a failure. A run that was stopped tells by which signal,
+    # as shells do.
+    stopped_by = result and result["stopped_by"]
+    return 128 + signal.Signals[stopped_by] if stopped_by else 0
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parses the flags, runs `main()`, and exits.
+
+    An error that the user can mend is one line on standard error, and exit status 2.
+
+    Args:
+        main: Function without arguments. It returns the exit status, or None for 0.
+    """
+    name = os.path.basename(sys.argv[0])
     try:
         app.run(lambda _: main(), flags_parser=_parse)
     except (UsageError, flags.Error) as error:
-        line = " ".join(str(error).split())
-        print(f"{os.path.basename(sys.argv[0])}: error: {line}", file=sys.stderr)
+        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print(f"{os.path.basename(sys.argv[0])}: interrupted before training.", file=sys.stderr)
+        print(f"{name}: interrupted before training.", file=sys.stderr)
         sys.exit(130)
 
 

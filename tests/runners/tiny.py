@@ -9,11 +9,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 from keras_wn import models
-from keras_wn.training import command_line, run_flags
+from keras_wn.training import command_line
 from tests.training.conftest import tiny
 
 models._BUILDERS["tiny"] = tiny
-run_flags.define(model="tiny", train_epochs=3)
+command_line.define_training_flags(model="tiny", train_epochs=3)
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(run_flags.run))
+    sys.exit(command_line.run(command_line.train))

@@ -44,7 +44,7 @@ def test_what_is_given_stays():
             "--strategy=horovod: unknown. Allowed: auto, none, mirrored, multi_worker, tpu, data_parallel.",
         ),
         ({"dataset": "mnist"}, "--dataset=mnist: unknown. Allowed: digits, imagenet, cifar10, cifar100."),
-        ({"augment": "auto"}, "--augment=auto: unknown. Allowed: paper, standard."),
+        ({"augment": "auto"}, "--augment=auto: unknown. Allowed: standard, paper."),
         ({"image_size": 4}, "--image_size=4: not allowed. Allowed: 8 or more."),
         ({"dataset": "cifar10", "image_size": 64}, "--image_size=64 with --dataset=cifar10: its images are of 32."),
         ({"max_corrupt": -1}, "--max_corrupt=-1: not allowed. Allowed: 0 or more."),
@@ -91,7 +91,7 @@ def test_batch_that_does_not_divide_is_refused():
 def test_init_batches_matter_only_to_a_card_that_initializes_on_data():
     splits = digits.load()
     TrainConfig(norm="bn", batch_size=1000).resolved().check_against(splits)
-    with pytest.raises(UsageError, match="--init_batches=4: more than the training images"):
+    with pytest.raises(UsageError, match="--init_batches=4: must be at most"):
         TrainConfig(norm="wn", batch_size=1000).resolved().check_against(splits)
 
 

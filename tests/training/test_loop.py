@@ -244,10 +244,10 @@ def test_mixed_precision_trains(config, precision):
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"batch_size": 2000}, "--batch_size=2000: more than the training images. Allowed: 1 to 1297"),
+        ({"batch_size": 2000}, "--batch_size=2000: must be at most the number of training images. Allowed: 1 to 1297"),
         (
             {"init_batches": 100},
-            "--init_batches=100: more than the training images. Allowed with --batch_size=64: 1 to 20",
+            "--init_batches=100: must be at most what the training images give. Allowed with --batch_size=64: 1 to 20",
         ),
     ],
 )

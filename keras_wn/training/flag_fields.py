@@ -1,0 +1,96 @@
+"""Makes command-line flags out of the fields of a dataclass, so that each is stated once.
+
+A field holds a flag's name, type, default, help and allowed values. The flags of absl, the check of
+their values and the records in result files are all made from the fields.
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from absl import flags
+
+from keras_wn.training.errors import UsageError
+
+# Names, or a function that returns them where they can grow after this module is imported.
+Choices = Iterable[str] | Callable[[], Iterable[str]]
+# A test of a number, and the same in words.
+Range = tuple[Callable[[float], bool], str]
+POSITIVE: Range = (lambda x: x > 0, "a number above 0")
+NOT_NEGATIVE: Range = (lambda x: x >= 0, "0 or more")
+SHARE: Range = (lambda x: 0 <= x < 1, "at least 0 and less than 1")
+
+_DEFINE = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+}
+
+
+def flag(default: Any, text: str, choices: Choices | None = None, allowed: Range | None = None) -> Any:
+    """A field of a dataclass that is a flag as well.
+
+    Args:
+        default: Value of the field and of the flag.
+        text: Help, in whole sentences. The allowed names or numbers are added to it.
+        choices: Names that are allowed, for a text.
+        allowed: `Range` of numbers that are allowed.
+
+    Returns:
+        Field, for the body of a dataclass.
+    """
+    metadata = {"text": text, "choices": choices, "allowed": allowed}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def define(config: type, **defaults: Any) -> None:
+    """Defines the flags of a dataclass.
+
+    Args:
+        config: Dataclass whose fields are made by `flag`.
+        **defaults: Values that replace the fields' own.
+    """
+    for field in dataclasses.fields(config):
+        kinds = [kind for kind in typing.get_args(field.type) or (field.type,) if kind is not type(None)]
+        default = defaults.get(field.name, field.default)
+        _DEFINE[kinds[0]](field.name, default, _help(field))
+
+
+def read(config: type) -> Any:
+    """The dataclass with the values of the flags, which must be parsed."""
+    return config(**{f.name: flags.FLAGS[f.name].value for f in dataclasses.fields(config)})
+
+
+def check_choices(config: Any) -> None:
+    """Raises `UsageError` for the first text that is none of its field's choices."""
+    for field in dataclasses.fields(config):
+        value, choices = getattr(config, field.name), _choices(field)
+        if choices and value is not None and value not in choices:
+            raise UsageError(f"--{field.name}={value}: unknown. Allowed: {', '.join(choices)}.")
+
+
+def check_ranges(config: Any) -> None:
+    """Raises `UsageError` for the first number that its field does not allow."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.metadata["allowed"] and value is not None:
+            is_allowed, text = field.metadata["allowed"]
+            if not (math.isfinite(value) and is_allowed(value)):
+                raise UsageError(f"--{field.name}={value}: not allowed. Allowed: {text}.")
+
+
+def _choices(field):
+    choices = field.metadata["choices"]
+    return choices() if callable(choices) else choices
+
+
+def _help(field):
+    text = field.metadata["text"]
+    if choices := _choices(field):
+        text += f" Allowed: {', '.join(choices)}."
+    elif field.metadata["allowed"]:
+        text += f" Allowed: {field.metadata['allowed'][1]}."
+    return text

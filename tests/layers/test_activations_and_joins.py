@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_wn import layers
-from keras_wn.layers.normalized_relu import relu_moments
+from keras_wn.layers.activations import relu_moments
 from tests.helpers import filter_norms, gradients, to_numpy
 
 GAUSSIAN = np.random.default_rng(0).normal(size=1_000_000).astype("float32")

@@ -170,8 +170,8 @@ class JoinWeights(keras.layers.Layer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        Any shape. The outputs do not depend on the input, which is there because a layer of a
-        functional model needs one.
+        Any shape. The outputs do not depend on the input. The layer takes one only because a layer
+        of a functional model must have an input.
 
     Output shape:
         Tuple of two shapes: `(channels,)` of c_r and `(channels,)` of c_s. Both have the compute

@@ -1,6 +1,10 @@
-"""Weight normalization for Keras 3, and its study against batch normalization. Importing it imports Keras alone."""
+"""Weight normalization for Keras 3, and a study of it against batch normalization.
+
+`import keras_wn` imports Keras and no other library.
+"""
 
 import importlib
+from typing import Any
 
 from keras_wn import constraints, initializers, layers, regularizers, reparameterizations
 from keras_wn.initializers import data_dependent_init
@@ -23,12 +27,13 @@ __all__ = [
     "weight_norm",
 ]
 
-# Imported when they are first used, for half of the import's time: neither layers nor saved models that hold them need these.
+# These are imported when they are first used, because layers and saved models do not need them.
+# This halves the time of `import keras_wn`.
 _MODULES = ("interop", "methods", "models")
 _FROM_INTEROP = ("fold", "weight_norm")
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _FROM_INTEROP:
@@ -36,5 +41,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

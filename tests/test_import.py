@@ -13,7 +13,8 @@ public = [getattr(keras_wn, name) for name in keras_wn.__all__]
 loaded = [n for n in sys.modules if n.startswith("keras_wn")]
 for name in loaded:
     tree = ast.parse(pathlib.Path(sys.modules[name].__file__).read_text())
-    for node in ast.walk(tree):
+    # Imports inside of functions are those of a backend's own formulas, made on that backend alone.
+    for node in tree.body:
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         for imported in names:

@@ -5,12 +5,12 @@ import inspect
 import pytest
 from keras.saving import get_registered_object
 
-from keras_wn import constraints, initializers, layers
+from keras_wn import constraints, initializers, layers, regularizers
 
 CLASSES = [
     value
-    for module in (constraints, initializers, layers)
-    for value in vars(module).values()
+    for module in (constraints, initializers, layers, regularizers)
+    for value in (getattr(module, name) for name in getattr(module, "__all__", vars(module)))
     if inspect.isclass(value) and value.__module__.startswith("keras_wn")
 ]
 

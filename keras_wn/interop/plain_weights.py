@@ -8,7 +8,7 @@ from keras_wn.interop.scale_of import scale_of
 from keras_wn.interop.selection import is_normalized_layer
 from keras_wn.interop.stored_weight import assign
 from keras_wn.interop.weight_norm_model import from_plain
-from keras_wn.layers.named_variables import own_variables
+from keras_wn.layers.kernels import own_variables
 
 
 def load_plain_weights(model, path):

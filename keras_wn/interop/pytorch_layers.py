@@ -15,8 +15,7 @@ from keras_wn.interop.scale_of import scale_of
 from keras_wn.interop.stored_weight import Leaf, named_leaves, normalized_kernels
 from keras_wn.layers import WeightNormalization
 from keras_wn.layers.gains import Gain
-from keras_wn.layers.kernels import FULL, Kernel, kernels_of
-from keras_wn.layers.named_variables import own_variables
+from keras_wn.layers.kernels import FULL, Kernel, kernels_of, own_variables
 
 _layers = keras.layers
 

@@ -16,7 +16,7 @@ from keras.src.models import Functional  # Not exported by Keras: what `keras.Mo
 from keras.src.utils.python_utils import is_default  # Not exported by Keras.
 
 from keras_wn.layers import WeightNormalization
-from keras_wn.layers.named_variables import own_variables
+from keras_wn.layers.kernels import own_variables
 from keras_wn.layers.wrapped import build_from_config
 
 

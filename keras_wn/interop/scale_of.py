@@ -3,7 +3,7 @@
 import keras
 
 from keras_wn.layers import JoinWeights
-from keras_wn.layers.output_scaled import OutputScaled
+from keras_wn.layers.reparameterized import OutputScaled
 
 
 def scale_of(layer):

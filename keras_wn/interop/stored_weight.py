@@ -9,8 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_wn.layers import WeightNormalization
-from keras_wn.layers.kernels import kernels_of
-from keras_wn.layers.named_variables import own_variables
+from keras_wn.layers.kernels import kernels_of, own_variables
 from keras_wn.layers.reparameterized import Reparameterized
 
 

@@ -1,39 +1,49 @@
-"""The gains that a weight-normalized layer adds to kernels, and the weights that come of them."""
+"""Adds gains to kernels, and computes the effective weights from both.
+
+The last part of the module lets the regularizers and constraints of a kernel act on the effective
+weight w instead of the stored direction v.
+"""
 
 import dataclasses
+import functools
+from collections.abc import Callable, Mapping
 
 import keras
 from keras import ops
 from keras.src import backend  # Not exported by Keras: variables with a layout.
 
 from keras_wn import reparameterizations
+from keras_wn.constraints import EffectiveKernelConstraint
 from keras_wn.layers import substitution
+from keras_wn.layers.kernels import Kernel
+from keras_wn.regularizers import EffectiveKernelRegularizer
+from keras_wn.reparameterizations.weight_norm import Tensor
 
-# What a zero filter's gain is taken for where its logarithm is kept.
+# The smallest gain whose logarithm is kept. The gain of a zero filter is replaced by it.
 _LEAST_GAIN = 2.0**-100
 
 
 @dataclasses.dataclass(frozen=True)
 class Gain:
-    """g of a kernel.
+    """The gain g of a kernel.
 
     Attributes:
-        variable: The trained variable: g, or log g.
-        log: Boolean, which of the two.
+        variable: The variable that is trained: g or, with `log`, the logarithm of g.
+        log: Boolean, whether the variable holds log g.
     """
 
     variable: keras.Variable
     log: bool
 
     @property
-    def value(self):
-        """g, a tensor in the variable's own dtype."""
+    def value(self) -> Tensor:
+        """g, as a tensor in the dtype of the variable."""
         with substitution.full_precision():
             value = self.variable.value
         return ops.exp(value) if self.log else value
 
-    def assign(self, g):
-        """Makes g what is given.
+    def assign(self, g: Tensor) -> None:
+        """Sets g.
 
         Raises:
             ValueError: If the variable holds log g and an entry of `g` is not positive.
@@ -42,66 +52,98 @@ class Gain:
             _check_positive(g, self.variable.path)
         self.variable.assign(self.held(g))
 
-    def held(self, g):
-        """What the variable holds for a norm g; the logarithm of one below 2^-100 is taken as that of 2^-100."""
+    def held(self, g: Tensor) -> Tensor:
+        """Returns the value of the variable for a gain g, in its shape and dtype.
+
+        If the variable holds the logarithm, a gain below 2^-100 is taken as 2^-100.
+        """
         return ops.cast(ops.reshape(_held(g, self.log), self.variable.shape), self.variable.dtype)
 
 
-def check_options(owner, use_gain, log_gain, trainable_gain):
-    """Raises a ValueError if log_gain is set without a gain, or if trainable_gain is neither a boolean nor a dict of them."""
+def check_options(
+    owner: str, use_gain: bool, log_gain: bool, trainable_gain: bool | Mapping[str, bool]
+) -> None:
+    """Checks the arguments of a layer that concern its gains.
+
+    Args:
+        owner: Name of the layer's class, for the message.
+        use_gain: Boolean, whether the layer has gains.
+        log_gain: Boolean, whether their variables hold log g.
+        trainable_gain: Boolean, or a dict from the names of kernels to booleans.
+
+    Raises:
+        ValueError: If `log_gain` is set without gains, or if `trainable_gain` is neither a boolean
+            nor a dict of booleans.
+    """
     if log_gain and not use_gain:
         raise ValueError(
-            f"{owner}: log_gain={log_gain} with use_gain={use_gain}. Allowed: log_gain=True with use_gain=True."
+            f"{owner}: log_gain={log_gain} with use_gain={use_gain}. "
+            "Allowed: log_gain=True with use_gain=True."
         )
-    named = trainable_gain.values() if isinstance(trainable_gain, dict) else [trainable_gain]
-    if not all(isinstance(value, bool) for value in named):
+    is_dict = isinstance(trainable_gain, dict)
+    values = trainable_gain.values() if is_dict else [trainable_gain]
+    if not all(isinstance(value, bool) for value in values):
         raise ValueError(
-            f"{owner}: trainable_gain={trainable_gain!r} is not allowed. Allowed: True, False, or a dict from the names of "
-            "kernels to them."
+            f"{owner}: trainable_gain={trainable_gain!r} is not allowed. Allowed: True, False, or "
+            "a dict from the names of kernels to them."
         )
 
 
-def add(layer, kernels, initializer, log, trainable=True):
-    """Adds a gain to `layer` for each kernel.
+def add(
+    layer: keras.layers.Layer,
+    kernels: Mapping[str, Kernel],
+    initializer: Callable | None,
+    log: bool,
+    trainable: bool | Mapping[str, bool] = True,
+) -> dict[str, Gain]:
+    """Adds one gain to `layer` for each kernel.
 
     Args:
         layer: Keras layer that is being built.
         kernels: Dict from a name to a `Kernel`.
-        initializer: Keras initializer of g; None for the kernel's norm.
-        log: Boolean, whether the variable holds log g.
-        trainable: Boolean, whether it is trained; or a dict from the kernel's name to it, True where it has no entry.
+        initializer: Keras initializer of g. `None` stands for the norm of the kernel.
+        log: Boolean, whether the variables hold log g.
+        trainable: Boolean, whether the gains are trained; or a dict from the name of a kernel to a
+            boolean, where a kernel without an entry has a trained gain.
 
     Returns:
-        Dict from the name to the `Gain`, whose variable is `<name>_g` or `<name>_log_g`, as is the layer's attribute that holds it.
+        Dict from the name of a kernel to its `Gain`. The gain's variable is called `<name>_g` or
+        `<name>_log_g`, and the layer holds it in an attribute of the same name.
 
     Raises:
-        ValueError: If `trainable` names a kernel that is not there.
+        ValueError: If `trainable` names a kernel that the layer does not have.
     """
     trainable = trainable if isinstance(trainable, dict) else dict.fromkeys(kernels, trainable)
     if unknown := set(trainable) - set(kernels):
         raise ValueError(
-            f"Layer '{layer.name}': trainable_gain names the kernels {sorted(unknown)}. Allowed: {', '.join(kernels)}."
+            f"Layer '{layer.name}': trainable_gain names the kernels {sorted(unknown)}. "
+            f"Allowed: {', '.join(kernels)}."
         )
     gains = {}
     for name, kernel in kernels.items():
         variable_name = f"{name}_log_g" if log else f"{name}_g"
-        start = _Start(kernel, initializer, log)
+        start = _GainInitializer(kernel, initializer, log)
         variable = _add_variable(layer, kernel, variable_name, start, trainable.get(name, True))
-        # TensorFlow finds the variables that are attributes, and no others, when it writes a checkpoint or a SavedModel.
+        # When TensorFlow writes a checkpoint or a SavedModel, it finds only those variables that
+        # are attributes.
         setattr(layer, variable_name, variable)
         gains[name] = Gain(variable, log)
     return gains
 
 
 def _add_variable(layer, kernel, name, initializer, trainable):
-    """As `layer.add_weight`, which takes no layout: sharded as the kernel is, along the axes that they share.
+    """Adds a variable as `layer.add_weight` does, with a layout that follows the kernel's.
 
-    The regular expressions of a `keras.distribution.LayoutMap` that find a kernel also find its gain, which has fewer axes.
+    `add_weight` takes no layout. A `keras.distribution.LayoutMap` finds layouts by regular
+    expressions, and an expression that matches a kernel also matches its gain, which has fewer
+    axes. The gain is therefore sharded like the kernel along the axes that both have.
     """
     layout = getattr(kernel.variable, "_layout", None)
     if isinstance(layout, keras.distribution.TensorLayout):
-        axes = [name for axis, name in enumerate(layout.axes) if axis not in kernel.gain_axes]
-        layout = keras.distribution.TensorLayout(axes, layout.device_mesh)
+        shared_axes = [
+            mesh_axis for axis, mesh_axis in enumerate(layout.axes) if axis not in kernel.gain_axes
+        ]
+        layout = keras.distribution.TensorLayout(shared_axes, layout.device_mesh)
     with backend.name_scope(layer.name, caller=layer):
         variable = backend.Variable(
             initializer=initializer,
@@ -116,23 +158,8 @@ def _add_variable(layer, kernel, name, initializer, trainable):
     return variable
 
 
-def trainable_option(layer, gains, asked):
-    """`trainable_gain` of a layer's configuration: as it was asked for, or as `layer.g.trainable` has been set since.
-
-    Args:
-        layer: Keras layer.
-        gains: Dict from the names of its kernels to the `Gain`s; empty before it is built.
-        asked: The layer's argument.
-    """
-    # In a frozen layer no variable is trainable: it says nothing of the gain by itself.
-    if not gains or not layer.trainable:
-        return asked
-    by_name = {name: gain.variable.trainable for name, gain in gains.items()}
-    return by_name if len(set(by_name.values())) > 1 else next(iter(by_name.values()))
-
-
-class _Start:
-    """Initializer of the variable of a gain."""
+class _GainInitializer:
+    """Initializes the variable of a gain, from another initializer or from the kernel's norm."""
 
     def __init__(self, kernel, initializer, log):
         self._kernel, self._initializer, self._log = kernel, initializer, log
@@ -148,9 +175,10 @@ class _Start:
 
 
 def _held(g, log):
+    """Returns g, or the logarithm of g, of at least `_LEAST_GAIN`."""
     if not log:
         return g
-    # Not in a half precision, which has no 2^-100.
+    # Leave half precision first, which cannot represent 2^-100.
     g = ops.convert_to_tensor(g)
     g = g if keras.backend.standardize_dtype(g.dtype) == "float64" else ops.cast(g, "float32")
     return ops.log(ops.where(g < _LEAST_GAIN, ops.full_like(g, _LEAST_GAIN), g))
@@ -158,17 +186,40 @@ def _held(g, log):
 
 def _check_positive(g, path):
     least = float(ops.convert_to_numpy(ops.min(g)))
+    # Written so that a NaN is refused as well.
     if not least > 0:
-        raise ValueError(f"log_gain=True: a gain of '{path}' is {least}. Allowed: positive numbers.")
+        raise ValueError(
+            f"log_gain=True: a gain of '{path}' is {least}. Allowed: positive numbers."
+        )
 
 
-def norm_of(kernel):
-    """The gain that leaves a kernel as it is: ||v||, one number per output unit, in float32 or wider.
+def trainable_option(
+    layer: keras.layers.Layer, gains: Mapping[str, Gain], argument: bool | Mapping[str, bool]
+) -> bool | Mapping[str, bool]:
+    """Returns the value of `trainable_gain` for the configuration of a layer.
 
-    Of a gain that is constant where the norms differ, their root mean square, which keeps the norm of the whole.
+    It is the layer's argument, unless `trainable` of a gain's variable has been set since.
+
+    Args:
+        layer: Keras layer.
+        gains: Dict from the names of its kernels to `Gain`; empty before the layer is built.
+        argument: The layer's argument `trainable_gain`.
+    """
+    # In a frozen layer no variable is trainable, which says nothing about the gains by themselves.
+    if not gains or not layer.trainable:
+        return argument
+    by_name = {name: gain.variable.trainable for name, gain in gains.items()}
+    return by_name if len(set(by_name.values())) > 1 else next(iter(by_name.values()))
+
+
+def norm_of(kernel: Kernel) -> Tensor:
+    """Returns the gain that makes w equal to v: `||v||` of each output unit, in float32 or wider.
+
+    If a gain is shared by units whose norms differ, it is the root mean square of their norms,
+    which keeps the norm of the kernel as a whole.
 
     Returns:
-        Tensor of `kernel.gain_shape`.
+        Tensor of shape `kernel.gain_shape`.
     """
     with substitution.full_precision():
         norm = reparameterizations.norm(kernel.variable.value, kernel.fan_in)
@@ -178,32 +229,34 @@ def norm_of(kernel):
     return ops.reshape(norm, kernel.gain_shape)
 
 
-def scale(kernel, gain, factor=None):
-    """g / ||v|| of a kernel, one number per output unit, in float32 or wider; 1 / ||v|| in the strict form.
+def scale(kernel: Kernel, gain: Gain | None, factor: Tensor | None = None) -> Tensor:
+    """Returns `g / ||v||` of each output unit, in float32 or wider.
 
     Args:
-        kernel: `Kernel`, whose variable is v, with a gain per output unit.
-        gain: `Gain`, or None for the strict form.
-        factor: Tensor of `kernel.units_shape` that multiplies it; None for 1.
+        kernel: `Kernel` whose variable is v, with one gain per output unit.
+        gain: `Gain`, or `None` in the strict form, where g is 1.
+        factor: Tensor of shape `kernel.units_shape` that multiplies the result. `None` stands
+            for 1.
 
     Returns:
-        Tensor of `kernel.units_shape`.
+        Tensor of shape `kernel.units_shape`.
     """
     with substitution.full_precision():
         g = _times(gain, factor)
-        return ops.reshape(reparameterizations.scale(kernel.variable.value, g, kernel.fan_in), kernel.units_shape)
+        result = reparameterizations.scale(kernel.variable.value, g, kernel.fan_in)
+        return ops.reshape(result, kernel.units_shape)
 
 
-def effective(kernel, gain, factor=None):
-    """The weight w of a kernel.
+def effective(kernel: Kernel, gain: Gain | None, factor: Tensor | None = None) -> Tensor:
+    """Returns the effective weight w of a kernel.
 
     Args:
-        kernel: `Kernel`, whose variable is v.
-        gain: `Gain`, or None for the strict form.
-        factor: Tensor of `kernel.gain_shape` that multiplies it; None for 1.
+        kernel: `Kernel` whose variable is v.
+        gain: `Gain`, or `None` in the strict form, where g is 1.
+        factor: Tensor of shape `kernel.gain_shape` that multiplies w. `None` stands for 1.
 
     Returns:
-        Tensor of v's shape and dtype.
+        Tensor of the shape and dtype of v.
     """
     dtype = kernel.variable.dtype
     with substitution.full_precision():
@@ -217,8 +270,67 @@ def effective(kernel, gain, factor=None):
 
 
 def _times(gain, factor):
-    """g times a factor, either of which may be None for 1."""
+    """Multiplies g by a factor. Either may be `None`, which stands for 1."""
     g = None if gain is None else gain.value
     if g is None or factor is None:
         return factor if g is None else g
     return g * ops.cast(factor, g.dtype)
+
+
+def let_act_on_w(kernel: Kernel, gain: Gain | None) -> None:
+    """Binds the kernel's regularizer and constraint to w, if they are made to act on w.
+
+    Args:
+        kernel: `Kernel` of a layer that is being built.
+        gain: Its `Gain`, or `None` in the strict form.
+
+    Raises:
+        ValueError: If a constraint is to act on w in the strict form, where the norm of w is 1, or
+            with a gain that has other axes than the norm.
+    """
+    variable = kernel.variable
+    if isinstance(variable.regularizer, EffectiveKernelRegularizer):
+        effective_kernel = functools.partial(effective, kernel, gain)
+        variable.regularizer = variable.regularizer.bound_to(effective_kernel)
+    if isinstance(variable.constraint, EffectiveKernelConstraint):
+        if gain is None:
+            raise ValueError(
+                f"EffectiveKernelConstraint of '{variable.path}': without a gain the norm of w is "
+                "1. Allowed: use_gain=True."
+            )
+        if kernel.gain_axes != kernel.fan_in:
+            raise ValueError(
+                f"EffectiveKernelConstraint of '{variable.path}': gain_axis={kernel.gain_axes} "
+                f"with axis={kernel.fan_in} cannot hold every w that the constraint leaves. "
+                "Allowed: a gain along the axes of the norm, gain_axis=None."
+            )
+        # Move the constraint to the gain. It projects w once and sets both v and g, regardless of
+        # which of the two the optimizer updates first.
+        gain.variable.constraint = _Projection(variable.constraint.constraint, kernel, gain)
+        variable.constraint = None
+
+
+def let_act_on_v(kernel: Kernel, gain: Gain | None) -> None:
+    """Undoes `let_act_on_w` for a kernel whose normalization ends, so that v is now its weight."""
+    variable = kernel.variable
+    if isinstance(variable.regularizer, EffectiveKernelRegularizer):
+        variable.regularizer = variable.regularizer.regularizer
+    if gain is not None and isinstance(gain.variable.constraint, _Projection):
+        variable.constraint = gain.variable.constraint.constraint
+        gain.variable.constraint = None
+
+
+class _Projection:
+    """Constraint of a gain's variable that projects w, stores the result in v, and returns g."""
+
+    def __init__(self, constraint, kernel, gain):
+        self.constraint, self._kernel, self._gain = constraint, kernel, gain
+
+    def __call__(self, variable):
+        del variable  # The gain's own variable, which is read through `self._gain`.
+        v, fan_in = self._kernel.variable, self._kernel.fan_in
+        w = self.constraint(effective(self._kernel, self._gain))
+        g = reparameterizations.norm(w, fan_in)
+        # A filter that becomes zero keeps its direction. Otherwise it could not leave zero again.
+        v.assign(ops.where(g == 0, v.value, w))
+        return self._gain.held(g)

@@ -1,30 +1,40 @@
-"""Mean-only batch normalization."""
+"""Defines mean-only batch normalization."""
+
+from typing import Any
 
 import keras
 from keras import initializers, ops
 
+from keras_wn.reparameterizations.weight_norm import Tensor
+
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class MeanOnlyBatchNormalization(keras.layers.Layer):
-    """Batch normalization of the mean alone: the batch's mean is taken away, a learned shift added, and nothing divided.
+    """Batch normalization of the mean only, without a division by the standard deviation.
 
-    `y = x - mean(x) + beta`, per channel over the batch and all positions. In inference, and while the layer is frozen
-    (`trainable = False`), the mean is a moving average: `moving_mean <- momentum moving_mean + (1 - momentum) mean(x)` at each step.
+    `y = x - mean(x) + beta`, where the mean is taken per channel over the batch and all positions,
+    and beta is learned. In inference, and while the layer is frozen (`trainable = False`), the mean
+    is a moving average that each training step updates:
+    `moving_mean <- momentum moving_mean + (1 - momentum) mean(x)`.
+
+    The layer is made to follow a weight-normalized layer without a bias, whose gain sets the scale.
 
     Args:
         axis: Integer, the channel axis.
         momentum: Float in [0, 1).
         beta_initializer: Initializer of beta.
-        **kwargs: As `keras.layers.Layer`.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        Any with the channel axis known, for example `(batch_size, height, width, channels)`.
+        Any shape with a known number of channels, for example
+        `(batch_size, height, width, channels)`.
 
     Output shape:
-        As the input.
+        The shape of the input.
 
     Raises:
-        ValueError: If `momentum` is out of range, or `axis` lies outside the input, or names a dimension of unknown size.
+        ValueError: If `momentum` is out of range, or if `axis` lies outside of the input or names a
+            dimension of unknown size.
 
     Example:
 
@@ -35,37 +45,48 @@ class MeanOnlyBatchNormalization(keras.layers.Layer):
     >>> [round(m, 4) for m in np.asarray(layer.moving_mean).tolist()]
     [0.2, 2.0]
 
-    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 7; made to follow a weight-normalized layer without bias, whose gain sets
-    the scale. The momentum of their code is 0.9. Means are taken in float32 or wider. As in `keras.layers.BatchNormalization`, each
-    replica of `tf.distribute` takes its own mean; there is no `synchronized` option, and masks are not taken.
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 7. The momentum in the authors' code is
+    0.9. Means are computed in float32 or wider. As with `keras.layers.BatchNormalization`, each
+    replica of `tf.distribute` uses its own mean. The layer has no `synchronized` option and does
+    not support masks.
     """
 
-    def __init__(self, axis=-1, momentum=0.99, beta_initializer="zeros", **kwargs):
+    def __init__(
+        self, axis: int = -1, momentum: float = 0.99, beta_initializer: Any = "zeros", **kwargs
+    ):
         super().__init__(**kwargs)
         if not 0 <= momentum < 1:
             raise ValueError(
-                f"MeanOnlyBatchNormalization: momentum={momentum!r} is not allowed. Allowed: at least 0 and less than 1."
+                f"MeanOnlyBatchNormalization: momentum={momentum!r} is not allowed. "
+                "Allowed: at least 0 and less than 1."
             )
         self.axis = axis
         self.momentum = momentum
         self.beta_initializer = initializers.get(beta_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         rank = len(input_shape)
         if not -rank <= self.axis < rank or input_shape[self.axis] is None:
             raise ValueError(
-                f"MeanOnlyBatchNormalization: axis={self.axis} must name a dimension of known size, {-rank} to {rank - 1}. "
-                f"Received: input_shape={input_shape}."
+                f"MeanOnlyBatchNormalization: axis={self.axis} must name a dimension of known "
+                f"size, {-rank} to {rank - 1}. Received: input_shape={input_shape}."
             )
         channels = input_shape[self.axis]
         self.input_spec = keras.InputSpec(ndim=rank, axes={self.axis: channels})
-        # Declared as batch normalization's own, so that what trains under tf.distribute treats them alike.
-        self.beta = self.add_weight(name="beta", shape=(channels,), initializer=self.beta_initializer, autocast=False)
+        # Declare the weights as Keras' batch normalization does, so that training under
+        # tf.distribute treats both layers alike.
+        self.beta = self.add_weight(
+            name="beta", shape=(channels,), initializer=self.beta_initializer, autocast=False
+        )
         self.moving_mean = self.add_weight(
-            name="moving_mean", shape=(channels,), initializer="zeros", trainable=False, autocast=False
+            name="moving_mean",
+            shape=(channels,),
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
         )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         wide = keras.backend.result_type(inputs.dtype, "float32")
         moving_mean = ops.cast(self.moving_mean, wide)
         if training and self.trainable:
@@ -78,23 +99,23 @@ class MeanOnlyBatchNormalization(keras.layers.Layer):
         shift = ops.reshape(ops.cast(self.beta, wide) - mean, shape)
         return ops.cast(ops.cast(inputs, wide) + shift, self.compute_dtype)
 
-    def batch_mean(self, inputs):
-        """The mean that training takes away.
+    def batch_mean(self, inputs: Tensor) -> Tensor:
+        """Returns the mean that is subtracted in training.
 
         Args:
-            inputs: What the layer takes.
+            inputs: Tensor, an input of the layer.
 
         Returns:
-            Tensor of a number per channel, in float32 or wider.
+            Tensor with one number per channel, in float32 or wider.
         """
         inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        channel = self.axis % len(inputs.shape)
-        return ops.mean(inputs, axis=[a for a in range(len(inputs.shape)) if a != channel])
+        channel_axis = self.axis % len(inputs.shape)
+        return ops.mean(inputs, axis=[a for a in range(len(inputs.shape)) if a != channel_axis])
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "axis": self.axis,

@@ -1,19 +1,120 @@
-"""What the normalization propagation layers share: their defaults."""
+"""Defines the layers of normalization propagation, and the initializer of their kernels."""
 
-from keras import initializers as keras_initializers
+from typing import Any
 
-from keras_wn import constraints
-from keras_wn.initializers.unit_filters import UnitFilters
+import keras
 
-# Arpit et al. 2016, arXiv 1603.01431: the initial gain that keeps a unit's Jacobian near norm 1 after the division by 0.58382.
+from keras_wn.constraints import UnitNorm
+from keras_wn.layers.conv import WNConv2D
+from keras_wn.layers.dense import WNDense
+from keras_wn.reparameterizations.weight_norm import Tensor
+
+# The initial gain of Arpit et al. 2016, arXiv 1603.01431. It keeps the norm of a unit's Jacobian
+# near 1 after the division by 0.58382 in `NormalizedReLU`.
 INITIAL_GAIN = 1 / 1.21
 
 
-class NormProp:
-    """Mixin, placed before a weight-normalized layer class, that sets normalization propagation's defaults."""
+@keras.saving.register_keras_serializable(package="keras_wn")
+class UnitFilters(keras.initializers.Initializer):
+    """Initializer that rescales each filter of another initializer to unit norm: `v = u / ||u||`.
+
+    Args:
+        initializer: Initializer of u.
+        axis: Tuple of the axes of a filter's fan-in. `None` stands for all axes but the last.
+
+    Example:
+
+    >>> import numpy as np
+    >>> v = UnitFilters("glorot_uniform")((3, 3, 8, 4))
+    >>> [round(float(x), 4) for x in np.linalg.norm(np.reshape(v, (-1, 4)), axis=0)]
+    [1.0, 1.0, 1.0, 1.0]
+
+    Reference: Arpit et al. 2016, arXiv 1603.01431. In the paper, filters have unit norm after the
+    first step; with this initializer, they have it from the start.
+    """
+
+    def __init__(self, initializer: Any = "glorot_uniform", axis: tuple[int, ...] | None = None):
+        self.initializer = keras.initializers.get(initializer)
+        self._project = UnitNorm(axis)
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
+        return self._project(self.initializer(shape, dtype=dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "initializer": keras.initializers.serialize(self.initializer),
+            **self._project.get_config(),
+        }
+
+
+class _NormProp:
+    """Mixin, placed before a weight-normalized layer class, that sets the method's defaults."""
 
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("kernel_initializer", UnitFilters("glorot_uniform"))
-        kwargs.setdefault("kernel_constraint", constraints.UnitNorm())
-        kwargs.setdefault("gain_initializer", keras_initializers.Constant(INITIAL_GAIN))
+        kwargs.setdefault("kernel_constraint", UnitNorm())
+        kwargs.setdefault("gain_initializer", keras.initializers.Constant(INITIAL_GAIN))
         super().__init__(*args, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class NormPropDense(_NormProp, WNDense):
+    """Dense layer with normalization propagation, to be followed by `NormalizedReLU`.
+
+    `y = gamma (x v) / ||v|| + beta`, where a constraint restores `||v|| = 1` after every step. This
+    is a `WNDense` whose gain gamma starts at 1/1.21, whose v starts as Glorot's rescaled to unit
+    norm, and whose kernel has the constraint `keras_wn.constraints.UnitNorm`.
+
+    Args:
+        units: Positive integer, the dimension of the output.
+        *args, **kwargs: Arguments of `WNDense`. `kernel_initializer`, `kernel_constraint` and
+            `gain_initializer` have the defaults above, and must be given by keyword.
+
+    Input shape:
+        `(batch_size, ..., input_dim)`, where each element has mean 0 and variance 1.
+
+    Output shape:
+        `(batch_size, ..., units)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = NormPropDense(2)
+    >>> tuple(layer(np.ones((1, 3))).shape), round(float(layer.g[0]), 4)
+    ((1, 2), 0.8264)
+
+    Reference: Arpit et al. 2016, arXiv 1603.01431. In the paper, v starts as Glorot's without being
+    rescaled, and has unit norm after the first step.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class NormPropConv2D(_NormProp, WNConv2D):
+    """2D convolution with normalization propagation, to be followed by `NormalizedReLU`.
+
+    `y = gamma (v * x) / ||v|| + beta`, where a constraint restores `||v|| = 1` after every step.
+    This is a `WNConv2D` whose gain gamma starts at 1/1.21, whose v starts as Glorot's rescaled to
+    unit norm, and whose kernel has the constraint `keras_wn.constraints.UnitNorm`.
+
+    Args:
+        filters: Positive integer, the number of filters.
+        kernel_size: Integer, or a tuple of 2 integers.
+        *args, **kwargs: Arguments of `WNConv2D`. `kernel_initializer`, `kernel_constraint` and
+            `gain_initializer` have the defaults above, and must be given by keyword.
+
+    Input shape:
+        `(batch_size, height, width, channels)`, where each element has mean 0 and variance 1.
+
+    Output shape:
+        `(batch_size, new_height, new_width, filters)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = NormPropConv2D(8, 3, padding="same")
+    >>> tuple(layer(np.ones((1, 5, 5, 4))).shape), round(float(layer.g[0]), 4)
+    ((1, 5, 5, 8), 0.8264)
+
+    Reference: Arpit et al. 2016, arXiv 1603.01431. In the paper, v starts as Glorot's without being
+    rescaled, and has unit norm after the first step.
+    """

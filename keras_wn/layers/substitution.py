@@ -1,7 +1,13 @@
-"""Runs a layer's own `call` while some of its variables read as other tensors: the one mechanism of the layers."""
+"""Runs the `call` of a layer while some of its variables read as other tensors.
+
+All weight-normalized layers work this way: the variable of a kernel holds v, and the layer's own
+`call` reads the effective weight w from it.
+"""
 
 import contextlib
 import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,70 +17,90 @@ from keras.src.backend.common.global_state import get_global_attribute, set_glob
 from keras.src.backend.common.variables import get_autocast_scope
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
+from keras_wn.reparameterizations.weight_norm import Tensor
+
+# The global attribute of Keras that is set while a call runs inside `call_recomputed`.
 _RECOMPUTING = "keras_wn_recomputing"
 
 
-def full_precision():
-    """Scope in which variables read in their own dtype, not in the policy's compute dtype."""
+def full_precision() -> AutocastScope:
+    """Returns a scope in which variables read in their own dtype, not in the compute dtype."""
     return AutocastScope(None)
 
 
-def call_substituted(layer, call, substitutes, *args, **kwargs):
-    """`call(*args, **kwargs)`, with each variable in `substitutes` reading as the tensor beside it.
+def call_substituted(
+    layer: keras.layers.Layer, call: Callable, substitutes: Mapping[int, Tensor], *args, **kwargs
+) -> Any:
+    """Calls `call(*args, **kwargs)` while each variable in `substitutes` reads as another tensor.
 
-    Nothing is assigned to the substituted variables. Updates that `call` makes to others (random seeds, moving
-    statistics) and losses that it adds are kept, as if it had run outside.
+    The substituted variables keep their values. Updates that `call` makes to other variables, such
+    as random seeds and moving statistics, and losses that it adds take effect as usual.
 
     Args:
         layer: Keras layer whose variables `call` reads.
-        call: Function to run, for example the parent class's `call`.
-        substitutes: Dict from `id(variable)` to a tensor of the variable's shape.
-        *args, **kwargs: What `call` takes.
+        call: Function to run, for example the `call` of the parent class.
+        substitutes: Dict from `id(variable)` to a tensor of the shape of the variable.
+        *args: Positional arguments of `call`.
+        **kwargs: Keyword arguments of `call`.
 
     Returns:
-        What `call` returns.
+        The outputs of `call`.
     """
     with full_precision():
-        mapping = [(v, substitutes[id(v)] if id(v) in substitutes else v.value) for v in layer.variables]
+        mapping = [
+            (v, substitutes[id(v)] if id(v) in substitutes else v.value) for v in layer.variables
+        ]
     outputs, losses, updates = _call_with(layer, call, mapping, args, kwargs)
-    _apply(losses, [(variable, value) for variable, value in updates if id(variable) not in substitutes])
+    _apply(losses, [(v, value) for v, value in updates if id(v) not in substitutes])
     return outputs
 
 
-def call_recomputed(layer, call, *args, **kwargs):
-    """`call(*args, **kwargs)`, which the backward pass computes again instead of keeping its intermediate results.
+def call_recomputed(layer: keras.layers.Layer, call: Callable, *args, **kwargs) -> Any:
+    """Calls `call(*args, **kwargs)` so that the backward pass recomputes its intermediate results.
 
-    `keras.RematScope` does this by `keras.remat(layer.call)`, which on TensorFlow and PyTorch runs the call again outside of all
-    scopes: variables would read as stored and not as substituted, and the call would not know the compute dtype, the masks of its
-    inputs, and whether it trains. Here the values of all variables are arguments, and these three are restored.
+    `keras.RematScope` does the same by `keras.remat(layer.call)`. On TensorFlow and PyTorch, this
+    runs the call a second time outside of all scopes: variables would read as stored and not as
+    substituted, and the call would not know the compute dtype, the masks of its inputs, or whether
+    it is in training. Here, the values of all variables are arguments of the recomputed function,
+    and the compute dtype, the masks and the call context are restored in it.
 
     Args:
         layer: Keras layer whose variables `call` reads.
         call: Function to run: the layer's `call`.
-        *args, **kwargs: What `call` takes.
+        *args: Positional arguments of `call`.
+        **kwargs: Keyword arguments of `call`.
 
     Returns:
-        What `call` returns.
+        The outputs of `call`.
     """
     variables = layer.variables
     with full_precision():
-        # Statistics and random seeds are copied, since the call itself may change them before the backward pass.
-        values = [ops.convert_to_tensor(v.value) if v.trainable else ops.copy(v.value) for v in variables]
+        # Copy statistics and random seeds, because the call may change them before the backward
+        # pass.
+        values = [
+            ops.convert_to_tensor(v.value) if v.trainable else ops.copy(v.value) for v in variables
+        ]
     given = (values, args, kwargs)
     leaves = keras.tree.flatten(given)
-    # Integers have no gradient. They are constants of the function, as everything else that is no tensor.
-    floats = [i for i, leaf in enumerate(leaves) if backend.is_tensor(leaf) and backend.is_float_dtype(leaf.dtype)]
+    # Only tensors of floats become arguments. Integers have no gradient; like everything that is
+    # not a tensor, they are constants of the function.
+    float_indices = [
+        i
+        for i, leaf in enumerate(leaves)
+        if backend.is_tensor(leaf) and backend.is_float_dtype(leaf.dtype)
+    ]
     autocast, call_context = get_autocast_scope(), get_global_attribute("current_call_ctx")
     losing_layers, updated = [], []
 
     def run(*tensors):
         for cell in layer._flatten_layers():
             if isinstance(cell, DropoutRNNCell):
-                # PyTorch ends a recomputation as soon as it has what it needs, and the cell would keep its masks for the next step.
+                # PyTorch stops a recomputation as soon as it has the tensors that it needs, so
+                # that the cell would keep its dropout masks for the next step.
                 cell.reset_dropout_mask()
                 cell.reset_recurrent_dropout_mask()
         filled = list(leaves)
-        for i, tensor in zip(floats, tensors, strict=True):
+        for i, tensor in zip(float_indices, tensors, strict=True):
             if (mask := backend.get_keras_mask(leaves[i])) is not None:
                 backend.set_keras_mask(tensor, mask)
             filled[i] = tensor
@@ -90,62 +116,77 @@ def call_recomputed(layer, call, *args, **kwargs):
         updated[:] = [variable for variable, _ in updates]
         return outputs, [loss for _, loss in losses], [value for _, value in updates]
 
-    outputs, losses, values = keras.remat(run)(*(leaves[i] for i in floats))
+    outputs, losses, values = keras.remat(run)(*(leaves[i] for i in float_indices))
     _apply(zip(losing_layers, losses, strict=True), zip(updated, values, strict=True))
     return outputs
 
 
-def rematerialized(layer, keras_own, call, *args, **kwargs):
-    """A layer's `rematerialized_call`: by `call_recomputed` wherever Keras would recompute the call.
+def rematerialized(
+    layer: keras.layers.Layer, keras_method: Callable, call: Callable, *args, **kwargs
+) -> Callable:
+    """Implements `rematerialized_call` of a layer by `call_recomputed`.
 
     Args:
         layer: Keras layer.
-        keras_own: Its `rematerialized_call` as Keras has it.
-        call, *args, **kwargs: What that takes.
+        keras_method: The layer's `rematerialized_call` as Keras defines it, which decides whether
+            the call is recomputed.
+        call: Function to run: the layer's `call`.
+        *args: Positional arguments of `call`.
+        **kwargs: Keyword arguments of `call`.
 
     Returns:
-        Function that is called in the place of `call`.
+        Function to call instead of `call`.
     """
-    # The sublayers of a layer that is recomputed are not recomputed a second time. A recurrent layer's cell keeps the masks of dropout,
-    # which then are made again as they were.
+    # Do not recompute the sublayers of a recomputed layer a second time.
     if get_global_attribute(_RECOMPUTING):
         return call
-    chosen = keras_own(call, *args, **kwargs)
-    # In the mode "activations" Keras recomputes the activation alone, which reads none of the kernels.
+    chosen = keras_method(call, *args, **kwargs)
+    # In the mode "activations", Keras recomputes only the activation, which reads no kernel.
     if chosen is call or layer._remat_mode.mode == "activations":
         return chosen
     return functools.partial(call_recomputed, layer, call)
 
 
 def _call_with(layer, call, mapping, args, kwargs):
-    """Runs `call` with variables reading as mapped.
+    """Runs `call` while variables read as they are mapped.
 
-    Every variable must be mapped, not only the substituted: an enclosing stateless scope (the JAX trainer's, or a symbolic call's) is
-    hidden inside this one, and its values with it.
+    `mapping` must contain every variable of the layer and not only the substituted ones. The scope
+    that this function opens hides an enclosing stateless scope, for example that of the JAX
+    trainer, and with it the values that the enclosing scope has for the variables.
 
     Returns:
-        Triple of the outputs, the losses as pairs `(layer that added it, loss)`, and the updates as pairs `(variable, value)`.
+        Triple of the outputs, the losses as pairs `(layer that added the loss, loss)`, and the
+        updates as pairs `(variable, value)`.
     """
     enclosing = backend.get_stateless_scope() if backend.in_stateless_scope() else None
     collect_losses = enclosing is None or enclosing.collect_losses
     with contextlib.ExitStack() as stack:
         for sublayer in layer._flatten_layers(include_self=False):
             if sublayer._remat_mode is not None:
-                keras_own = functools.partial(type(sublayer).rematerialized_call, sublayer)
-                ours = functools.partial(rematerialized, sublayer, keras_own)
-                stack.enter_context(_replaced_method(sublayer, "rematerialized_call", ours))
-        scope = stack.enter_context(_RecordingScope(state_mapping=mapping, collect_losses=collect_losses))
+                keras_method = functools.partial(type(sublayer).rematerialized_call, sublayer)
+                method = functools.partial(rematerialized, sublayer, keras_method)
+                stack.enter_context(_replaced_method(sublayer, "rematerialized_call", method))
+        scope = stack.enter_context(
+            _RecordingScope(state_mapping=mapping, collect_losses=collect_losses)
+        )
         outputs = call(*args, **kwargs)
     layers = layer._flatten_layers()
-    losses = [(next((owner for owner in layers if id(loss) in owner._loss_ids), layer), loss) for loss in scope.losses]
+    losses = [
+        (next((owner for owner in layers if id(loss) in owner._loss_ids), layer), loss)
+        for loss in scope.losses
+    ]
     for owner, loss in losses:
-        # Once this tensor is freed, Python may give its id to another layer's loss.
+        # Forget the id. Once this tensor is freed, Python may give it to another layer's loss.
         owner._loss_ids.discard(id(loss))
-    return outputs, losses, [(variable, scope.get_current_value(variable)) for variable in scope.updated.values()]
+    updates = [(variable, scope.get_current_value(variable)) for variable in scope.updated.values()]
+    return outputs, losses, updates
 
 
 def _apply(losses, updates):
-    """Does outside of the scope what was done inside. A loss stays with the layer that added it, so that it counts once."""
+    """Applies updates and losses of `_call_with` outside of its scope.
+
+    Each loss is added by the layer that it came from, so that it counts once.
+    """
     for variable, value in updates:
         variable.assign(value)
     for owner, loss in losses:
@@ -153,7 +194,10 @@ def _apply(losses, updates):
 
 
 class _RecordingScope(keras.StatelessScope):
-    """Also knows which variables were updated: those of metrics and of recurrent states are not among a layer's own."""
+    """Stateless scope that records which variables were updated.
+
+    The variables of metrics and the states of recurrent layers are not among a layer's variables.
+    """
 
     def __init__(self, **kwargs):
         self.updated = {}
@@ -166,7 +210,7 @@ class _RecordingScope(keras.StatelessScope):
 
 @contextlib.contextmanager
 def _global_attribute(name, value):
-    """Scope in which one of Keras' global attributes, each thread's own, has a value."""
+    """Opens a scope in which one of Keras' global attributes has a value, in this thread."""
     before = get_global_attribute(name)
     set_global_attribute(name, value)
     try:
@@ -175,13 +219,17 @@ def _global_attribute(name, value):
         set_global_attribute(name, before)
 
 
-def replaced_call(layer, call):
-    """Scope in which `layer.call` is `call`: for eager procedures that must act as each layer runs."""
+def replaced_call(
+    layer: keras.layers.Layer, call: Callable
+) -> contextlib.AbstractContextManager[keras.layers.Layer]:
+    """Opens a scope in which `layer.call` is `call`, so that eager code can watch a layer run."""
     return _replaced_method(layer, "call", call)
 
 
 @contextlib.contextmanager
-def _replaced_method(layer, name, method):
+def _replaced_method(
+    layer: keras.layers.Layer, name: str, method: Callable
+) -> Iterator[keras.layers.Layer]:
     before = vars(layer).get(name)
     setattr(layer, name, method)
     try:

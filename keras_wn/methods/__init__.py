@@ -1,27 +1,15 @@
-"""The methods of the study: a card file each, and a line here."""
+"""The methods of the study. Each is described by a card in a file of its own."""
 
 from keras_wn.methods import bn, bwn, none, normprop, wn, wn_mobn, wn_robust, wn_trelu
-from keras_wn.methods.card import MethodCard
+from keras_wn.methods.card import MethodCard, Place
 from keras_wn.methods.joins import JOINS, join_of
-from keras_wn.methods.place import Place
 
-_CARDS = {
-    card.name: card
-    for card in (
-        none.CARD,
-        bn.CARD,
-        wn.CARD,
-        normprop.CARD,
-        wn_trelu.CARD,
-        wn_robust.CARD,
-        wn_mobn.CARD,
-        bwn.CARD,
-    )
-}
+_MODULES = (none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn)
+_CARDS = {module.CARD.name: module.CARD for module in _MODULES}
 
 
-def names():
-    """Names that `get` and `--norm` take.
+def names() -> tuple[str, ...]:
+    """Returns the names of the methods, which are the values of `--norm`.
 
     Example:
 
@@ -32,17 +20,17 @@ def names():
     return tuple(_CARDS)
 
 
-def get(method):
-    """The card of a method.
+def get(method: str | MethodCard) -> MethodCard:
+    """Returns the card of a method.
 
     Args:
-        method: Name of a method, or a `MethodCard`, which is returned as it is.
+        method: Name of a method, or a `MethodCard`, which is returned unchanged.
 
     Returns:
         `MethodCard`.
 
     Raises:
-        ValueError: If there is no such method.
+        ValueError: If no method has this name.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Bounded weight normalization: norms fixed, means removed."""
+"""Bounded weight normalization: fixed norms, with mean-only batch normalization."""
 
 import math
 
@@ -9,8 +9,9 @@ from keras_wn.methods.card import MethodCard
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    del place  # Every convolution is alike.
-    # The norm that v starts with: variance 2 / (area filters) of its area x channels entries, on average over the filters.
+    del place  # The same at every place.
+    # The root mean square of the filters' norms at the start: each of the area * channels entries
+    # of v has variance 2 / (area * filters).
     rho = math.sqrt(2 * x.shape[-1] / filters)
     x = BoundedWNConv2D(
         filters,
@@ -25,35 +26,34 @@ def _convolution(x, filters, kernel_size, strides, place, name):
     return MeanOnlyBatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
 
 
-def _activation(name):
-    return keras.layers.ReLU(name=name)
-
-
 CARD = MethodCard(
     name="bwn",
     title="bounded weight normalization",
     convolution=_convolution,
-    takes_scale=False,
-    activation=_activation,
-    main_activation=_activation,
-    head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
-    join="sum",
     unstable_joins={
-        "rsqrt2": "the variance falls from 0.01 to 2e-7 over ResNet-50's blocks (tests/methods/test_cards.py)"
+        "rsqrt2": "the variance falls from 0.01 to 2e-7 over ResNet-50's blocks "
+        "(tests/methods/test_cards.py)"
     },
-    initialize=None,
     learning_rate=0.016,
-    warmup_epochs=2,
     weight_decay=0.0,
-    decayed=("kernel",),
-    decay_effect="changes the effective learning rate alone: no output depends on ||v||; shrinks the classifier",
-    scale_of_v="||v|| about rho = sqrt(2 channels / filters), 0.31 to 2.8 in ResNet-50: v as He et al. 2015, variance 2 / fan-out",
+    decay_effect=(
+        "changes the effective learning rate alone: no output depends on ||v||; shrinks the "
+        "classifier"
+    ),
+    scale_of_v=(
+        "||v|| about rho = sqrt(2 channels / filters), 0.31 to 2.8 in ResNet-50: v as He et al. "
+        "2015, variance 2 / fan-out"
+    ),
     batch_statistics=True,
     ours=(
-        "rho, one fixed number per layer as in the paper's formula, is what the norm at the start is on average, not that of the drawn v. "
-        "A second form in the authors' code trains a gain per filter, and fixes the norm of a layer's gains.",
+        "rho, one fixed number per layer as in the paper's formula, is what the norm at the start "
+        "is on average, not that of the drawn v. A second form in the authors' code trains a gain "
+        "per filter, and fixes the norm of a layer's gains.",
         "v starts truncated normal, not normal; the moving means have momentum 0.9, theirs 0.1.",
-        "The plain classifier, polynomial decay and the warm-up. The learning rate works, and is not tuned.",
+        "The plain classifier, polynomial decay and the warm-up. The learning rate works, and is "
+        "not tuned.",
     ),
-    references=("Hoffer et al. 2018, arXiv 1803.01814; the authors' code, eladhoffer/norm_matters",),
+    references=(
+        "Hoffer et al. 2018, arXiv 1803.01814; the authors' code, eladhoffer/norm_matters",
+    ),
 )

@@ -1,4 +1,4 @@
-"""Normalization propagation: unit filters, and activations with a Gaussian's moments removed."""
+"""Normalization propagation: unit filters, and activations without the moments of a Gaussian."""
 
 import keras
 
@@ -10,9 +10,9 @@ from keras_wn.methods.card import MethodCard
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    # The last convolution of a branch is followed by no activation of its own, whose shrinking the gain would allow for.
+    # The initial gain makes up for the activation. None follows the last convolution of a branch.
     gain = 1.0 if place.role == "last" else INITIAL_GAIN
-    layer = NormPropConv2D(
+    return NormPropConv2D(
         filters,
         kernel_size,
         strides,
@@ -21,8 +21,7 @@ def _convolution(x, filters, kernel_size, strides, place, name):
         kernel_constraint=UnitNorm(),
         gain_initializer=keras.initializers.Constant(gain),
         name=name,
-    )
-    return layer(x)
+    )(x)
 
 
 def _activation(name):
@@ -33,24 +32,25 @@ CARD = MethodCard(
     name="normprop",
     title="normalization propagation",
     convolution=_convolution,
-    takes_scale=False,
     activation=_activation,
     main_activation=_activation,
-    head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
     join="rsqrt2",
-    unstable_joins={"sum": "the variance grows from 1.3 to 1e8 over ResNet-50's blocks (tests/methods/test_cards.py)"},
-    initialize=None,
+    unstable_joins={
+        "sum": "the variance grows from 1.3 to 1e8 over ResNet-50's blocks "
+        "(tests/methods/test_cards.py)"
+    },
     learning_rate=0.008,
-    warmup_epochs=2,
-    weight_decay=1e-4,
-    decayed=("kernel",),
-    decay_effect="none on a convolution, whose v is rescaled to unit norm after the step; shrinks the classifier",
+    decay_effect=(
+        "none on a convolution, whose v is rescaled to unit norm after the step; shrinks the "
+        "classifier"
+    ),
     scale_of_v="||v|| = 1, restored by the constraint after every step",
-    batch_statistics=False,
     ours=(
-        "All that concerns residual nets, which the paper does not cover: the join (x + y) / sqrt(2), gain 1 and no "
-        "activation of its own for the last convolution of a branch, NormalizedReLU behind the join.",
-        "v starts with unit norm, not only after the first step; inputs are standardized globally, not per element.",
+        "All that concerns residual nets, which the paper does not cover: the join "
+        "(x + y) / sqrt(2), gain 1 and no activation of its own for the last convolution of a "
+        "branch, NormalizedReLU behind the join.",
+        "v starts with unit norm, not only after the first step; inputs are standardized globally, "
+        "not per element.",
         "The plain classifier, SGD with polynomial decay, and the warm-up.",
     ),
     references=("Arpit et al. 2016, arXiv 1603.01431",),

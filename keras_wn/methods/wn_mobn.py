@@ -8,7 +8,7 @@ from keras_wn.methods.card import MethodCard
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    # What the data-dependent start makes the standard deviation.
+    # The standard deviation of the outputs after the data-dependent initialization.
     scale = 0.1 if place.role == "last" else 1.0
     x = WNConv2D(
         filters,
@@ -23,10 +23,6 @@ def _convolution(x, filters, kernel_size, strides, place, name):
     return MeanOnlyBatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
 
 
-def _activation(name):
-    return keras.layers.ReLU(name=name)
-
-
 def _initialize(model, batch):
     data_dependent_init(model, batch, init_scale=lambda layer: layer.gain_initializer.value)
 
@@ -35,24 +31,16 @@ CARD = MethodCard(
     name="wn_mobn",
     title="weight normalization + mean-only batch normalization",
     convolution=_convolution,
-    takes_scale=False,
-    activation=_activation,
-    main_activation=_activation,
-    head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
-    join="sum",
-    unstable_joins={},
     initialize=_initialize,
     learning_rate=0.016,
     warmup_epochs=4,
-    weight_decay=1e-4,
-    decayed=("kernel",),
-    decay_effect="on a convolution, changes the effective learning rate alone: no output depends on ||v||; shrinks the classifier",
     scale_of_v="||v|| about sqrt(2), alike in all layers: v as He et al. 2015, variance 2 / fan-in",
     batch_statistics=True,
     ours=(
-        "All that concerns residual nets: it follows every convolution, shortcuts' too. Standard deviation 0.1 for the last convolution of "
-        "a branch is that of the authors' residual nets, which are without it; with 1, as wn has it, "
-        "nothing divides what training adds: ResNet-50 diverged on the digits at learning rates of 0.002, 0.004 and 0.016.",
+        "All that concerns residual nets: it follows every convolution, shortcuts' too. Standard "
+        "deviation 0.1 for the last convolution of a branch is that of the authors' residual nets, "
+        "which are without it; with 1, as wn has it, nothing divides what training adds: ResNet-50 "
+        "diverged on the digits at learning rates of 0.002, 0.004 and 0.016.",
         "The scale of v, as for wn.",
         "The plain classifier and the warm-up. The learning rate works, and is not tuned.",
     ),

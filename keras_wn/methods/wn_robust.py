@@ -1,4 +1,4 @@
-"""Weight normalization that starts with gains that keep the signal's norm, without data."""
+"""Weight normalization with initial gains that keep the norm of the signal, without data."""
 
 import math
 
@@ -9,11 +9,12 @@ from keras_wn.methods.card import MethodCard
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    # What the squared norm of the signal is multiplied by: 2 makes up for the ReLU that follows; 1/blocks for the sum of the branches.
+    # The factor of the squared norm of the signal: 2 makes up for the ReLU that follows, and
+    # 1 / blocks for the sum of the branches.
     factor = {"inner": 2.0, "last": 1 / place.blocks}.get(place.role, 1.0)
-    # The paper's fan-in over its fan-out: both count the kernel's area, which cancels.
+    # The paper's fan-in over its fan-out. Both contain the area of the kernel, which cancels.
     gain = math.sqrt(factor * x.shape[-1] / filters)
-    layer = WNConv2D(
+    return WNConv2D(
         filters,
         kernel_size,
         strides,
@@ -21,35 +22,35 @@ def _convolution(x, filters, kernel_size, strides, place, name):
         kernel_initializer="orthogonal",
         gain_initializer=keras.initializers.Constant(gain),
         name=name,
-    )
-    return layer(x)
+    )(x)
 
 
 CARD = MethodCard(
     name="wn_robust",
     title="weight normalization, robust start",
     convolution=_convolution,
-    takes_scale=False,
-    activation=lambda name: keras.layers.ReLU(name=name),
     main_activation=lambda name: keras.layers.Identity(name=name),
-    head=lambda classes, name: keras.layers.Dense(classes, dtype="float32", name=name),
-    join="sum",
     unstable_joins={
-        "rsqrt2": "the variance falls from 0.003 to 2e-7 over ResNet-50's blocks (tests/methods/test_cards.py)"
+        "rsqrt2": "the variance falls from 0.003 to 2e-7 over ResNet-50's blocks "
+        "(tests/methods/test_cards.py)"
     },
-    initialize=None,
     learning_rate=0.016,
     warmup_epochs=4,
-    weight_decay=1e-4,
-    decayed=("kernel",),
-    decay_effect="on a convolution, changes the effective learning rate alone: no output depends on ||v||; shrinks the classifier",
-    scale_of_v="v orthogonal: ||v|| = 1; sqrt(fan-in / filters) on average, 0.5 to 0.71 in ResNet-50, where filters outnumber the fan-in",
-    batch_statistics=False,
+    scale_of_v=(
+        "v orthogonal: ||v|| = 1; sqrt(fan-in / filters) on average, 0.5 to 0.71 in ResNet-50, "
+        "where filters outnumber the fan-in"
+    ),
     ours=(
-        "Bottlenecks, which the paper does not cover: factors 2, 2 and 1/B for their three convolutions.",
-        "The fan-in and fan-out as in the authors' code: both count the kernel's area, so that g is sqrt(c channels / filters).",
-        "The rest of the net: the max-pooling behind the stem, the stride of a bottleneck in its first convolution.",
+        "Bottlenecks, which the paper does not cover: factors 2, 2 and 1/B for their three "
+        "convolutions.",
+        "The fan-in and fan-out as in the authors' code: both count the kernel's area, so that g "
+        "is sqrt(c channels / filters).",
+        "The rest of the net: the max-pooling behind the stem, the stride of a bottleneck in its "
+        "first convolution.",
         "The length of the warm-up. The learning rate works, and is not tuned.",
     ),
-    references=("Arpit, Campos & Bengio 2019, arXiv 1906.02341; the authors' code, victorcampos7/weightnorm-init",),
+    references=(
+        "Arpit, Campos & Bengio 2019, arXiv 1906.02341; the authors' code, "
+        "victorcampos7/weightnorm-init",
+    ),
 )

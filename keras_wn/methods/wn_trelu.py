@@ -22,6 +22,10 @@ def _activation(name):
     return TReLU(name=name)
 
 
+def _head(classes, name):
+    return WNDense(classes, gain_initializer="ones", dtype="float32", name=name)
+
+
 CARD = MethodCard(
     name="wn_trelu",
     title="weight normalization + translated ReLU",
@@ -29,23 +33,23 @@ CARD = MethodCard(
     takes_scale=True,
     activation=_activation,
     main_activation=_activation,
-    head=lambda classes, name: WNDense(classes, gain_initializer="ones", dtype="float32", name=name),
-    join="sum",
+    head=_head,
     unstable_joins={
-        "rsqrt2": "the variance falls from 0.23 to 4e-6 over ResNet-50's blocks (tests/methods/test_cards.py)"
+        "rsqrt2": "the variance falls from 0.23 to 4e-6 over ResNet-50's blocks "
+        "(tests/methods/test_cards.py)"
     },
-    initialize=None,
     learning_rate=0.2,
-    warmup_epochs=2,
-    weight_decay=1e-4,
-    decayed=("kernel",),
-    decay_effect="changes the effective learning rate alone, of the classifier too: no output depends on ||v||",
+    decay_effect=(
+        "changes the effective learning rate alone, of the classifier too: no output depends on "
+        "||v||"
+    ),
     scale_of_v="||v|| about sqrt(2): He et al. 2015, variance 2 / fan-in",
-    batch_statistics=False,
     ours=(
-        "The plain sum at the join. The author's code has a weighted join, made for generative networks (--join=weighted): it "
-        "starts as the identity, and learned slowly in a classifier.",
-        "The scale of v, and the warm-up, which the paper advises for deep nets without giving its length.",
+        "The plain sum at the join. The author's code has a weighted join, made for generative "
+        "networks (--join=weighted): it starts as the identity, and learned slowly in a "
+        "classifier.",
+        "The scale of v, and the warm-up, which the paper advises for deep nets without giving its "
+        "length.",
     ),
     references=("Xiang & Li 2017, arXiv 1704.03971",),
 )

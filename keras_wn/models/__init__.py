@@ -1,10 +1,10 @@
-"""Networks, built from a method card: what `--model` selects."""
+"""The networks of the study, built from a method card. `--model` selects one of them."""
 
 import functools
+from collections.abc import Callable
 
-from keras_wn.models.cifar_resnet import cifar_resnet
+from keras_wn.models.cifar import cifar_resnet, shallow
 from keras_wn.models.resnet import ResNet18, ResNet34, ResNet50, ResNet101, ResNet152, resnet
-from keras_wn.models.shallow import shallow
 
 _CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 _BUILDERS = {
@@ -18,8 +18,8 @@ _BUILDERS = {
 }
 
 
-def names():
-    """Names that `get` and `--model` take.
+def names() -> tuple[str, ...]:
+    """Returns the names of the networks, which are the values of `--model`.
 
     Example:
 
@@ -30,17 +30,17 @@ def names():
     return tuple(_BUILDERS)
 
 
-def get(name):
-    """The builder of a network.
+def get(name: str) -> Callable:
+    """Returns the function that builds a network.
 
     Args:
         name: One of `names()`.
 
     Returns:
-        Function as `ResNet50`.
+        Function with the arguments of `ResNet50`.
 
     Raises:
-        ValueError: If there is no such network.
+        ValueError: If no network has this name.
 
     Example:
 

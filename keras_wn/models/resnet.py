@@ -1,11 +1,12 @@
-"""ResNet v1, built from a method card."""
+"""Builds ResNet v1 from a method card."""
 
 import keras
 
 from keras_wn import methods
-from keras_wn.methods import Place
+from keras_wn.methods import MethodCard, Place
 
-# Depth -> (blocks in each of the four stages, bottleneck?): He et al. 2016, arXiv 1512.03385, table 1.
+# For each depth, the number of blocks in each of the four stages, and whether the blocks are
+# bottlenecks: He et al. 2016, arXiv 1512.03385, table 1.
 _LAYOUTS = {
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
@@ -15,23 +16,32 @@ _LAYOUTS = {
 }
 
 
-def resnet(depth, method="wn", input_shape=(224, 224, 3), classes=1000, join=None, dropout=0.0):
-    """ResNet v1 of a given depth with the convolutions, activations, joins and classifier of a method.
+def resnet(
+    depth: int,
+    method: str | MethodCard = "wn",
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+    join: str | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Builds a ResNet v1 with the convolutions, activations, joins and classifier of a method.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
         method: Name of a method (`keras_wn.methods.names()`) or a `MethodCard`.
         input_shape: Tuple `(height, width, channels)`.
-        classes: Positive integer.
-        join: Name of the join of branch and shortcut (`keras_wn.methods.JOINS`). None: the card's.
-        dropout: Float in [0, 1), rate before the classifier.
+        classes: Positive integer, the number of classes.
+        join: Name of the join of branch and shortcut, a key of `keras_wn.methods.JOINS`. `None`
+            stands for the join of the method's card.
+        dropout: Float in [0, 1), the dropout rate before the classifier.
 
     Returns:
-        Functional Keras model from images to logits in float32. The join of block b of stage s is the layer
-        `stage<s>_block<b>_join`; the block puts out `stage<s>_block<b>_out`.
+        Functional Keras model from images to logits in float32. The layer that joins block b of
+        stage s is called `stage<s>_block<b>_join`, and the last layer of the block
+        `stage<s>_block<b>_out`.
 
     Raises:
-        ValueError: For an unknown depth, method or join, and for numbers out of range.
+        ValueError: If the depth, the method or the join is unknown, or if a number is out of range.
 
     Example:
 
@@ -40,15 +50,22 @@ def resnet(depth, method="wn", input_shape=(224, 224, 3), classes=1000, join=Non
     >>> model.name, tuple(model.output.shape)
     ('resnet50_bn', (None, 10))
 
-    Reference: He et al. 2016, arXiv 1512.03385. As there, the stride sits in the first convolution of a block. With
-    `method="bn"` and 1000 classes, ResNet-50 has 25,610,152 parameters. `keras.applications.ResNet50` has 26,560 more: its
-    convolutions have biases in front of batch normalization (one a filter). Further differences from it: batch
-    normalization's epsilon is 1e-5 (there 1.001e-5) and momentum 0.9 (there 0.99); padding is "same" everywhere (there
-    explicit and symmetric for the first convolution and the pooling); kernels start as the card says (there Glorot's); the
-    output is logits (there softmax).
+    Reference: He et al. 2016, arXiv 1512.03385. As in the paper, the stride is in the first
+    convolution of a block. With `method="bn"` and 1000 classes, ResNet-50 has 25,610,152
+    parameters. `keras.applications.ResNet50` differs as follows:
+
+    - It has 26,560 parameters more, because its convolutions have biases in front of batch
+      normalization, one per filter.
+    - The epsilon of its batch normalization is 1.001e-5 (here 1e-5), and the momentum 0.99 (here
+      0.9).
+    - The padding of its first convolution and of its pooling is explicit and symmetric (here
+      "same").
+    - Its kernels are initialized as Glorot's (here as the card says).
+    - Its outputs are probabilities of a softmax (here logits).
     """
     if depth not in _LAYOUTS:
-        raise ValueError(f"Unknown ResNet depth {depth!r}. Allowed: {', '.join(map(str, _LAYOUTS))}.")
+        allowed = ", ".join(map(str, _LAYOUTS))
+        raise ValueError(f"Unknown ResNet depth {depth!r}. Allowed: {allowed}.")
     card, join = checked(method, classes, join, dropout)
     blocks_by_stage, bottleneck = _LAYOUTS[depth]
 
@@ -63,17 +80,22 @@ def resnet(depth, method="wn", input_shape=(224, 224, 3), classes=1000, join=Non
             x = residual_block(x, card, join, filters, strides, bottleneck, blocks, name)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(inputs, card.head(classes, "logits")(x), name=f"resnet{depth}_{card.name}")
+    outputs = card.head(classes, "logits")(x)
+    return keras.Model(inputs, outputs, name=f"resnet{depth}_{card.name}")
 
 
-def checked(method, classes, join, dropout):
-    """The method's card and the name of the join.
+def checked(
+    method: str | MethodCard, classes: int, join: str | None, dropout: float
+) -> tuple[MethodCard, str]:
+    """Returns the method's card and the name of the join.
 
     Raises:
-        ValueError: For an argument that no network takes.
+        ValueError: If the method or the join is unknown, or if a number is out of range.
     """
     if not 0 <= dropout < 1:
-        raise ValueError(f"dropout={dropout!r} is not allowed. Allowed: at least 0 and less than 1.")
+        raise ValueError(
+            f"dropout={dropout!r} is not allowed. Allowed: at least 0 and less than 1."
+        )
     if not classes > 0:
         raise ValueError(f"classes={classes!r} is not allowed. Allowed: a positive integer.")
     card = methods.get(method)
@@ -83,18 +105,43 @@ def checked(method, classes, join, dropout):
     return card, join
 
 
-def residual_block(x, card, join, filters, strides, bottleneck, blocks, name):
-    """A block, one of `blocks` of its stage: branch, shortcut, join `<name>_join`, main path's activation `<name>_out`.
+def residual_block(
+    x: keras.KerasTensor,
+    card: MethodCard,
+    join: str,
+    filters: int,
+    strides: int,
+    bottleneck: bool,
+    blocks: int,
+    name: str,
+) -> keras.KerasTensor:
+    """Adds a residual block.
 
-    The branch has two 3x3 convolutions or, as a bottleneck, 1x1, 3x3 and 1x1.
+    The block ends with the join `<name>_join` and the activation `<name>_out`.
+
+    Args:
+        x: Tensor, the input of the block.
+        card: `MethodCard`.
+        join: Name of the join.
+        filters: Integer, the number of filters. A bottleneck returns four times as many channels.
+        strides: Integer, the stride of the block's first convolution and of the shortcut.
+        bottleneck: Boolean, whether the branch has 1x1, 3x3 and 1x1 convolutions instead of two
+            3x3 convolutions.
+        blocks: Integer, the number of blocks in the stage.
+        name: Prefix of the names of the layers.
+
+    Returns:
+        Tensor, the output of the block.
     """
-    # (filters, kernel size, strides) of the branch's convolutions.
+    # The (filters, kernel size, strides) of the convolutions of the branch.
     if bottleneck:
         branch_shapes = [(filters, 1, strides), (filters, 3, 1), (4 * filters, 1, 1)]
     else:
         branch_shapes = [(filters, 3, strides), (filters, 3, 1)]
     filters_out = branch_shapes[-1][0]
-    join, branch_scale, shortcut_scale = methods.join_of(card, join, x, filters_out, f"{name}_join")
+    join_layer, branch_scale, shortcut_scale = methods.join_of(
+        card, join, x, filters_out, f"{name}_join"
+    )
     if strides > 1 or x.shape[-1] != filters_out:
         place = Place("shortcut", blocks, shortcut_scale)
         shortcut = card.convolution(x, filters_out, 1, strides, place, f"{name}_shortcut")
@@ -106,29 +153,59 @@ def residual_block(x, card, join, filters, strides, bottleneck, blocks, name):
         x = card.convolution(x, *shape, place, f"{name}_conv{i}")
         if not last:
             x = card.activation(f"{name}_act{i}")(x)
-    return card.main_activation(f"{name}_out")(join([x, shortcut]))
+    return card.main_activation(f"{name}_out")(join_layer([x, shortcut]))
 
 
-def ResNet18(method="wn", input_shape=(224, 224, 3), classes=1000, join=None, dropout=0.0):
-    """ResNet-18; see `keras_wn.models.resnet`."""
+def ResNet18(
+    method: str | MethodCard = "wn",
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+    join: str | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Builds a ResNet-18. The arguments are those of `keras_wn.models.resnet`."""
     return resnet(18, method, input_shape, classes, join, dropout)
 
 
-def ResNet34(method="wn", input_shape=(224, 224, 3), classes=1000, join=None, dropout=0.0):
-    """ResNet-34; see `keras_wn.models.resnet`."""
+def ResNet34(
+    method: str | MethodCard = "wn",
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+    join: str | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Builds a ResNet-34. The arguments are those of `keras_wn.models.resnet`."""
     return resnet(34, method, input_shape, classes, join, dropout)
 
 
-def ResNet50(method="wn", input_shape=(224, 224, 3), classes=1000, join=None, dropout=0.0):
-    """ResNet-50; see `keras_wn.models.resnet`."""
+def ResNet50(
+    method: str | MethodCard = "wn",
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+    join: str | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Builds a ResNet-50. The arguments are those of `keras_wn.models.resnet`."""
     return resnet(50, method, input_shape, classes, join, dropout)
 
 
-def ResNet101(method="wn", input_shape=(224, 224, 3), classes=1000, join=None, dropout=0.0):
-    """ResNet-101; see `keras_wn.models.resnet`."""
+def ResNet101(
+    method: str | MethodCard = "wn",
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+    join: str | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Builds a ResNet-101. The arguments are those of `keras_wn.models.resnet`."""
     return resnet(101, method, input_shape, classes, join, dropout)
 
 
-def ResNet152(method="wn", input_shape=(224, 224, 3), classes=1000, join=None, dropout=0.0):
-    """ResNet-152; see `keras_wn.models.resnet`."""
+def ResNet152(
+    method: str | MethodCard = "wn",
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+    join: str | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Builds a ResNet-152. The arguments are those of `keras_wn.models.resnet`."""
     return resnet(152, method, input_shape, classes, join, dropout)

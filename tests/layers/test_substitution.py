@@ -1,8 +1,14 @@
+"""`call` with substituted variables: outputs, state, losses, and stateless calls."""
+
 import keras
 import numpy as np
+import pytest
+from keras import layers as kl
 
+from keras_wn import layers
+from keras_wn.layers import WeightNormalization, WNDense
 from keras_wn.layers.substitution import call_substituted
-from tests.helpers import to_numpy
+from tests.helpers import randomize, to_numpy
 
 
 class _DropoutDense(keras.layers.Layer):
@@ -59,3 +65,157 @@ def test_values_of_an_enclosing_stateless_scope_are_seen():
     with keras.StatelessScope(state_mapping=[(layer.dense.bias, bias)]):
         outputs = _substituted(layer, keras.ops.zeros((5, 4)), training=False)
     np.testing.assert_allclose(outputs, 7.0)
+
+
+SERIES = np.random.default_rng(0).normal(size=(4, 6, 3)).astype("float32")
+
+
+def subclasses():
+    return [
+        layers.WNConv1D(5, 2),
+        keras.layers.BatchNormalization(),
+        layers.MeanOnlyBatchNormalization(),
+        keras.layers.Dropout(0.5, seed=1),
+        layers.WNDense(2),
+    ]
+
+
+def wrapped():
+    inner = [keras.layers.Conv1D(5, 2), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5, seed=1)]
+    return [layers.WeightNormalization(keras.Sequential(inner)), layers.WeightNormalization(keras.layers.LSTM(2))]
+
+
+@pytest.mark.parametrize("parts", [subclasses, wrapped])
+def test_values_that_are_given_are_used_and_updates_are_returned(parts):
+    model, other = (keras.Sequential([keras.Input((6, 3)), *parts()]) for _ in range(2))
+    randomize(other, seed=1)
+    for variable in other.non_trainable_variables:
+        if variable.name == "moving_variance":
+            variable.assign(np.ones(variable.shape))
+    before = [to_numpy(v).copy() for v in model.variables]
+    trainable = [v.value for v in other.trainable_variables]
+    fixed = [v.value for v in other.non_trainable_variables]
+
+    outputs, same = model.stateless_call(trainable, fixed, SERIES, training=False)
+    np.testing.assert_allclose(to_numpy(outputs), to_numpy(other(SERIES, training=False)), rtol=1e-5, atol=1e-6)
+    for a, b in zip(same, fixed, strict=True):
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+
+    _, updated = model.stateless_call(trainable, fixed, SERIES, training=True)
+    changed = {
+        v.name
+        for v, a, b in zip(model.non_trainable_variables, updated, fixed, strict=True)
+        if np.any(to_numpy(a) != to_numpy(b))
+    }
+    assert changed == {"moving_mean", "moving_variance", "seed_generator_state"}
+    for old, variable in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(old, to_numpy(variable))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="jit and grad of JAX; runs by nox")
+@pytest.mark.parametrize("parts", [subclasses, wrapped])
+def test_compiled_by_jax(parts):
+    import jax
+
+    model = keras.Sequential([keras.Input((6, 3)), *parts()])
+    state = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
+
+    def loss(trainable, fixed):
+        outputs, fixed = model.stateless_call(trainable, fixed, SERIES, training=True)
+        return keras.ops.mean(outputs**2), fixed
+
+    eager, _ = jax.grad(loss, has_aux=True)(*state)
+    compiled, _ = jax.jit(jax.grad(loss, has_aux=True))(*state)
+    for a, b in zip(eager, compiled, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    # Twice through: what a gradient penalty needs.
+    second = jax.grad(
+        lambda trainable: sum(keras.ops.sum(g**2) for g in jax.grad(loss, has_aux=True)(trainable, state[1])[0])
+    )
+    assert all(np.all(np.isfinite(g)) for g in second(state[0]))
+
+
+VECTORS = np.ones((4, 5), "float32")
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class WithLoss(WNDense):
+    """Adds a loss of its own in `call`."""
+
+    def call(self, inputs, **kwargs):
+        outputs = super().call(inputs, **kwargs)
+        self.add_loss(0.5 * keras.ops.sum(outputs))
+        return outputs
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class PlainWithLoss(kl.Dense):
+    def call(self, inputs, **kwargs):
+        outputs = super().call(inputs, **kwargs)
+        self.add_loss(0.5 * keras.ops.sum(outputs))
+        return outputs
+
+
+def ones(layer_class, **kwargs):
+    return layer_class(3, kernel_initializer="ones", **kwargs)
+
+
+# A weight-normalized layer, and the plain one that has the same losses.
+PAIRS = {
+    "activity_regularizer": (
+        lambda: WeightNormalization(ones(kl.Dense, activity_regularizer="l2")),
+        lambda: ones(kl.Dense, activity_regularizer="l2"),
+    ),
+    "add_loss": (lambda: WeightNormalization(ones(PlainWithLoss)), lambda: ones(PlainWithLoss)),
+    "subclass": (lambda: ones(WithLoss), lambda: ones(PlainWithLoss)),
+    "subclass_activity": (
+        lambda: ones(WNDense, activity_regularizer="l2"),
+        lambda: ones(kl.Dense, activity_regularizer="l2"),
+    ),
+    "kernel_regularizer": (
+        lambda: WeightNormalization(ones(kl.Dense, kernel_regularizer="l2")),
+        lambda: ones(kl.Dense, kernel_regularizer="l2"),
+    ),
+    "wrapper_activity": (
+        lambda: WeightNormalization(ones(kl.Dense), activity_regularizer="l2"),
+        lambda: ones(kl.Dense, activity_regularizer="l2"),
+    ),
+    "two_layers_inside": (
+        lambda: WeightNormalization(keras.Sequential([ones(PlainWithLoss), ones(kl.Dense, activity_regularizer="l1")])),
+        lambda: keras.Sequential([ones(PlainWithLoss), ones(kl.Dense, activity_regularizer="l1")]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_evaluation_is_that_of_the_plain_layer(name):
+    results = []
+    for make in PAIRS[name]:
+        model = keras.Sequential([keras.Input((5,)), make()])
+        model.compile("sgd", "mse")
+        results.append(model.evaluate(VECTORS, np.zeros((4, 3)), verbose=0))
+        # The second call must not see the losses of the first.
+        results.append(model.evaluate(VECTORS, np.zeros((4, 3)), verbose=0))
+    np.testing.assert_allclose(results, results[-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_losses_of_eager_and_stateless_calls_are_those_of_the_plain_layer(name):
+    listed = []
+    for make in PAIRS[name]:
+        model = keras.Sequential([keras.Input((5,)), make()])
+        model(VECTORS)
+        model(VECTORS)
+        eager = sorted(float(to_numpy(loss)) for loss in model.losses)
+        trainable, others = ([v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables))
+        _, _, losses = model.stateless_call(trainable, others, VECTORS, return_losses=True)
+        listed.append((eager, sorted(float(to_numpy(loss)) for loss in losses)))
+    assert len(listed[0][0]) == len(listed[1][0]) > 0
+    for found, expected in zip(*listed, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_figure_of_the_report():
+    model = keras.Sequential([keras.Input((5,)), PAIRS["activity_regularizer"][0]()])
+    model.compile("sgd", "mse")
+    assert model.evaluate(VECTORS, np.zeros((4, 3)), verbose=0) == pytest.approx(25.75)

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_wn.reparameterizations.euclidean import reciprocal
-from keras_wn.reparameterizations.inverse_norm import inverse_norm
+from keras_wn.reparameterizations.weight_norm import inverse_norm, reciprocal
 from tests.helpers import to_numpy
 
 AXIS = (0, 1)
@@ -99,9 +98,9 @@ def test_tensorflow_takes_a_float64_variable_of_a_strategy():
 @on("tensorflow")
 @pytest.mark.parametrize("numbers", [20, 10], ids=["three parts", "no more parts than rows"])
 def test_tensorflow_takes_a_large_tensor_in_parts(numbers, monkeypatch):
-    from keras_wn.reparameterizations.inverse_norm import tensorflow_backend
+    from keras_wn.reparameterizations import tensorflow_backend
 
-    monkeypatch.setattr(tensorflow_backend, "_AT_ONCE", numbers)
+    monkeypatch.setattr(tensorflow_backend, "_ENTRIES_PER_PART", numbers)
     v = keras.ops.array(V)
     assert len(tensorflow_backend._parts(v, AXIS)) == 3
     assert len(tensorflow_backend._parts(v, (1,))) == 1

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_wn.reparameterizations import torch_fused
+from keras_wn.reparameterizations.torch_backend import make_weight_norm
 from keras_wn.reparameterizations.weight_norm import scale, weight_norm
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own operation.")
@@ -22,6 +22,10 @@ def tensors(dtype="float32"):
     return [torch.tensor(x.astype(dtype), requires_grad=True) for x in (V, G)]
 
 
+def fused_weight_norm(v, g, axis):
+    return make_weight_norm()(v, g, axis)
+
+
 def formula(v, g):
     return v * scale(v, g, AXIS)
 
@@ -35,7 +39,7 @@ def test_w_and_both_gradients_are_those_of_the_formula(dtype):
     import torch
 
     v, g = tensors(dtype)
-    w = torch_fused.weight_norm(v, g, AXIS)
+    w = fused_weight_norm(v, g, AXIS)
     torch.testing.assert_close(w, formula(v, g))
     for found, expected in zip(*(torch.autograd.grad(weighted(x), (v, g)) for x in (w, formula(v, g))), strict=True):
         torch.testing.assert_close(found, expected)
@@ -46,14 +50,14 @@ def test_second_derivatives_are_those_of_differences(trained):
     import torch
 
     v, g = (x.requires_grad_(needed) for x, needed in zip(tensors("float64"), trained, strict=True))
-    assert torch.autograd.gradgradcheck(lambda v, g: torch_fused.weight_norm(v, g, AXIS), (v, g))
+    assert torch.autograd.gradgradcheck(lambda v, g: fused_weight_norm(v, g, AXIS), (v, g))
 
 
 @pytest.mark.parametrize("length", [0.0, 1e-25, 1e25, float("nan")])
 def test_formula_stays_for_a_norm_out_of_range(length):
     v, g = tensors()
     v = v * v.new_tensor([1.0, 1.0, length, 1.0])
-    assert torch_fused.weight_norm(v, g, AXIS) is None
+    assert fused_weight_norm(v, g, AXIS) is None
     assert bool(weight_norm(v, g, AXIS)[..., (0, 1, 3)].isfinite().all())
 
 
@@ -76,9 +80,10 @@ def test_formula_stays_while_a_program_is_traced(mode):
 
 def test_formula_stays_for_units_along_another_axis():
     v, _ = tensors()
-    assert torch_fused.weight_norm(v, v.new_ones(3), (1, 2)) is None
+    assert fused_weight_norm(v, v.new_ones(3), (1, 2)) is None
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # PyTorch's own use of it.
 def test_formula_stays_in_forward_mode_and_transforms():
     import torch
     from torch.autograd import forward_ad

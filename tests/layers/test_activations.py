@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from keras_wn import layers
-from keras_wn.layers.normalized_relu import relu_moments
-from tests.helpers import filter_norms, gradients, to_numpy
+from keras_wn.layers.activations import relu_moments
+from tests.helpers import gradients, to_numpy
 
 GAUSSIAN = np.random.default_rng(0).normal(size=1_000_000).astype("float32")
 
@@ -37,30 +37,6 @@ def test_normalized_relu_passes_the_gradient_of_a_small_positive_input(dtype):
 def test_normalized_relu_refuses_a_slope_that_is_no_number():
     with pytest.raises(ValueError, match="negative_slope=nan"):
         layers.NormalizedReLU(negative_slope=float("nan"))
-
-
-def test_norm_prop_unit_keeps_mean_0_and_variance_1_at_gain_1():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(20_000, 256)).astype("float32")
-    for _ in range(3):
-        x = to_numpy(layers.NormalizedReLU()(layers.NormPropDense(256, gain_initializer="ones")(x)))
-    # Not exactly: the units of a layer share their inputs, and later inputs are only about Gaussian.
-    assert abs(x.mean()) < 0.02
-    assert abs(x.var() - 1) < 0.05
-
-
-def test_norm_prop_starts_with_unit_filters_and_the_papers_gain():
-    layer = layers.NormPropConv2D(4, 3)
-    layer(np.ones((1, 5, 5, 2), "float32"))
-    np.testing.assert_allclose(filter_norms(layer.v), 1, rtol=1e-6)
-    np.testing.assert_allclose(to_numpy(layer.g), 1 / 1.21, rtol=1e-6)
-
-
-def test_norm_prop_defaults_can_be_replaced_and_are_saved():
-    layer = layers.NormPropDense(4, kernel_constraint=None, gain_initializer="ones")
-    copy = layers.NormPropDense.from_config(layer.get_config())
-    assert layer.kernel_constraint is None and copy.kernel_constraint is None
-    assert isinstance(copy.gain_initializer, keras.initializers.Ones)
 
 
 X = np.array([[-2.0, -0.5, 0.0, 3.0]], "float32")
@@ -114,47 +90,6 @@ def test_trelu_has_forward_mode_and_can_be_mapped():
 def test_trelu_refuses_a_channel_axis_outside_the_input():
     with pytest.raises(ValueError, match="axis=2"):
         layers.TReLU(axis=2)(X)
-
-
-def test_scaled_add_keeps_the_variance_of_independent_inputs():
-    halves = GAUSSIAN.reshape(2, -1)
-    assert abs(to_numpy(layers.ScaledAdd()([halves[0], halves[1]])).var() - 1) < 0.01
-    np.testing.assert_array_equal(to_numpy(layers.ScaledAdd(scale=1.0)([X, X])), 2 * X)
-
-
-def test_weighted_add_starts_as_the_shortcut_and_keeps_variance_at_any_weights():
-    branch, shortcut = GAUSSIAN.reshape(2, -1, 4)
-    layer = layers.WeightedAdd()
-    np.testing.assert_array_equal(to_numpy(layer([branch, shortcut])), shortcut)
-    layer.branch_weight.assign([0.5, -1.0, 2.0, 1.0])
-    np.testing.assert_allclose(to_numpy(layer([branch, shortcut])).var(axis=0), 1, rtol=0.02)
-
-
-def test_weighted_add_passes_gradient_to_the_branch_weight_at_its_start():
-    class Joined(keras.layers.Layer):
-        def __init__(self):
-            super().__init__()
-            self.join = layers.WeightedAdd()
-
-        def build(self, shape):
-            self.join.build([shape, shape])
-
-        def call(self, x):
-            return self.join([2 * x, x])
-
-    joined = Joined()
-    joined(X)
-    of = gradients(joined, X, np.ones_like(X))
-    np.testing.assert_allclose(of["branch_weight"], 2 * X[0], rtol=1e-6)
-    np.testing.assert_allclose(of["shortcut_weight"], 0, atol=1e-6)
-
-
-@pytest.mark.parametrize("layer_class", [layers.ScaledAdd, layers.WeightedAdd])
-def test_joins_refuse_inputs_of_other_shapes(layer_class):
-    with pytest.raises(ValueError, match=r"\(1, 4\), \(1, 2\)"):
-        layer_class()([X, X[:, :2]])
-    with pytest.raises(ValueError, match=r"shapes=\[\(1, 4\)\]"):
-        layer_class()([X])
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs.")

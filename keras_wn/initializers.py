@@ -1,0 +1,264 @@
+"""Initializes g and b of a model from a batch of data, and exports the package's initializers.
+
+`data_dependent_init` acts on a whole model. `UnitFilters` is a Keras initializer, which is defined
+beside the layers that start with it.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import activations, ops
+from keras.src import backend  # Not exported by Keras.
+
+from keras_wn.layers.gains import Gain
+from keras_wn.layers.kernels import LINEAR, kernels_of
+from keras_wn.layers.mean_only_batch_norm import MeanOnlyBatchNormalization
+from keras_wn.layers.norm_prop import UnitFilters
+from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.substitution import replaced_call
+from keras_wn.layers.weight_normalization import WeightNormalization
+
+__all__ = ["UnitFilters", "data_dependent_init"]
+
+# A channel counts as constant if its standard deviation over the batch is smaller than this, in
+# proportion to 1 plus the absolute mean.
+_MIN_STD = 1e-6
+# Layers that call their sublayers many times, in a loop.
+_LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed, keras.layers.Bidirectional)
+
+
+def data_dependent_init(
+    model: keras.layers.Layer,
+    batch: Any,
+    init_scale: float | Callable[[keras.layers.Layer], float] = 1.0,
+) -> None:
+    """Sets g and b of weight-normalized layers so that outputs have mean 0 and a given deviation.
+
+    `t = v . x / ||v||`, `g = init_scale / std[t]`, `b = -mean[t] init_scale / std[t]`, where the
+    statistics are per channel, over the batch and all positions. They are those of t, before the
+    layer's activation. All layers are set in one forward pass, one after the other, so that the
+    input of each layer comes from layers that have been set.
+
+    Call this function eagerly, once, before `fit`, with a batch of the size that one training step
+    uses. In distributed training, this is the global batch, not that of a replica.
+
+    Args:
+        model: Built Keras model or layer. Dense layers, einsum layers and convolutions are set, no
+            matter whether they are subclasses or wrapped; a separable convolution by its pointwise
+            kernel. Not set are embeddings, recurrent layers, attention, layers inside of recurrent
+            layers and of `TimeDistributed`, wrappers with another `axis`, and layers with
+            `use_gain=False`. In a layer without a bias, only g is set. In an einsum layer whose
+            bias has other axes than its g, the bias is the mean of the `b` above. A layer that is
+            called several times is set in its first call. A `MeanOnlyBatchNormalization` gets the
+            mean of the batch as its moving mean, so that the next layer has the input that it has
+            in training.
+        batch: Input of `model`, preprocessed as for training. Or an object that gives batches to
+            `fit`: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch `DataLoader` or a
+            generator. The first batch is then used, without its targets and sample weights. A
+            generator continues with its second batch afterwards.
+        init_scale: Positive float, the standard deviation of the outputs; or a function that
+            returns it for a layer.
+
+    Returns:
+        None. The variables of g, b and the moving means are assigned. If an error is raised, all of
+        them keep the values that they had.
+
+    Raises:
+        ValueError: If the model is not built, if it has no layer to set, if `init_scale` is not
+            positive, if there is no batch, or if an output is not finite.
+
+    Example:
+
+    >>> import numpy as np, keras, keras_wn
+    >>> model = keras.Sequential([keras.Input((4,)), keras_wn.layers.WNDense(3)])
+    >>> batch = np.random.default_rng(0).normal(5.0, 2.0, (64, 4))
+    >>> keras_wn.data_dependent_init(model, batch)
+    >>> [abs(round(float(m), 3)) for m in np.mean(model(batch), axis=0)]
+    [0.0, 0.0, 0.0]
+
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eqs. 5 and 6. A channel that is constant
+    over the batch gets `g = init_scale`, with a warning. By the paper's formula, its g would be
+    infinite.
+    """
+    if not model.built:
+        raise ValueError(
+            f"data_dependent_init: model '{model.name}' is not built. "
+            "Call it on a batch, or give it an Input, first."
+        )
+    layers = _layers_outside_of_loops(model)
+    targets = [target for layer in layers if (target := _target(layer)) is not None]
+    if not targets:
+        raise ValueError(
+            f"data_dependent_init: model '{model.name}' has no weight-normalized layer with a gain."
+        )
+    centered = [layer for layer in layers if isinstance(layer, MeanOnlyBatchNormalization)]
+    batch = _first_batch(batch)
+    with contextlib.ExitStack() as stack:
+        for target in targets:
+            scale = _scale_of(target.layer, init_scale)
+            call = functools.partial(_first_call, target, target.layer.call, scale, [])
+            stack.enter_context(replaced_call(target.layer, call))
+        for layer in centered:
+            call = functools.partial(_first_centering, layer, layer.call, [])
+            stack.enter_context(replaced_call(layer, call))
+        variables = [v for t in targets for v in (t.gain.variable, t.inner.bias) if v is not None]
+        variables += [layer.moving_mean for layer in centered]
+        before = [(variable, ops.copy(variable.value)) for variable in variables]
+        try:
+            model(batch, training=False)
+        except Exception:
+            for variable, value in before:
+                variable.assign(value)
+            raise
+
+
+def _layers_outside_of_loops(model):
+    layers = list(model._flatten_layers())
+    looped = {
+        id(sublayer)
+        for layer in layers
+        if isinstance(layer, _LOOPS)
+        for sublayer in layer._flatten_layers()
+    }
+    return [layer for layer in layers if id(layer) not in looped]
+
+
+def _scale_of(layer, init_scale):
+    scale = init_scale(layer) if callable(init_scale) else init_scale
+    if not isinstance(scale, int | float | np.number) or not scale > 0:
+        raise ValueError(
+            f"data_dependent_init: init_scale={scale!r} is not allowed. Allowed: a positive number."
+        )
+    return scale
+
+
+def _first_batch(batch):
+    """Returns the inputs of a batch: `batch` itself, or those of the first of several batches."""
+    if isinstance(batch, keras.utils.PyDataset):
+        first = batch[0] if batch.num_batches != 0 else None
+    elif (
+        hasattr(batch, "shape")
+        or not hasattr(batch, "__iter__")
+        or isinstance(batch, list | tuple | dict)
+    ):
+        return batch
+    else:
+        first = next(iter(batch), None)
+    if first is None:
+        raise ValueError(
+            f"data_dependent_init: batch={batch!r} gives no batch. Allowed: at least one."
+        )
+    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(first)
+    # Convert tensors of another library than the backend, for example TensorFlow's on JAX.
+    return keras.tree.map_structure(lambda x: x if backend.is_tensor(x) else np.asarray(x), inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Target:
+    """A layer to set.
+
+    Attributes:
+        layer: The weight-normalized layer, whose call is watched.
+        gain: The gain of its last kernel.
+        inner: The layer that holds the bias and the activation: `layer`, or the one it wraps.
+    """
+
+    layer: keras.layers.Layer
+    gain: Gain
+    inner: keras.layers.Layer
+
+
+def _target(layer):
+    """Returns the `_Target` of a layer, or `None` if it is not one of those that are set."""
+    if not isinstance(layer, Reparameterized | WeightNormalization):
+        return None
+    inner = layer.layer if isinstance(layer, WeightNormalization) else layer
+    if not isinstance(inner, (*LINEAR, keras.layers.EinsumDense)):
+        return None
+    # The units of the last kernel are the channels of the output. In a separable convolution, the
+    # depthwise kernel comes before it.
+    last = kernels_of(inner)[-1]
+    for kernel, gain in layer.kernels_and_gains():
+        is_last = kernel.name == last.name
+        has_same_axes = (kernel.fan_in, kernel.gain_axes) == (last.fan_in, last.gain_axes)
+        if gain is not None and is_last and has_same_axes:
+            return _Target(layer, gain, inner)
+    return None
+
+
+def _first_call(target, call, init_scale, done, *args, **kwargs):
+    if not done:
+        done.append(True)
+        _set_gain_and_bias(target, call, init_scale, *args, **kwargs)
+    return call(*args, **kwargs)
+
+
+def _first_centering(layer, call, done, inputs, **kwargs):
+    if not done:
+        done.append(True)
+        layer.moving_mean.assign(layer.batch_mean(inputs))
+    return call(inputs, **kwargs)
+
+
+def _set_gain_and_bias(target, call, init_scale, *args, **kwargs):
+    # Leave out the scale of `JoinWeights`, which belongs to w and not to v and may start at 0.
+    kwargs.pop("scale", None)
+    inner, name = target.inner, target.layer.name
+    activation, inner.activation = inner.activation, activations.linear
+    try:
+        target.gain.assign(ops.ones(target.gain.variable.shape))
+        if inner.bias is not None:
+            inner.bias.assign(ops.zeros(inner.bias.shape))
+        t = ops.cast(call(*args, **kwargs), "float32")
+    finally:
+        inner.activation = activation
+    channel_axes = _channel_axes(inner, len(t.shape))
+    axes = [a for a in range(len(t.shape)) if a not in channel_axes]
+    mean = ops.mean(t, axis=axes, keepdims=True)
+    # Subtract the mean before squaring. `ops.moments` subtracts squares, which leaves rounding
+    # noise where a channel is constant.
+    std = ops.sqrt(ops.mean(ops.square(t - mean), axis=axes, keepdims=True))
+    constant = std < _MIN_STD * (1.0 + ops.abs(mean))
+    if not bool(ops.convert_to_numpy(ops.all(ops.isfinite(std)))):
+        raise ValueError(
+            f"data_dependent_init: the output of layer '{name}' is not finite on this batch."
+        )
+    if bool(ops.convert_to_numpy(ops.any(constant))):
+        warnings.warn(
+            f"data_dependent_init: layer '{name}' has channels that are constant on this batch.",
+            stacklevel=4,
+        )
+    gain = init_scale / ops.where(constant, ops.ones_like(std), std)
+    in_order = sorted(channel_axes)
+    per_channel = ops.reshape(gain, [t.shape[a] for a in in_order])
+    target.gain.assign(ops.transpose(per_channel, [in_order.index(a) for a in channel_axes]))
+    if inner.bias is not None:
+        inner.bias.assign(_reshaped_bias(inner, -mean * gain, t))
+
+
+def _channel_axes(layer, rank):
+    """Returns the axes of a layer's output that its gain has, in the order of the gain's axes."""
+    if isinstance(layer, keras.layers.EinsumDense):
+        kernel, output = layer.equation.replace(" ", "").split(",")[1].split("->")
+        letters = output.replace("...", "")
+        first = rank - len(letters) if output.startswith("...") else 0
+        return [first + letters.index(letter) for letter in kernel if letter in letters]
+    return [1 if getattr(layer, "data_format", None) == "channels_first" else rank - 1]
+
+
+def _reshaped_bias(layer, b, t):
+    """Brings b, which has the rank of the output t, to the shape of the layer's bias."""
+    shape = layer.bias.shape
+    if not isinstance(layer, keras.layers.EinsumDense):
+        return ops.reshape(b, shape)
+    # The bias of an einsum layer may lack axes that g has, over which the mean is taken, and may
+    # have axes that g lacks, along which b repeats.
+    first = len(t.shape) - len(shape)
+    lacking = [*range(first), *(first + a for a, n in enumerate(shape) if n == 1)]
+    return ops.reshape(ops.mean(ops.broadcast_to(b, t.shape), axis=lacking), shape)

@@ -1,0 +1,220 @@
+"""Defines weight-normalized convolutions, and one whose weights have fixed norms."""
+
+from typing import Any
+
+import keras
+
+from keras_wn.layers.reparameterized import OutputScaled
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class WNConv1D(OutputScaled, keras.layers.Conv1D):
+    """1D convolution with weight normalization.
+
+    `y = activation(w * x + b)` with `w = g v / ||v||`, one norm and one gain per filter. The norm
+    is taken over the filter's taps and input channels.
+
+    Args:
+        filters: Positive integer, the number of filters.
+        kernel_size: Integer, or a tuple of one integer.
+        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
+            form.
+        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
+            `keras.layers.Conv1D` does.
+        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
+        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        *args, **kwargs: Arguments of `keras.layers.Conv1D`. Its `kernel_initializer`,
+            `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` is not supported.
+
+    Call arguments:
+        inputs: Tensor.
+        scale: Tensor of shape `(filters,)` that multiplies w, for example an output of
+            `JoinWeights`. `None` stands for 1.
+
+    Input shape:
+        `(batch_size, steps, channels)`, or channels first according to `data_format`.
+
+    Output shape:
+        `(batch_size, new_steps, filters)`, or channels first.
+
+    Attributes:
+        v: The variable of the stored direction.
+        g: The variable of the gain, or `None`.
+        effective_kernel: The tensor w.
+
+    Raises:
+        ValueError: If `keras.layers.Conv1D` refuses an argument, or if `lora_rank` is given.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = WNConv1D(8, 3, padding="causal")
+    >>> tuple(layer(np.ones((1, 5, 4))).shape), tuple(layer.g.shape)
+    ((1, 5, 8), (8,))
+
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class WNConv2D(OutputScaled, keras.layers.Conv2D):
+    """2D convolution with weight normalization.
+
+    `y = activation(w * x + b)` with `w = g v / ||v||`, one norm and one gain per filter. The norm
+    is taken over the filter's height, width and input channels.
+
+    Args:
+        filters: Positive integer, the number of filters.
+        kernel_size: Integer, or a tuple of 2 integers.
+        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
+            form.
+        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
+            `keras.layers.Conv2D` does.
+        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
+        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        *args, **kwargs: Arguments of `keras.layers.Conv2D`. Its `kernel_initializer`,
+            `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` is not supported.
+
+    Call arguments:
+        inputs: Tensor.
+        scale: Tensor of shape `(filters,)` that multiplies w, for example an output of
+            `JoinWeights`. `None` stands for 1.
+
+    Input shape:
+        `(batch_size, height, width, channels)`, or channels first according to `data_format`.
+
+    Output shape:
+        `(batch_size, new_height, new_width, filters)`, or channels first.
+
+    Attributes:
+        v: The variable of the stored direction.
+        g: The variable of the gain, or `None`.
+        effective_kernel: The tensor w.
+
+    Raises:
+        ValueError: If `keras.layers.Conv2D` refuses an argument, or if `lora_rank` is given.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = WNConv2D(8, 3, padding="same", activation="relu")
+    >>> tuple(layer(np.ones((1, 5, 5, 4))).shape)
+    (1, 5, 5, 8)
+    >>> tuple(layer.v.shape), tuple(layer.g.shape)
+    ((3, 3, 4, 8), (8,))
+
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2. The paper starts from `v ~ N(0,
+    0.05)` and a g that depends on data (see `keras_wn.data_dependent_init`). This layer starts, by
+    default, from the Keras initializer and `g = ||v||`.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class WNConv3D(OutputScaled, keras.layers.Conv3D):
+    """3D convolution with weight normalization.
+
+    `y = activation(w * x + b)` with `w = g v / ||v||`, one norm and one gain per filter. The norm
+    is taken over the filter's depth, height, width and input channels.
+
+    Args:
+        filters: Positive integer, the number of filters.
+        kernel_size: Integer, or a tuple of 3 integers.
+        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
+            form.
+        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
+            `keras.layers.Conv3D` does.
+        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
+        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        *args, **kwargs: Arguments of `keras.layers.Conv3D`. Its `kernel_initializer`,
+            `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` is not supported.
+
+    Call arguments:
+        inputs: Tensor.
+        scale: Tensor of shape `(filters,)` that multiplies w, for example an output of
+            `JoinWeights`. `None` stands for 1.
+
+    Input shape:
+        `(batch_size, depth, height, width, channels)`, or channels first according to
+        `data_format`.
+
+    Output shape:
+        `(batch_size, new_depth, new_height, new_width, filters)`, or channels first.
+
+    Attributes:
+        v: The variable of the stored direction.
+        g: The variable of the gain, or `None`.
+        effective_kernel: The tensor w.
+
+    Raises:
+        ValueError: If `keras.layers.Conv3D` refuses an argument, or if `lora_rank` is given.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = WNConv3D(8, 3, padding="same")
+    >>> tuple(layer(np.ones((1, 5, 5, 5, 4))).shape), tuple(layer.g.shape)
+    ((1, 5, 5, 5, 8), (8,))
+
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class BoundedWNConv2D(WNConv2D):
+    """2D convolution whose weights have fixed norms, so that only their directions are trained.
+
+    `y = activation(w * x + b)` with `w = rho v / ||v||`. This is a `WNConv2D` whose gain, here
+    called rho, keeps its initial value.
+
+    Args:
+        filters: Positive integer, the number of filters.
+        kernel_size: Integer, or a tuple of 2 integers.
+        *args, **kwargs: Arguments of `WNConv2D`, except `use_gain=False` and `trainable_gain=True`.
+            `gain_initializer` is the initializer of rho. `None` stands for the norm `||v||` of each
+            filter at the start.
+
+    Input shape:
+        `(batch_size, height, width, channels)`, or channels first according to `data_format`.
+
+    Output shape:
+        `(batch_size, new_height, new_width, filters)`, or channels first.
+
+    Attributes:
+        v: The variable of the stored direction.
+        g: The variable of rho, which is not trained.
+        effective_kernel: The tensor w.
+
+    Raises:
+        ValueError: If `WNConv2D` refuses an argument, or for `use_gain=False` or
+            `trainable_gain=True`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = BoundedWNConv2D(8, 3, gain_initializer=keras.initializers.Constant(2.0))
+    >>> tuple(layer(np.ones((1, 5, 5, 4))).shape), float(layer.g[0])
+    ((1, 3, 3, 8), 2.0)
+    >>> [variable.name for variable in layer.trainable_variables]
+    ['kernel', 'bias']
+
+    Reference: Hoffer et al. 2018, arXiv 1803.01814. In the paper, rho is one number per layer, the
+    mean norm of its filters at the start. Here it is one number per filter, and a constant
+    `gain_initializer` makes these numbers equal. `keras_wn.data_dependent_init` sets rho from data.
+    """
+
+    def __init__(self, *args, trainable_gain: bool = False, **kwargs):
+        super().__init__(*args, trainable_gain=trainable_gain, **kwargs)
+        if not self.use_gain:
+            raise ValueError(
+                "BoundedWNConv2D: use_gain=False is not allowed. Allowed: True; rho is the gain."
+            )
+        if trainable_gain:
+            raise ValueError(
+                f"BoundedWNConv2D: trainable_gain={trainable_gain} is not allowed. "
+                "Allowed: False; WNConv2D trains its gain."
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["trainable_gain"]
+        return config

@@ -31,7 +31,7 @@ NOTES = "seminar notes on the paper, berkeley-deep-learning/cs294-131-f17"
 SIGNIFICANT_SHARE = 0.10
 # C2: a step that takes less than this times the step without normalization is not slowed down.
 SLOWDOWN = 1.05
-# C4: train top-1 may be lower by this and still count as as good.
+# C4: a train top-1 that is lower by less than this still counts as equally good.
 TRAIN_MARGIN = 0.01
 
 

@@ -185,7 +185,7 @@ def count_by_status(trials: pd.DataFrame) -> dict[str, int]:
     return {status: int(counts.get(status, 0)) for status in STATUSES}
 
 
-def mean(values: pd.Series) -> Estimate | None:
+def mean(values: pd.Series | list[float]) -> Estimate | None:
     """Returns the mean with its t interval, or None if there are no values."""
     return statistics.mean_interval(values) if len(values) else None
 

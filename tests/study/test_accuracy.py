@@ -84,7 +84,7 @@ def test_a_crashed_trial_is_no_edge():
     assert measure(records)["wn"].edge is True
 
 
-def test_final_trials_say_what_was_chosen():
+def test_final_trials_name_the_chosen_setting():
     records = tune(0.7, 0.8, 0.9)
     final = made_up.trial(
         "accuracy", "final", "wn", 0, final={"test": 0.8}, chosen_from=records[1]["id"], edge=False

@@ -40,7 +40,7 @@ def test_nothing_measured():
         (ABOVE, verdicts.AGREES),
         ({**ABOVE, "normprop": 0.87}, verdicts.DISAGREES),
         ({**ABOVE, "normprop": 0.9}, verdicts.UNDECIDED),
-        # One that fails decides, whatever the others do.
+        # A single failure decides, whatever the others do.
         ({**ABOVE, "normprop": 0.9, "wn": 0.85}, verdicts.DISAGREES),
         ({"bn": 0.9, "wn": 0.93}, verdicts.AGREES),
     ],
@@ -113,7 +113,7 @@ def test_all_diverged_is_a_failure_and_not_a_gap_in_the_data():
             )
     found = judge(records)
     assert found["C3"].outcome == verdicts.DISAGREES
-    # C4 needs that it trains as well.
+    # C4 also requires that it trains as well as bn.
     assert found["C4"].outcome == verdicts.DISAGREES
 
 
@@ -136,7 +136,7 @@ def test_c4_is_about_train_and_test(train, test, outcome):
     assert "only its direction" in verdict.reason
 
 
-def test_c4_on_imagenet_is_what_the_paper_did():
+def test_c4_on_imagenet_repeats_the_paper():
     records = made_up.log(made_up.accuracy({"bn": 0.73, "wn": 0.67}, train={"bn": 0.8, "wn": 0.82}))
     records[0] = {**records[0], "dataset": "imagenet"}
     verdict = judge_records(records)["C4"]

@@ -13,7 +13,7 @@ def measure(records):
 
 def test_step_times_are_compared_round_by_round():
     found = measure(made_up.cost({"none": 1.0, "bn": 1.25}, spread=0))
-    # What the machine does to all of a round is no part of the ratio.
+    # A slowdown that all methods of a round share does not change the ratio.
     assert found["bn"].ratio.value == pytest.approx(1.25)
     assert found["bn"].ratio.high - found["bn"].ratio.low < 1e-9
     assert found["bn"].share.value == pytest.approx(0.2)

@@ -45,7 +45,7 @@ def test_a_trial_learned_from_twice_guessing_on():
     assert sweep(records).cells[-1].not_learned == 1
 
 
-def test_limits_and_what_the_grid_hides():
+def test_limits_within_and_beyond_the_grid():
     limits = sweep(only_deepest({"wn": (0.01, 0.02, 0.08, 0.32, 1.28)})).limits
     assert [limit.learning_rate for limit in limits.values()] == [None, 0.02, 0.08, 0.32, 1.28]
     assert [limit.censored for limit in limits.values()] == ["below", None, None, None, "at least"]
@@ -53,7 +53,7 @@ def test_limits_and_what_the_grid_hides():
     assert limits[0].decades == pytest.approx(math.log10(0.005))
 
 
-def test_a_hole_ends_what_is_stable():
+def test_an_unstable_rate_ends_the_stable_ones():
     assert Limit.from_grid([1.0, 10.0, 100.0], [True, False, True]).learning_rate == 1.0
 
 

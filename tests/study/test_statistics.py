@@ -199,7 +199,7 @@ def test_equal_values_have_an_interval_of_no_width():
         (lambda: wilson_interval(-1, 2), "successes=-1 is not allowed"),
     ],
 )
-def test_what_has_no_answer_is_refused(call, message):
+def test_invalid_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 

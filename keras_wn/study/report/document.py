@@ -91,12 +91,13 @@ def write(
         OSError: If the folder cannot be written.
     """
     document = build_document(records)
+    pages = {name: render(document, f"{name}.j2") for name in ("report.md", "report.html")}
     folder = pathlib.Path(out_dir)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for panel in _panels(document.sections):
         _write(folder / "figures" / f"{panel.name}.png", panel.png)
-    for name in ("report.md", "report.html"):
-        _write(folder / name, render(document, f"{name}.j2").encode())
+    for name, text in pages.items():
+        _write(folder / name, text.encode())
     return folder / "report.html", folder / "report.md"
 
 

@@ -2,6 +2,8 @@
 
 import collections
 
+import pandas as pd
+
 from keras_wn.study import accuracy, figures, table
 from keras_wn.study.claims import Claim
 from keras_wn.study.cost import MethodCost
@@ -53,7 +55,7 @@ def suite_sections(
     return tuple(sections)
 
 
-def endings(trials) -> str:
+def endings(trials: pd.DataFrame) -> str:
     """Writes the number of trials, and how many of them diverged or crashed."""
     counts = table.count_by_status(trials)
     bad = [f"{counts[status]} {status}" for status in ("diverged", "crashed") if counts[status]]

@@ -56,7 +56,7 @@ def few():
     return made_up.log(made_up.cost({"none": 1.0, "bn": 1.3}), made_up.accuracy({"bn": 0.9}))
 
 
-def test_every_link_leads_somewhere_and_no_identity_is_there_twice(page):
+def test_every_link_has_a_target_and_every_id_is_unique(page):
     assert len(page.targets) > 100
     assert {target[1:] for target in page.targets} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
@@ -121,7 +121,7 @@ def test_both_files_say_the_same_verdicts(records, written, page):
         assert all(reported.source in text for reported in claim.reported)
 
 
-def test_markdown_shows_plots_that_are_there(written):
+def test_markdown_shows_existing_figures(written):
     text = (written / "report.md").read_text()
     shown = re.findall(r"\]\((figures/[^)]+)\)", text)
     assert len(shown) == 19
@@ -130,7 +130,7 @@ def test_markdown_shows_plots_that_are_there(written):
     assert anchors <= set(Page((written / "report.html").read_text()).ids)
 
 
-def test_the_protocol_is_there_with_its_numbers(page):
+def test_the_page_has_the_protocol_with_its_numbers(page):
     text = " ".join("".join(page.text).split())
     for words in (
         "500 training images, drawn anew by each seed, 250 for validation, 250 for test",

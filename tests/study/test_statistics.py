@@ -33,8 +33,8 @@ def test_interquartile_mean_leaves_a_quarter_out_at_each_end():
     np.testing.assert_array_equal(interquartile_mean([[0, 1, 5], [3, 3, 3]]), [2, 3])
 
 
-# From tables, t of 0.975 is 4.303 for 2 degrees of freedom, 2.776 for 4 and 2.262 for 9. For 4, t of
-# 0.95 is 2.132.
+# From tables, t of 0.975 is 4.303 for 2 degrees of freedom, 2.776 for 4 and 2.262 for 9. For 4,
+# t of 0.95 is 2.132.
 @pytest.mark.parametrize(
     "n, confidence, t", [(3, 0.95, 4.303), (5, 0.95, 2.776), (10, 0.95, 2.262), (5, 0.9, 2.132)]
 )

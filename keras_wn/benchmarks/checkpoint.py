@@ -1,4 +1,4 @@
-"""What a checkpoint costs."""
+"""Measures what a checkpoint costs."""
 
 import pathlib
 import tempfile
@@ -9,7 +9,7 @@ import numpy as np
 from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
-from keras_wn.training import building, devices, schedules
+from keras_wn.training import devices, loop
 from keras_wn.training.checkpoints import Checkpoints
 
 _STEPS = 500
@@ -30,8 +30,7 @@ def measure(request):
 def _measured(request, variant):
     config = request.config(variant)
     splits = digits.load(request.image_size)
-    schedule = schedules.build("cosine", peak=0.01, total_steps=10, warmup_steps=0)
-    net = building.build(config, splits.image_shape, splits.classes, schedule, devices.of_run(config), xla=False)
+    step = loop.make_step(config, splits.image_shape, splits.classes, devices.of_run(config))
     images, labels = splits.train.sample(request.batch_size, seed=0)
     labels = np.eye(splits.classes, dtype="float32")[labels]
     with tempfile.TemporaryDirectory() as folder:
@@ -39,11 +38,14 @@ def _measured(request, variant):
 
         def write():
             start = time.perf_counter()
-            checkpoints.write(net, step=1)
+            checkpoints.write([*step.model.variables, *step.optimizer.variables], step=1)
             return time.perf_counter() - start
 
-        actions = {"step": lambda: net.train_on_batch(images, labels) and None, "checkpoint": write}
+        def train():
+            np.asarray(step.train(images[None], labels[None], np.zeros(1, "float32"), config.weight_decay))
+
+        actions = {"step": train, "checkpoint": write}
         rows = interleaved(actions, request.rounds, warm_up=2).rows()
-    step, checkpoint = (row["seconds"] for row in rows)
-    note = f"One checkpoint in {_STEPS} steps takes {checkpoint / (_STEPS * step):.2%} of their time."
+    step_seconds, seconds = (row["seconds"] for row in rows)
+    note = f"One checkpoint in {_STEPS} steps takes {seconds / (_STEPS * step_seconds):.2%} of their time."
     return Table(f"a checkpoint: {variant}, {request}; {request.rounds} rounds in turns", rows, notes=(note,))

@@ -1,6 +1,9 @@
-"""A process that takes one training step and prints how long it took from the data on; `startup` starts it."""
+"""Takes one training step in a process of its own, and prints the seconds from the data to its end.
 
-import pathlib
+`startup` starts this process.
+"""
+
+import dataclasses
 import sys
 import tempfile
 import time
@@ -8,45 +11,40 @@ import time
 import keras
 
 from keras_wn.benchmarks.request import Request, Variant
+from keras_wn.benchmarks.runner import run_in
 from keras_wn.data import digits
-from keras_wn.training import devices, schedules
-from keras_wn.training.model_dir import ModelDir
-from keras_wn.training.session import Session
+from keras_wn.training import loop, schedules
 
 
 def main():
     kind, variant, model, batch_size, image_size = sys.argv[1:]
     request = Request((Variant.parse(variant),), model, int(batch_size), int(image_size), rounds=1)
+    take_step = _through_runner if kind == "runner" else _through_keras
+    print(take_step(request))
+
+
+def _through_runner(request):
+    (variant,) = request.variants
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        splits = digits.load(request.image_size)
-        batches = splits.train.training_batches(request.batch_size, splits.classes, seed=0)
-        clock = _Clock()
-        if kind == "runner":
-            _through_runner(request, splits, batches, folder, clock)
-        else:
-            _through_keras(request, splits, batches, clock)
-        print(clock.at_end - start)
+        run = run_in(folder, request.config(variant, model_dir=folder), request.image_size)
+        plan = dataclasses.replace(run.plan, rates=run.plan.rates[:1])
+        loop.train_steps(run.step, run.training_batches(0), plan, run, run.stop)
+        return run.step_ends[-1] - start
 
 
 class _Clock(keras.callbacks.Callback):
-    """When the step ended: what `fit` does after an epoch, such as the runner's checkpoint, is no part of it."""
+    """Notes when the step ended: `fit`'s work after an epoch is no part of it."""
 
     def on_train_batch_end(self, batch, logs=None):
         self.at_end = time.perf_counter()
 
 
-def _through_runner(request, splits, batches, folder, clock):
+def _through_keras(request):
     (variant,) = request.variants
-    config = request.config(variant, model_dir=folder)
-    session = Session(config, splits, ModelDir(folder, config), devices.of_run(config))
-    pathlib.Path(folder, "checkpoints").mkdir()
-    callbacks = [*session.callbacks(0, []), clock]
-    session.model.fit(batches, steps_per_epoch=1, callbacks=callbacks, verbose=0, shuffle=False)
-
-
-def _through_keras(request, splits, batches, clock):
-    (variant,) = request.variants
+    start, clock = time.perf_counter(), _Clock()
+    splits = digits.load(request.image_size)
+    batches = splits.train.training_batches(request.batch_size, splits.classes, seed=0)
     model = request.network(variant, splits.classes)
     model.compile(
         optimizer=keras.optimizers.SGD(
@@ -56,6 +54,7 @@ def _through_keras(request, splits, batches, clock):
         metrics=[keras.metrics.CategoricalAccuracy("top1"), keras.metrics.TopKCategoricalAccuracy(5, "top5")],
     )
     model.fit(batches, steps_per_epoch=1, callbacks=[clock], verbose=0, shuffle=False)
+    return clock.at_end - start
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What dividing a batch among replicas costs."""
+"""Measures what dividing a batch among replicas costs."""
 
-import tensorflow as tf
+import numpy as np
 
 from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import Comparison, interleaved
-from keras_wn.data import digits, pipeline
-from keras_wn.training import building, devices, schedules
+from keras_wn.data import digits
+from keras_wn.training import devices, loop
 
 _STEPS = 4
 
@@ -25,11 +25,11 @@ def measure(request):
         "1 replica": {"strategy": "none"},
     }
     variants = {str(variant): variant for variant in request.variants}
-    # The strategy of several first: it divides the processor before TensorFlow starts.
-    there = {count: devices.of_run(request.config(request.variants[0], **options[count])) for count in options}
+    # The strategy of several comes first, because it divides the processor before TensorFlow starts.
+    devices_of = {count: devices.of_run(request.config(request.variants[0], **options[count])) for count in options}
     counts = ["1 replica", f"{request.replicas} replicas"]
     actions = {
-        (name, count): _steps(request.config(variant, **options[count]), there[count])
+        (name, count): _steps(request.config(variant, **options[count]), devices_of[count])
         for name, variant in variants.items()
         for count in counts
     }
@@ -43,16 +43,15 @@ def measure(request):
     ]
 
 
-def _steps(config, there):
+def _steps(config, devices):
     splits = digits.load(config.image_size)
     images, labels = splits.train.sample(config.batch_size, seed=0)
-    batch = (tf.constant(images), tf.one_hot(labels, splits.classes))
-    schedule = schedules.build("cosine", peak=0.01, total_steps=10, warmup_steps=0)
-    with there.scope():
-        model = building.build(config, splits.image_shape, splits.classes, schedule, there, xla=False)
-    data = pipeline.untuned(tf.data.Dataset.from_tensors(batch).repeat())
+    one_hot = np.eye(splits.classes, dtype="float32")[labels]
+    step = loop.make_step(config, splits.image_shape, splits.classes, devices)
+    rates = np.full(1, 0.01, "float32")
 
     def run():
-        model.fit(data, steps_per_epoch=_STEPS, verbose=0, shuffle=False)
+        for _ in range(_STEPS):
+            np.asarray(step.train(images[None], one_hot[None], rates, config.weight_decay))
 
     return run

@@ -1,25 +1,24 @@
-"""What the runner adds to a bare training step."""
+"""Measures what the runner adds to a bare training step."""
 
+import dataclasses
 import pathlib
 import tempfile
-import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
-from keras_wn.training import building, devices
+from keras_wn.training import devices, loop
 from keras_wn.training.model_dir import ModelDir
-from keras_wn.training.session import Session
 
 _STEPS = 4
 
 
-def measure(request):
-    """A bare `tf.function` step on data in memory, and the same step through the runner: its `fit`, data and callbacks.
+def measure(request: Request) -> list[Table]:
+    """Times a bare `tf.function` step on data in memory, and the same step in the runner's loop.
 
     Args:
         request: `Request`.
@@ -33,53 +32,49 @@ def measure(request):
 def _measured(request, variant):
     with tempfile.TemporaryDirectory() as folder:
         config = request.config(variant, model_dir=folder)
-        splits = digits.load(request.image_size)
-        session = Session(config, splits, ModelDir(folder, config), devices.of_run(config))
-        pathlib.Path(folder, "checkpoints").mkdir()
-        through_runner = _fit(session)
-        images, labels = splits.train.sample(request.batch_size, seed=0)
-        bare = _bare(config, splits, session.schedule, tf.constant(images), tf.one_hot(labels, splits.classes))
-        rows = interleaved({"bare step": bare, "runner": through_runner}, request.rounds, warm_up=2).rows()
+        through_runner = _loop(run_in(folder, config, request.image_size))
+        rows = interleaved(
+            {"bare step": _bare(config, request), "runner": through_runner}, request.rounds, warm_up=2
+        ).rows()
     return Table(f"{_STEPS} steps: {variant}, {request}; {request.rounds} rounds in turns", rows)
 
 
-def _bare(config, splits, schedule, images, labels):
-    model = building.build(config, splits.image_shape, splits.classes, schedule, devices.of_run(config), xla=False)
-    model.optimizer.build(model.trainable_variables)
+def run_in(folder, config, image_size: int) -> loop.Run:
+    """A run on the digits in an empty folder."""
+    pathlib.Path(folder, "checkpoints").mkdir()
+    return loop.Run(config, digits.load(image_size), ModelDir(folder, config), devices.of_run(config))
+
+
+def _bare(config, request):
+    splits = digits.load(request.image_size)
+    step = loop.make_step(config, splits.image_shape, splits.classes, devices.of_run(config))
+    model, optimizer, loss = step.model, step.optimizer, step.loss
+    optimizer.learning_rate = 0.01
+    images, labels = splits.train.sample(request.batch_size, seed=0)
+    images, labels = tf.constant(images), tf.one_hot(labels, splits.classes)
 
     @tf.function
-    def step():
+    def bare_step():
         with tf.GradientTape() as tape:
-            loss = model.loss(labels, model(images, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        model.optimizer.apply(gradients, model.trainable_variables)
-        return loss
+            value = loss(labels, model(images, training=True))
+        optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
+        return value
 
     def run():
         for _ in range(_STEPS):
-            step().numpy()
+            bare_step().numpy()
 
     return run
 
 
-def _fit(session):
-    times = _StepTimes()
-    callbacks = [*session.callbacks(0, []), times]
-    batches = session.splits.train.training_batches(session.config.batch_size, session.splits.classes, seed=0)
+def _loop(run):
+    batches = run.training_batches(0)
+    # One step more, whose end starts the clock.
+    plan = dataclasses.replace(run.plan, rates=run.plan.rates[: _STEPS + 1])
 
-    def run():
-        # One step more, whose start is not counted: there, Keras makes its iterator and TensorBoard its files.
-        session.model.fit(batches, steps_per_epoch=_STEPS + 1, callbacks=callbacks, verbose=0, shuffle=False)
-        return float(np.sum(times.seconds[-_STEPS:]))
+    def action():
+        run.step_ends.clear()
+        loop.train_steps(run.step, batches, plan, run, run.stop)
+        return float(np.subtract(run.step_ends[-1], run.step_ends[0]))
 
-    return run
-
-
-class _StepTimes(keras.callbacks.Callback):
-    def on_train_begin(self, logs=None):
-        self.seconds, self._last = [], time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.perf_counter()
-        self.seconds.append(now - self._last)
-        self._last = now
+    return action

@@ -7,7 +7,7 @@ from keras import ops
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from keras_wn.data.splits import Examples, Splits
+from keras_wn.data.splits import Examples, Splits, check_memory
 
 # The split is part of the data set: it never changes with a run's seed.
 _SPLIT_SEED = 0
@@ -37,6 +37,7 @@ def load(image_size=32):
     (Alpaydin & Kaynak 1998).
     """
     digits = load_digits()
+    check_memory(len(digits.target), image_size)
     rest, test = _hold_out(np.arange(len(digits.target)), digits.target)
     train, validation = _hold_out(rest, digits.target)
     images = ops.image.resize(

@@ -2,6 +2,7 @@
 
 import collections.abc
 import dataclasses
+import os
 import typing
 
 import numpy as np
@@ -95,3 +96,23 @@ class Splits:
     def image_shape(self):
         """Height, width and channels of an image."""
         return self.train.image_shape
+
+
+def check_memory(count: int, image_size: int) -> None:
+    """Refuses images that would not fit in this machine's memory, before they are made.
+
+    Args:
+        count: Number of images.
+        image_size: Height and width.
+
+    Raises:
+        UsageError: With the memory that is needed, and that the machine has.
+    """
+    needed = count * image_size**2 * 3 * np.dtype("float32").itemsize
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        largest = int((memory / (needed / image_size**2)) ** 0.5)
+        raise UsageError(
+            f"--image_size={image_size}: {count} images take {needed / 2**30:.0f} GiB, and this machine has "
+            f"{memory / 2**30:.0f} GiB of memory. Allowed: less than {largest}."
+        )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_wn.data.splits import Examples, Splits
+from keras_wn.data.splits import Examples, Splits, check_memory
 
 
 def load(image_size=224, classes=1000, count=512):
@@ -22,6 +22,7 @@ def load(image_size=224, classes=1000, count=512):
     >>> splits.image_shape, len(splits.train)
     ((8, 8, 3), 4)
     """
+    check_memory(count, image_size)
     generator = np.random.default_rng(0)
     images = generator.standard_normal((count, image_size, image_size, 3), "float32")
     examples = Examples(images, generator.integers(0, classes, count, "int32"))

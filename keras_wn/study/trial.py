@@ -1,122 +1,426 @@
-"""Runs trials, from the specification to the record."""
+"""Runs the trials of a study, from the specification to the record, on the loop that trains runs.
 
+Trials of one network share its compiled step: the learning rates and the weight decay are inputs of
+the step, and the weights are put back to their start in one call.
+"""
+
+import dataclasses
+import json
 import math
+import pathlib
+import shutil
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from keras_wn.study import data, measuring, resuming
-from keras_wn.study.networks import Networks
-from keras_wn.study.spec import record_of
-from keras_wn.training import provenance
-from keras_wn.training.diverged import StopDiverged, weights_are_finite
+import keras
+import numpy as np
+from keras import ops
 
-# Draws of the data that are kept in memory.
-_DRAWS = 8
+from keras_wn.benchmarks.timing import interleaved
+from keras_wn.data import digits
+from keras_wn.data.splits import Examples, Splits
+from keras_wn.study import data
+from keras_wn.study.protocol import Protocol
+from keras_wn.study.spec import TrialSpec, record_of
+from keras_wn.training import devices as device_choice
+from keras_wn.training import files, loop, provenance, signal
+from keras_wn.training.checkpoints import Checkpoints
+from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
+from keras_wn.training.stop import StopRequest
+
+# Networks, starts of each network, and draws of the data that are kept in memory.
+_KEPT = 8
+# A return to Python takes as long as a small network's step.
+_LONGEST_LOOP = 100
+# All batches of an evaluation have one size, so that its step is compiled once.
+_EVALUATED_AT_ONCE = 256
+# Batches of larger splits are not kept in memory.
+_LARGEST_KEPT = 4096
+_SIGNAL_IMAGES = 64
+_SPLITS = ("train", "validation", "test")
 
 
 class Trials:
-    """Runs the trials of a protocol in this process; those of one network share its compiled step.
+    """Runs the trials of a protocol in this process.
 
     Args:
         protocol: `Protocol`.
         folder: `pathlib.Path`, where the states of long trials are kept while they run.
 
     Raises:
-        UsageError: If the data are not there, or not what the protocol asks for.
+        UsageError: If the data are missing, or are not what the protocol asks for.
     """
 
-    def __init__(self, protocol, folder):
+    def __init__(self, protocol: Protocol, folder: pathlib.Path):
         self._protocol, self._folder = protocol, folder
         self._splits = data.load(protocol)
-        longest = max(protocol.train_epochs, protocol.stability["train_epochs"], protocol.signal["train_epochs"])
-        steps = longest * (self.data["images"]["train"] // protocol.batch_size)
-        self._networks = Networks(protocol, self._splits, steps)
-        self._draws = {}
+        self._networks: dict[tuple, Network] = {}
+        self._draws: dict[int, Draw] = {}
+        self._devices = None
 
     @property
-    def data(self):
-        """Counts for the protocol's line of the log: images of each split that a trial uses, and classes."""
-        counts = {name: len(getattr(self._splits, name)) for name in ("train", "validation", "test")}
+    def data(self) -> dict[str, Any]:
+        """Counts for the protocol's line of the log: images that a trial uses, and classes."""
+        counts = {name: len(getattr(self._splits, name)) for name in _SPLITS}
         counts["train"] = self._protocol.train_size or counts["train"]
         description = provenance.DATA[self._splits.name]
         return {"classes": self._splits.classes, "images": counts, "data": description}
 
-    def run(self, spec):
-        """Trains and measures.
-
-        Args:
-            spec: `TrialSpec`.
-
-        Returns:
-            Dict: the line of the log.
-        """
-        start = time.perf_counter()
-        splits, training, batches = self._draw(spec.seed)
-        is_new = not self._networks.has(spec)
-        model, config = self._networks.at_start(spec, splits)
-        if is_new:
-            # Compiles, so that what is timed as training is training.
-            _fit(model, training, 1, config.steps_per_loop)
-            measuring.evaluated(model, batches["validation"].take(1))
-            model, config = self._networks.at_start(spec, splits)
+    def run(self, spec: TrialSpec) -> dict[str, Any]:
+        """Trains and measures. Returns the line of the log."""
+        begun = time.perf_counter()
+        draw = _kept(self._draws, spec.seed, lambda: Draw(self._splits, self._protocol, spec.seed))
+        config = trial_config(self._protocol, spec, draw.splits)
+        network = self._network(spec, config)
+        if not network.is_compiled:
+            network.put_at_start(config, draw.splits)
+            network.compile(config, draw)
+        network.put_at_start(config, draw.splits)
         ready = time.perf_counter()
-        measured = measuring.Measuring(spec, splits, batches)
-        last_loss = self._train(model, config, spec, splits, training, measured)
+
+        trial = Trial(spec, network.step, draw)
+        first, kept = 0, None
+        if not isinstance(draw.splits.train, Examples):
+            # Where images are in memory, a trial takes minutes, and starts over.
+            kept = KeptState(self._folder / spec.id, spec, network.step, trial)
+            first = kept.restore()
+        trial.begin(kept, first)
+        plan = dataclasses.replace(loop.make_plan(config, draw.splits), log_steps=2**62, checkpoint_steps=2**62)
+        batches = draw.training_batches(config, first)
+        finite = loop.train_steps(network.step, batches, plan, trial, StopRequest(), first)
         trained = time.perf_counter()
-        finite = math.isfinite(last_loss) and weights_are_finite(model)
-        final = measured.at_end(model) if finite else {}
-        end = time.perf_counter()
+
+        final = trial.measure_end() if finite else {}
         finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
+        if kept:
+            kept.clear()
+        end = time.perf_counter()
         seconds = {
-            "building": ready - start,
-            "training": trained - ready - measured.seconds,
-            "evaluation": end - trained + measured.seconds,
-            "total": end - start,
+            "building": ready - begun,
+            "training": trained - ready - trial.seconds,
+            "evaluation": end - trained + trial.seconds,
+            "total": end - begun,
         }
         return {
             **record_of(spec),
             "status": "finished" if finite else "diverged",
-            "epochs": measured.epochs,
+            "epochs": trial.epochs,
             "final": final,
-            "curves": measured.curves,
-            "signal": measured.signals,
+            "curves": trial.curves,
+            "signal": trial.signals,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
 
-    def _train(self, model, config, spec, splits, training, measured):
-        """Trains to the end, from where an earlier process came to if states are kept; the last epoch's loss, 0 if none was left."""
-        steps = config.steps_per_epoch(splits)
-        if not resuming.is_worth_it(splits):
-            return _fit(model, training, spec.train_epochs, steps, [measured])
-        kept = resuming.Resuming(self._folder / spec.id, spec, steps, measured)
-        first = kept.restore(model)
-        training = splits.train.training_batches(config.batch_size, splits.classes, spec.seed, first * steps)
-        loss = _fit(model, training, spec.train_epochs, steps, [measured, kept], first)
-        kept.clear()
-        return loss
-
-    def _draw(self, seed):
-        """The data of a seed: splits, training batches, and evaluation batches by split."""
-        if seed not in self._draws:
-            while len(self._draws) >= _DRAWS:
-                self._draws.pop(next(iter(self._draws)))
-            splits = data.drawn(self._splits, self._protocol, seed)
-            training = splits.train.training_batches(self._protocol.batch_size, splits.classes, seed)
-            evaluation = {
-                name: measuring.batches_of(getattr(splits, name), splits.classes)
-                for name in ("train", "validation", "test")
-            }
-            self._draws[seed] = splits, training, evaluation
-        return self._draws[seed]
+    def _network(self, spec, config):
+        if self._devices is None:
+            self._devices = device_choice.of_run(config)
+            keras.config.set_dtype_policy(config.precision)
+        splits, devices = self._splits, self._devices
+        return _kept(self._networks, spec.network, lambda: Network(config, splits, devices))
 
 
-def _fit(model, batches, epochs, steps, callbacks=(), first=0):
-    history = model.fit(
-        batches,
-        initial_epoch=first,
-        epochs=epochs,
-        steps_per_epoch=steps,
-        callbacks=[*callbacks, StopDiverged()],
-        shuffle=False,
-        verbose=0,
-    )
-    return history.history.get("loss", [0.0])[-1]
+def trial_config(protocol: Protocol, spec: TrialSpec, splits: Splits) -> TrainConfig:
+    """The configuration with which a runner would train what a trial trains."""
+    steps = len(splits.train) // protocol.batch_size
+    config = TrainConfig(
+        norm=spec.method,
+        model=spec.model,
+        join=spec.join,
+        dataset=protocol.dataset,
+        data_dir=protocol.data_dir,
+        image_size=protocol.image_size,
+        batch_size=protocol.batch_size,
+        train_epochs=spec.train_epochs,
+        base_learning_rate=spec.learning_rate * BASE_BATCH_SIZE / protocol.batch_size,
+        warmup_epochs=spec.warmup_epochs,
+        weight_decay=spec.weight_decay,
+        momentum=protocol.momentum,
+        schedule=protocol.schedule,
+        dropout=spec.dropout,
+        precision=protocol.precision,
+        seed=spec.seed,
+        steps_per_loop=max((n for n in range(1, _LONGEST_LOOP + 1) if steps % n == 0), default=1),
+    ).resolved()
+    config.check_against(splits)
+    return config
+
+
+class Network:
+    """A network with its compiled step, and the starts of the seeds that were asked for.
+
+    Args:
+        config: `TrainConfig` of the first trial.
+        splits: `Splits`, for the shapes.
+        devices: `Devices`.
+    """
+
+    def __init__(self, config: TrainConfig, splits: Splits, devices: device_choice.Devices):
+        self.is_compiled = False
+        self._devices = devices
+        self._starts: dict[int, list[np.ndarray]] = {}
+        self.step = loop.make_step(config, splits.image_shape, splits.classes, devices)
+        self._new_optimizer = _values(self.step.optimizer.variables)
+
+    def put_at_start(self, config: TrainConfig, splits: Splits) -> None:
+        """Puts the network where a run of this configuration starts."""
+        step = self.step
+        variables = [*step.model.variables, *step.optimizer.variables]
+
+        def start():
+            self._initialize(config, splits)
+            return _values(variables)
+
+        step.assign(_kept(self._starts, config.seed, start))
+
+    def compile(self, config: TrainConfig, draw: "Draw") -> None:
+        """Runs the step and an evaluation once, so that what is timed as training is training."""
+        plan = loop.make_plan(config, draw.splits)
+        rates = plan.rates[: plan.steps_per_loop]
+        self.step.load()
+        self.step.train(*next(draw.training_batches(config, 0)), rates, plan.decay)
+        self.step.store()
+        self.step.evaluate(*next(iter(draw.evaluation_batches["validation"])))
+        self.is_compiled = True
+
+    def _initialize(self, config, splits):
+        model, optimizer = self.step.model, self.step.optimizer
+        keras.utils.set_random_seed(config.seed)
+        for layer in model.layers:
+            # A layer is built without a call, which takes most of the time of making a network.
+            with self._devices.scope():
+                fresh = type(layer).from_config(layer.get_config())
+                fresh.build_from_config(layer.get_build_config())
+            for variable, value in zip(layer.variables, fresh.variables, strict=True):
+                variable.assign(value)
+        if config.card.initialize:
+            images, _ = splits.train.sample(config.batch_size * config.init_batches, config.seed)
+            config.card.initialize(model, images)
+        for variable, value in zip(optimizer.variables, self._new_optimizer, strict=True):
+            variable.assign(value)
+
+
+def _values(variables):
+    # Copied, because an array may share the memory of the variable that it comes from.
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+
+
+class Draw:
+    """The data of a seed.
+
+    Args:
+        splits: `Splits` of the whole data set.
+        protocol: `Protocol`.
+        seed: Integer.
+
+    Attributes:
+        splits: `Splits` with the training images and wrong labels that the seed draws.
+        evaluation_batches: Dict from a split to its batches of images, labels and weights.
+    """
+
+    def __init__(self, splits: Splits, protocol: Protocol, seed: int):
+        self.splits = data.drawn(splits, protocol, seed)
+        self.evaluation_batches = {
+            name: evaluation_batches(getattr(self.splits, name), splits.classes) for name in _SPLITS
+        }
+
+    def training_batches(self, config: TrainConfig, first: int):
+        """Iterator over the batches of several steps at a time, from a step on."""
+        batches = self.splits.train.training_batches(config.batch_size, self.splits.classes, config.seed, first)
+        return loop.stacked(batches, config.steps_per_loop)
+
+
+def evaluation_batches(split: Any, classes: int) -> Any:
+    """A split's batches of images, labels and weights, all of one size."""
+    batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, replicas=_EVALUATED_AT_ONCE)
+    # To begin a pass through the pipeline takes longer than a small network's evaluation.
+    return batches if len(split) > _LARGEST_KEPT else list(batches.as_numpy_iterator())
+
+
+class Trial:
+    """What one trial measures while it trains, and how long that takes.
+
+    Args:
+        spec: `TrialSpec`.
+        step: `TensorFlowStep` or `JaxStep`.
+        draw: `Draw`.
+
+    Attributes:
+        epochs: Epochs that are done.
+        curves: Dict of lists, the figures by epoch; empty if the trial asks for none.
+        signals: List of dicts, the signal by block at the epochs that the trial asks for.
+        seconds: Time that measuring took while the network trained.
+    """
+
+    def __init__(self, spec: TrialSpec, step: Any, draw: Draw):
+        self._spec, self._step, self._draw = spec, step, draw
+        self._kept: KeptState | None = None
+        self.epochs, self.seconds, self.signals = 0, 0.0, []
+        self.curves = {"epoch": [], "train_loss": [], **{name: [] for name in spec.splits}} if spec.curve_epochs else {}
+
+    def begin(self, kept: "KeptState | None", first: int) -> None:
+        """Measures the signal at the start, if it is asked for."""
+        self._kept = kept
+        if 0 in self._spec.signal_epochs and not first:
+            self._timed(self._measure_signal)
+
+    def advance(self, step: int) -> None:
+        """Does nothing: a trial shows nothing while it trains."""
+
+    def log(self, step: int, figures: dict[str, float]) -> None:
+        """Does nothing: a trial logs at the ends of epochs alone."""
+
+    def end_epoch(self, epoch: int, figures: dict[str, float]) -> bool:
+        """Measures what is due. Returns whether the loss and the weights are finite."""
+        self.epochs = epoch
+        if not np.isfinite(figures["loss"]):
+            return False
+        self._step.store()
+        if epoch in self._spec.signal_epochs:
+            self._timed(self._measure_signal)
+        # The last epoch is measured by `measure_end`.
+        if epoch in self._spec.curve_epochs and epoch < self._spec.train_epochs:
+            self._timed(lambda: self._extend_curves(self._figures()))
+        return loop.weights_are_finite(self._step.model)
+
+    def checkpoint(self, step: int, sums: Sequence[float]) -> None:
+        """Keeps the state of a long trial."""
+        if self._kept:
+            self._kept.write(step)
+
+    def measure_end(self) -> dict[str, dict[str, float]]:
+        """Figures of the trial's splits after its last epoch."""
+        self._step.store()
+        figures = self._figures()
+        if self._spec.curve_epochs:
+            self._extend_curves(figures)
+        return figures
+
+    def _timed(self, measure: Callable):
+        start = time.perf_counter()
+        measure()
+        self.seconds += time.perf_counter() - start
+
+    def _figures(self):
+        batches = self._draw.evaluation_batches
+        return {name: loop.evaluate(self._step, batches[name]) for name in self._spec.splits}
+
+    def _extend_curves(self, figures):
+        self.curves["epoch"].append(self.epochs)
+        self.curves["train_loss"].append(figures["train"]["loss"])
+        for name in self._spec.splits:
+            self.curves[name].append(figures[name]["top1"])
+
+    def _measure_signal(self):
+        train = self._draw.splits.train
+        images, labels = train.sample(min(_SIGNAL_IMAGES, len(train)), self._spec.seed)
+        one_hot = np.eye(self._draw.splits.classes, dtype="float32")[labels]
+        blocks, gradient_norm = signal.measure(self._step.model, images, one_hot, self._step.loss)
+        blocks = [dataclasses.asdict(block) for block in blocks]
+        self.signals.append({"epoch": self.epochs, "gradient_norm": gradient_norm, "blocks": blocks})
+
+
+class KeptState:
+    """Keeps the state of a long trial after each epoch: a checkpoint, and what was measured.
+
+    Args:
+        folder: `pathlib.Path` of the trial, which is made, and removed by `clear`.
+        spec: `TrialSpec`.
+        step: `TensorFlowStep` or `JaxStep`.
+        trial: `Trial`.
+    """
+
+    def __init__(self, folder: pathlib.Path, spec: TrialSpec, step: Any, trial: Trial):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._step, self._trial = folder, step, trial
+        self._checkpoints = Checkpoints(folder, {"trial": spec.id})
+        self._measured = folder / "measured.json"
+
+    def restore(self) -> int:
+        """Goes back to the newest state that is whole. Returns the steps that are done."""
+        files.remove_leftovers(self._folder)
+        step, _ = self._checkpoints.restore_newest(self._variables())
+        if step:
+            state = json.loads(self._measured.read_text(encoding="utf-8"))
+            epochs, curves = step // state["steps_per_epoch"], state["curves"]
+            rows = [i for i, epoch in enumerate(curves.get("epoch", [])) if epoch <= epochs]
+            self._trial.epochs = epochs
+            self._trial.curves = {name: [values[i] for i in rows] for name, values in curves.items()}
+            self._trial.signals = [s for s in state["signals"] if s["epoch"] <= epochs]
+        return step
+
+    def write(self, step: int) -> None:
+        """Writes the state after an epoch."""
+        trial = self._trial
+        # Written before the checkpoint, which it may be ahead of but never behind.
+        state = {"curves": trial.curves, "signals": trial.signals}
+        files.write_json(self._measured, {**state, "steps_per_epoch": step // trial.epochs})
+        self._checkpoints.write(self._variables(), step)
+
+    def clear(self) -> None:
+        """Removes the state, once the trial is measured."""
+        shutil.rmtree(self._folder)
+
+    def _variables(self):
+        return [*self._step.model.variables, *self._step.optimizer.variables]
+
+
+def time_steps(protocol: Protocol, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
+    """Times steps of every method in turns, on one batch in memory: the trials of the cost suite.
+
+    Args:
+        protocol: `Protocol`.
+        specs: List of `TrialSpec`, one a method.
+
+    Returns:
+        List of dicts: the lines of the log.
+    """
+    steps, rounds = protocol.cost["steps"], protocol.cost["rounds"]
+    actions = {spec.method: _some_steps(protocol, spec, steps) for spec in specs}
+    seconds = interleaved(actions, rounds, warm_up=2).seconds
+    totals = {spec.method: float(seconds[spec.method].sum()) for spec in specs}
+    return [
+        {
+            **record_of(spec),
+            "status": "finished",
+            "step_seconds": [float(s) / steps for s in seconds[spec.method]],
+            "seconds": {"training": totals[spec.method], "total": totals[spec.method]},
+        }
+        for spec in specs
+    ]
+
+
+def _some_steps(protocol, spec, steps):
+    config = TrainConfig(
+        norm=spec.method,
+        model=spec.model,
+        dataset="digits",
+        image_size=protocol.cost["image_size"],
+        batch_size=protocol.cost["batch_size"],
+        weight_decay=spec.weight_decay,
+        momentum=protocol.momentum,
+        precision=protocol.precision,
+    ).resolved()
+    # A step takes as long on any images, and the digits are always at hand.
+    splits = digits.load(config.image_size)
+    images, labels = splits.train.sample(config.batch_size, spec.seed)
+    one_hot = np.eye(splits.classes, dtype="float32")[labels]
+    step = loop.make_step(config, splits.image_shape, splits.classes, device_choice.of_run(config))
+    rates = np.full(1, spec.learning_rate, "float32")
+    step.load()
+
+    def run():
+        for _ in range(steps):
+            # Reading the sums waits for the step.
+            np.asarray(step.train(images[None], one_hot[None], rates, config.weight_decay))
+
+    return run
+
+
+def _kept(cache, key, make):
+    """A value of a cache that keeps the newest few, made if it is missing."""
+    if key not in cache:
+        while len(cache) >= _KEPT:
+            cache.pop(next(iter(cache)))
+        cache[key] = make()
+    return cache[key]

@@ -12,13 +12,16 @@ def main():
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     start = json.loads(sys.stdin.readline())
-    import tensorflow as tf
+    import keras
 
-    # Before TensorFlow's first operation.
-    tf.config.threading.set_intra_op_parallelism_threads(start["threads"])
-    tf.config.threading.set_inter_op_parallelism_threads(start["threads"])
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
 
-    from keras_wn.study import provenance, steps, trial
+        # Before TensorFlow's first operation.
+        tf.config.threading.set_intra_op_parallelism_threads(start["threads"])
+        tf.config.threading.set_inter_op_parallelism_threads(start["threads"])
+
+    from keras_wn.study import provenance, trial
     from keras_wn.study.protocol import Protocol
     from keras_wn.study.spec import TrialSpec, record_of
     from keras_wn.training.errors import UsageError
@@ -37,13 +40,13 @@ def main():
         {
             "process": provenance.of_process(start["command"], start["threads"]),
             "data": trials.data,
-            "gpus": len(tf.config.list_physical_devices("GPU")),
+            "gpus": len(keras.distribution.list_devices("gpu")),
         }
     )
     for line in sys.stdin:
         specs = [TrialSpec.from_record(record) for record in json.loads(line)]
         try:
-            records = steps.run(protocol, specs) if specs[0].alone else [trials.run(spec) for spec in specs]
+            records = trial.time_steps(protocol, specs) if specs[0].alone else [trials.run(spec) for spec in specs]
         # Whatever a trial died of is its result, and the next one is tried, with nothing left of this one.
         except Exception as error:
             traceback.print_exc()

@@ -2,11 +2,15 @@
 
 import contextlib
 import dataclasses
+import os
 import typing
 
 import keras
 
 from keras_wn.training.errors import UsageError
+
+# Keras' own name: set by the user for a run of several processes that JAX cannot find by itself.
+_ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +43,6 @@ class Devices:
         """Scope in which models and optimizers are made."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
-    def fed(self, batches):
-        """What `fit` takes: this process' part of the batches, divided among its devices."""
-        if self.workers == 1 or self.strategy is None:
-            return batches
-        local = self.replicas // self.workers
-        return self.strategy.distribute_datasets_from_function(
-            lambda _: batches if local == 1 else batches.unbatch().batch(batches.element_spec[0].shape[0] // local)
-        )
-
 
 def of_run(config):
     """The devices that a configuration asks for.
@@ -62,14 +57,34 @@ def of_run(config):
         return strategies.devices(config.strategy, config.virtual_devices, config.worker_timeout)
     if backend != "jax":
         raise UsageError(f"KERAS_BACKEND={backend}: not allowed for training. Allowed: tensorflow, jax.")
-    for flag, value, none in (("accumulation", config.accumulation, 1), ("agc", config.agc, 0)):
-        if value != none:
-            raise UsageError(f"--{flag}={value}: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: {none}.")
     if config.xla == "off":
         raise UsageError("--xla=off: JAX always compiles by XLA. Allowed with KERAS_BACKEND=jax: auto, on.")
-    from keras_wn.training import data_parallel
+    return _of_jax(config.strategy, config.virtual_devices)
 
-    return data_parallel.devices(config.strategy, config.virtual_devices)
+
+def _of_jax(name, virtual_devices):
+    """The devices of a run on JAX: `data_parallel` takes all, `none` one, `auto` all if there are several.
+
+    Keras' distribution is set for the process.
+    """
+    if name not in ("auto", "none", "data_parallel"):
+        raise UsageError(
+            f"--strategy={name}: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: auto, none, data_parallel."
+        )
+    if virtual_devices:
+        raise UsageError(
+            f"--virtual_devices={virtual_devices}: not allowed with KERAS_BACKEND=jax. Allowed: "
+            f"XLA_FLAGS=--xla_force_host_platform_device_count={virtual_devices} in the environment."
+        )
+    import jax  # Where Keras runs on TensorFlow, it need not be installed.
+
+    if _ADDRESSES in os.environ:
+        keras.distribution.initialize()
+    if name == "none" or (name == "auto" and jax.device_count() == 1):
+        return Devices(None, 1)
+    # Each process makes its own rows of every batch.
+    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    return Devices(None, jax.device_count(), jax.process_count(), jax.process_index())
 
 
 def compiles(xla):

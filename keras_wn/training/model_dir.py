@@ -45,7 +45,7 @@ class ModelDir:
         """Refuses a folder that holds another run, or that cannot be written.
 
         Args:
-            resume: Whether to continue the run that lies there.
+            resume: Whether to continue the run in the folder, if it holds one.
             overwrite: Whether to replace it.
 
         Raises:
@@ -53,8 +53,6 @@ class ModelDir:
         """
         if resume and overwrite:
             raise UsageError("--resume and --overwrite exclude each other. Allowed: one of them.")
-        if resume and not self.config_json.exists():
-            raise UsageError(f"--resume: --model_dir={self.path} holds no run. Leave --resume out to start one.")
         if overwrite and any(p.exists() for p in self._own_paths()):
             self._flags_there()  # What is not a run of ours is not replaced.
         if self.config_json.exists() and not overwrite:

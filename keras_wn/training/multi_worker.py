@@ -79,6 +79,7 @@ def strategy(timeout=TIMEOUT):
 @functools.cache
 def _strategy(cluster, timeout):
     rendezvous.meet(list(cluster.addresses), cluster.number, timeout)
+    tf.get_logger().setLevel("WARNING")  # Its lines of information would come twice each.
     communication = tf.distribute.experimental.CommunicationImplementation
     gpus = tf.config.list_physical_devices("GPU")
     options = tf.distribute.experimental.CommunicationOptions(

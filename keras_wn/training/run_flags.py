@@ -86,9 +86,9 @@ def run():
 
         return prepare.run(config.dataset, config.data_dir, values.prepared_format)
     config.resolved()  # Before TensorFlow, which is slow to import.
-    from keras_wn.training import run as training
+    from keras_wn.training import loop
 
-    result = training.train(config, values.resume, values.overwrite, values.signal_report)
+    result = loop.train(config, values.resume, values.overwrite, values.signal_report)
     # A run that diverges is a result, not a failure; one that was stopped says by which signal, as shells do.
     stopped_by = result and result["stopped_by"]
     return 128 + signal.Signals[stopped_by] if stopped_by else 0

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_wn.layers import substitution
-from keras_wn.training import differentiate, files
+from keras_wn.training import files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ def measure(model, images, labels, loss):
     batch = (len(images),)
     zeros = [ops.zeros(batch + layer.output.shape[1:], layer.compute_dtype) for layer in joins]
     weights = [ops.convert_to_tensor(value) for value in trainable]
-    outputs, gradients = differentiate.outputs_and_gradients(loss_and_outputs, [*zeros, *weights])
+    outputs, gradients = _outputs_and_gradients(loss_and_outputs, [*zeros, *weights])
     of_joins, of_weights = gradients[: len(joins)], gradients[len(joins) :]
     blocks = [_block_signal(layer.name, x, g) for layer, x, g in zip(joins, outputs, of_joins, strict=True)]
     return blocks, float(np.sqrt(sum(_norm(gradient) ** 2 for gradient in of_weights if gradient is not None)))
@@ -86,6 +86,25 @@ def _block_signal(name, output, gradient):
 
 def _norm(tensor):
     return float(np.linalg.norm(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")).astype("float64")))
+
+
+def _outputs_and_gradients(function, tensors):
+    """Outputs of a function of tensors that returns a loss and outputs, and the loss's gradients."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        gradients, outputs = jax.jit(jax.grad(function, has_aux=True))(tensors)
+        return outputs, gradients
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            loss, outputs = function(tensors)
+        return outputs, tape.gradient(loss, tensors)
+    raise NotImplementedError(
+        f"Gradients on the {keras.backend.backend()} backend: not supported. Allowed: tensorflow, jax."
+    )
 
 
 def table(signals):

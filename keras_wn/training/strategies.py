@@ -81,6 +81,7 @@ def compiles(xla):
 # One for the process: the collective operations of a second one clash with the first's.
 @functools.cache
 def _mirrored(devices):
+    tf.get_logger().setLevel("WARNING")  # Its lines of information would come twice each.
     return tf.distribute.MirroredStrategy(devices)
 
 

@@ -3,6 +3,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_wn.data import digits
+from keras_wn.training.errors import UsageError
 
 SPLITS = digits.load()
 
@@ -49,3 +50,11 @@ def test_split_is_the_same_in_another_process():
     code = "from keras_wn.data import digits; print(digits.load().test.labels[:20].tolist())"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == str(SPLITS.test.labels[:20].tolist())
+
+
+def test_images_that_no_memory_holds_are_one_line():
+    with pytest.raises(
+        UsageError, match=r"--image_size=1000000: 1797 images take .* GiB, and this machine has .* Allowed: less"
+    ) as caught:
+        digits.load(1_000_000)
+    assert "\n" not in str(caught.value)

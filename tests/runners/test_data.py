@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_wn.data import prepare
-from keras_wn.training import run
+from keras_wn.training import loop
 from keras_wn.training.errors import UsageError
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.data.test_imagenet_tfds import write_tars
@@ -27,13 +27,13 @@ def test_image_folder_with_a_corrupt_file_trains_and_names_it(image_folder, tmp_
     broken = image_folder / "train/bee/bee_3.JPEG"
     broken.write_bytes(broken.read_bytes()[:300])
     flags = {"data_dir": str(image_folder), "batch_size": 8, "image_size": 32, "train_epochs": 2, "init_batches": 1}
-    result = run.train(config(**flags))
+    result = loop.train(config(**flags))
     out, err = capsys.readouterr()
     assert out.startswith("Data: images in folders by class: 24 training, 3 validation, 9 test images.")
     assert "bee_3.JPEG" in err and [name[-10:] for name in result["corrupt_images"]] == ["bee_3.JPEG"]
     assert result["status"] == "finished"
     with pytest.raises(UsageError, match="bee_3.JPEG.* Allowed: at most --max_corrupt=0."):
-        run.train(config(**flags, max_corrupt=0, model_dir=str(tmp_path / "strict")))
+        loop.train(config(**flags, max_corrupt=0, model_dir=str(tmp_path / "strict")))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_half_an_image_folder_is_refused(image_folder, tmp_path, damage, message
     damage(image_folder)
     asked = config(data_dir=str(image_folder), image_size=32, batch_size=8, model_dir=str(tmp_path / "run"))
     with pytest.raises(UsageError, match=message) as error:
-        run.train(asked)
+        loop.train(asked)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 
@@ -60,7 +60,7 @@ def test_half_an_image_folder_is_refused(image_folder, tmp_path, damage, message
 @pytest.mark.parametrize("augment", ["standard", slow("paper")])
 def test_cifar_trains_by_mock_data(config, augment):  # noqa: F811
     with tfds.testing.mock_data(num_examples=96):
-        result = run.train(
+        result = loop.train(
             config(
                 dataset="cifar10", augment=augment, batch_size=16, train_epochs=1, warmup_epochs=0.0, norm="wn_trelu"
             )

@@ -4,9 +4,8 @@ import dataclasses
 
 import pytest
 
-from keras_wn.study import measuring
 from keras_wn.study.search import Setting
-from keras_wn.study.trial import Trials
+from keras_wn.study.trial import KeptState, Trial, Trials
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.study.made_up import TINY
 
@@ -33,21 +32,19 @@ def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
         "accuracy", "final", "bn", Setting(0.05, 1e-4, 0.0), 1, splits=("train", "test"), curve_epochs=(1, 2, 3)
     )
     whole = Trials(protocol, tmp_path / "whole").run(spec)
-    on_epoch_end = measuring.Measuring.on_epoch_end
+    end_epoch = Trial.end_epoch
 
-    def stopping(self, epoch, logs=None):
-        if epoch + 1 > stopped_after:
+    def stopping(self, epoch, figures):
+        if epoch > stopped_after:
             raise KeyboardInterrupt
-        on_epoch_end(self, epoch, logs)
+        return end_epoch(self, epoch, figures)
 
     with monkeypatch.context() as patch:
-        # After the last epoch: as the trial is measured.
+        # After the last epoch, the trial is stopped once it is measured.
         if stopped_after < protocol.train_epochs:
-            patch.setattr(measuring.Measuring, "on_epoch_end", stopping)
+            patch.setattr(Trial, "end_epoch", stopping)
         else:
-            patch.setattr(
-                "keras_wn.study.resuming.Resuming.clear", lambda self: (_ for _ in ()).throw(KeyboardInterrupt)
-            )
+            patch.setattr(KeptState, "clear", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             Trials(protocol, tmp_path / "stopped").run(spec)
     resumed = Trials(protocol, tmp_path / "stopped").run(spec)

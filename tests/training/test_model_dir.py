@@ -67,9 +67,14 @@ def test_empty_name_is_not_taken_for_the_current_folder():
         folder_of("")
 
 
-def test_resume_of_nothing_and_of_a_run_to_be_replaced_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="holds no run"):
+def test_resume_of_nothing_starts_a_run(tmp_path):
+    folder_of(tmp_path).check(resume=True, overwrite=False)
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(UsageError, match="without its config.json"):
         folder_of(tmp_path).check(resume=True, overwrite=False)
+
+
+def test_resume_of_a_run_to_be_replaced_is_refused(tmp_path):
     with pytest.raises(UsageError, match="exclude each other"):
         folder_of(tmp_path).check(resume=True, overwrite=True)
 

@@ -13,8 +13,9 @@ import pytest
 
 from keras_wn.training import multi_worker, rendezvous, strategies
 from keras_wn.training.errors import UsageError
-from tests.training import worker_process
+from tests.training import small_step
 
+FLAGS = {"norm": "wn", "accumulation": 2, "agc": 0.5, "ema": 0.5}
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -38,8 +39,9 @@ def test_two_processes_are_one(tmp_path):
             "PYTHONPATH": str(ROOT),
             "CUDA_VISIBLE_DEVICES": "-1",
         }
-        # XLA in one of them only: all compute the same.
-        command = [sys.executable, worker_process.__file__, str(tmp_path), ("xla", "plain")[index]]
+        # XLA compiles one of them only: all compute the same.
+        flags = {**FLAGS, "xla": ("on", "off")[index]}
+        command = [sys.executable, small_step.__file__, str(tmp_path), "multi_worker", json.dumps(flags)]
         with open(tmp_path / f"{index}.log", "w") as log:
             processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
     try:
@@ -48,15 +50,16 @@ def test_two_processes_are_one(tmp_path):
     finally:
         for process in processes:
             process.kill()
-    model = worker_process.build(xla=False)
-    history = worker_process.fit(model, worker_process.batches().repeat(), worker_process.batches())
-    alone = worker_process.figures(model, history)
-    first, second = (np.load(tmp_path / f"{index}.npz") for index in range(2))
-    assert set(first) == set(alone)
-    for name, value in alone.items():
-        np.testing.assert_allclose(first[name], value, atol=1e-6, err_msg=name)
-        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    assert history["loss"][1] < history["loss"][0]
+    alone = small_step.make(**FLAGS)
+    sums = small_step.train(alone)
+    first, second = (dict(np.load(tmp_path / f"{index}.npz")) for index in range(2))
+    expected = {**small_step.values(alone), "sums": sums}
+    assert len(first) == len(expected) + 1
+    np.testing.assert_allclose(first["sums"], sums, rtol=1e-5)
+    for (name, value), found in zip(small_step.values(alone).items(), list(first.values())[2:], strict=True):
+        np.testing.assert_allclose(found, value, atol=2e-6, err_msg=name)
+    for one, two in zip(first.values(), second.values(), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_processes_meet():

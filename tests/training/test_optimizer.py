@@ -1,8 +1,13 @@
+"""SGD with L2 decay, and adaptive gradient clipping: their equations and where they do nothing."""
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_wn.training.optimizer import SGDL2
+from keras_wn.training.optimizer import SGDL2, clip_adaptively
+
+RNG = np.random.default_rng(0)
 
 
 def test_is_sgd_on_the_loss_plus_half_l2_times_the_square():
@@ -27,4 +32,49 @@ def test_negative_decay_is_refused():
 
 def test_is_saved():
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(SGDL2(0.5, ("kernel",), momentum=0.9)))
-    assert (copy.l2, copy.decayed, copy.momentum) == (0.5, ("kernel",), 0.9)
+    assert (float(copy.l2), copy.decayed, copy.momentum) == (0.5, ("kernel",), 0.9)
+
+
+def by_hand(gradient, weight, factor, eps=1e-3):
+    """Equation 3 unit by unit."""
+    clipped = gradient.copy()
+    for i in range(gradient.shape[-1]):
+        w, g = max(np.linalg.norm(weight[..., i]), eps), np.linalg.norm(gradient[..., i])
+        if g / w > factor:
+            clipped[..., i] *= factor * w / g
+    return clipped
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (3, 3, 2, 4)])
+def test_is_the_equation_on_kernels(shape):
+    gradient, weight = RNG.normal(size=shape), RNG.normal(size=shape)
+    gradient[..., 0] *= 1e-4  # A unit that is left as it is.
+    weight[..., 1] = 0.0  # One that `eps` alone lets learn.
+    clipped = clip_adaptively([tf.constant(gradient)], [tf.constant(weight)], 0.1)[0].numpy()
+    np.testing.assert_allclose(clipped, by_hand(gradient, weight, 0.1), rtol=1e-12)
+    np.testing.assert_array_equal(clipped[..., 0], gradient[..., 0])
+    assert np.linalg.norm(clipped[..., 1]) == pytest.approx(0.1 * 1e-3)
+
+
+@pytest.mark.parametrize("shape", [(6,), (1, 6), (6, 1), ()])
+def test_a_vector_is_one_unit(shape):
+    gradient, weight = RNG.normal(size=shape) + 10, RNG.normal(size=shape)
+    clipped = clip_adaptively([tf.constant(gradient)], [tf.constant(weight)], 0.1)[0].numpy()
+    np.testing.assert_allclose(clipped, gradient * 0.1 * np.linalg.norm(weight) / np.linalg.norm(gradient), rtol=1e-12)
+
+
+def test_a_large_factor_clips_nothing():
+    gradient, weight = RNG.normal(size=(5, 4)), RNG.normal(size=(5, 4))
+    np.testing.assert_array_equal(clip_adaptively([tf.constant(gradient)], [tf.constant(weight)], 1e6)[0], gradient)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_what_is_not_finite_stays_so(bad):
+    clipped, none = clip_adaptively([tf.constant([[1.0], [bad]]), None], [tf.ones((2, 1)), tf.ones(1)], 0.1)
+    assert not np.all(np.isfinite(clipped)) and none is None
+
+
+@pytest.mark.parametrize("values, message", [((0.0, 1e-3), "factor=0.0 is not"), ((0.1, np.nan), "eps=nan is not")])
+def test_values_that_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        clip_adaptively([], [], *values)

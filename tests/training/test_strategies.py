@@ -6,14 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_wn.training import run, strategies
+from keras_wn.training import loop, strategies
 from keras_wn.training.errors import UsageError
 
 EPOCHS = {"train_epochs": 2, "warmup_epochs": 0.5}
 
 
 def finished(config, path, epochs=EPOCHS, **flags):
-    result = run.train(config(**epochs, **flags, model_dir=str(path)))
+    result = loop.train(config(**epochs, **flags, model_dir=str(path)))
     assert result["status"] == "finished"
     return result, keras.saving.load_model(path / "model.keras")
 
@@ -45,7 +45,7 @@ def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
     # As if it had been stopped after its first epoch.
     max((tmp_path / "run/checkpoints").iterdir()).unlink()
     (tmp_path / "run/result.json").unlink()
-    result = run.train(config(**EPOCHS, **flags, model_dir=str(tmp_path / "run")), resume=True)
+    result = loop.train(config(**EPOCHS, **flags, model_dir=str(tmp_path / "run")), resume=True)
     assert figures(result) == pytest.approx(figures(whole), rel=1e-5)
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from keras_wn import methods
 from keras_wn.data import digits
-from keras_wn.training import files, run, session
-from keras_wn.training.callbacks import MetricsLog
+from keras_wn.training import files, loop
 from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
 from tests.parameters import each_method, slow
@@ -29,7 +28,7 @@ def weights(config):
 @pytest.mark.parametrize("norm", each_method())
 def test_every_method_learns_and_leaves_all_its_files(norm, config, capsys):
     asked = config(norm=norm, base_learning_rate=0.02)
-    result = run.train(asked)
+    result = loop.train(asked)
     assert result["status"] == "finished" and result["step"] == 60
     assert result["final"]["test"]["top1"] > 0.5
     folder = folder_of(asked)
@@ -44,7 +43,7 @@ def test_every_method_learns_and_leaves_all_its_files(norm, config, capsys):
 
 def test_config_json_tells_flags_versions_data_and_bn_semantics(config):
     asked = config(norm="bn", dry_run=True)
-    run.train(asked)
+    loop.train(asked)
     record = json.loads(folder_of(asked).config_json.read_text())
     assert record["flags"]["weight_decay"] == methods.get("bn").weight_decay
     assert record["versions"]["keras"] == keras.__version__
@@ -53,7 +52,7 @@ def test_config_json_tells_flags_versions_data_and_bn_semantics(config):
 
 def test_metrics_have_a_line_per_epoch_and_split(config):
     asked = config()
-    result = run.train(asked)
+    result = loop.train(asked)
     records = files.read_json_lines(folder_of(asked).metrics_jsonl)
     assert [(r["epoch"], r["step"], r["split"], r["mode"]) for r in records] == [
         (e, 20 * e, *kind) for e in (1, 2, 3) for kind in (("train", "training"), ("validation", "inference"))
@@ -69,7 +68,7 @@ def test_metrics_have_a_line_per_epoch_and_split(config):
 
 def test_accuracy_at_the_end_is_in_inference_mode_on_every_image(config):
     asked = config(dropout=0.5, base_learning_rate=0.05)
-    result = run.train(asked)
+    result = loop.train(asked)
     splits = digits.load()
     model = keras.saving.load_model(folder_of(asked).model_keras)
     for name in ("train", "test"):
@@ -84,7 +83,7 @@ def test_accuracy_at_the_end_is_in_inference_mode_on_every_image(config):
 @pytest.mark.slow
 def test_saved_model_loads_in_a_fresh_process_with_keras_wn_alone(config):
     asked = config(norm="wn_trelu")
-    result = run.train(asked)
+    result = loop.train(asked)
     code = (
         "import sys, numpy as np, keras, keras_wn\n"
         "model = keras.saving.load_model(sys.argv[1])\n"
@@ -103,44 +102,45 @@ def test_saved_model_loads_in_a_fresh_process_with_keras_wn_alone(config):
 def test_same_seed_gives_the_same_run_and_another_seed_another(config, tmp_path):
     runs = [config(model_dir=str(tmp_path / name), seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
     for asked in runs:
-        run.train(asked)
+        loop.train(asked)
     a, b, c = map(weights, runs)
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
     assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=True))
 
 
 class _StopAfter:
-    """Ctrl-C at the end of an epoch, as `fit` sees it."""
+    """Ctrl-C at the end of an epoch, before its checkpoint."""
 
     def __init__(self, monkeypatch, epoch):
-        on_epoch_end = MetricsLog.on_epoch_end
+        end_epoch = loop.Run.end_epoch
 
-        def stop(log, current, logs=None):
-            on_epoch_end(log, current, logs)
-            if current + 1 == epoch:
+        def stop(run, current, figures):
+            goes_on = end_epoch(run, current, figures)
+            if current == epoch:
                 raise KeyboardInterrupt
+            return goes_on
 
-        monkeypatch.setattr(MetricsLog, "on_epoch_end", stop)
+        monkeypatch.setattr(loop.Run, "end_epoch", stop)
 
 
 @pytest.mark.slow
 def test_interrupted_run_has_complete_files_and_resumes_to_the_same_weights(config, tmp_path, monkeypatch, capsys):
     whole = config(model_dir=str(tmp_path / "whole"), dropout=0.3)
-    run.train(whole)
+    loop.train(whole)
     asked = config(dropout=0.3)
     with monkeypatch.context() as patch:
         _StopAfter(patch, epoch=2)  # Before the second epoch's checkpoint: the first one's is the newest.
-        result = run.train(asked)
+        result = loop.train(asked)
     assert result["status"] == "interrupted" and result["final"]["test"] is None
     assert json.loads(folder_of(asked).result_json.read_text()) == result
     assert "INTERRUPTED" in capsys.readouterr().out and folder_of(asked).model_keras.exists()
 
-    resumed = run.train(asked, resume=True)
+    resumed = loop.train(asked, resume=True)
     assert resumed["status"] == "finished" and resumed["step"] == 60
     assert all(np.array_equal(x, y) for x, y in zip(weights(whole), weights(asked), strict=True))
     epochs = [r["epoch"] for r in files.read_json_lines(folder_of(asked).metrics_jsonl)]
     assert epochs == [1, 1, 2, 2, 3, 3]
-    assert run.train(asked, resume=True) == resumed
+    assert loop.train(asked, resume=True) == resumed
     assert "there is nothing to resume" in capsys.readouterr().out
 
 
@@ -152,9 +152,9 @@ def test_run_interrupted_after_its_last_epoch_resumes_to_its_figures(config, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(session.Session, "_evaluate", stop)
-        assert run.train(asked)["status"] == "interrupted"
-    resumed = run.train(asked, resume=True)
+        patch.setattr(loop.Run, "evaluate_all", stop)
+        assert loop.train(asked)["status"] == "interrupted"
+    resumed = loop.train(asked, resume=True)
     assert resumed["status"] == "finished" and resumed["step"] == 60 and resumed["final"]["test"]["top1"] > 0
 
 
@@ -166,7 +166,7 @@ def test_disk_that_fills_is_one_line_and_leaves_whole_files(config, monkeypatch)
 
     monkeypatch.setattr(files, "append_json_line", full)
     with pytest.raises(UsageError, match=r"writing failed \(.*No space left on device\)"):
-        run.train(asked)
+        loop.train(asked)
     json.loads(folder_of(asked).config_json.read_text())
     assert not list(folder_of(asked).path.rglob(".writing-*"))
 
@@ -177,18 +177,18 @@ def test_other_backend_and_flags_that_exclude_each_other_are_refused_before_anyt
         with pytest.raises(
             UsageError, match="KERAS_BACKEND=torch: not allowed for training. Allowed: tensorflow, jax."
         ):
-            run.train(config())
+            loop.train(config())
     for how in ({"resume": True}, {"overwrite": True}):
         with pytest.raises(UsageError, match="--signal_report trains nothing"):
-            run.train(config(), signal_only=True, **how)
+            loop.train(config(), signal_only=True, **how)
     with pytest.raises(UsageError, match="--resume needs the folder"):
-        run.train(config(model_dir=None), resume=True)
+        loop.train(config(model_dir=None), resume=True)
     assert not folder_of(config()).path.exists()
 
 
 def test_diverged_run_is_a_result(config, capsys):
     asked = config(norm="none", base_learning_rate=1e30, warmup_epochs=0.0)
-    result = run.train(asked)
+    result = loop.train(asked)
     assert result["status"] == "diverged" and result["step"] < 60
     assert "DIVERGED" in capsys.readouterr().out
     saved = json.loads(folder_of(asked).result_json.read_text())
@@ -199,7 +199,7 @@ def test_diverged_run_is_a_result(config, capsys):
 @pytest.mark.slow
 def test_dry_run_takes_two_steps_and_writes_everything(config):
     asked = config(dry_run=True)
-    result = run.train(asked)
+    result = loop.train(asked)
     assert result["step"] == 2 and result["status"] == "finished"
     folder = folder_of(asked)
     assert all(path.exists() for path in folder._own_paths()) and len(folder._own_paths()) == 9
@@ -208,7 +208,7 @@ def test_dry_run_takes_two_steps_and_writes_everything(config):
 
 def test_signal_report_alone_trains_nothing(config, capsys):
     asked = config()
-    assert run.train(asked, signal_only=True) is None
+    assert loop.train(asked, signal_only=True) is None
     assert "gradient norm" in capsys.readouterr().out
     assert folder_of(asked).signal_png.exists() and not folder_of(asked).result_json.exists()
 
@@ -217,27 +217,27 @@ def test_card_initializes_on_so_many_batches(config, monkeypatch):
     seen = []
     card = methods.get("wn")
     monkeypatch.setitem(vars(card), "initialize", lambda model, batch: seen.append(batch.shape))
-    run.train(config(dry_run=True, init_batches=3))
+    loop.train(config(dry_run=True, init_batches=3))
     assert seen == [(192, 32, 32, 3)]
 
 
 @pytest.mark.slow
 def test_unstable_join_warns_and_runs(config, capsys):
-    result = run.train(config(norm="normprop", join="sum", dry_run=True))
+    result = loop.train(config(norm="normprop", join="sum", dry_run=True))
     assert result["status"] == "finished"
     assert "Warning: --join=sum with --norm=normprop" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_label_smoothing_raises_the_least_possible_loss(config):
-    plain = run.train(config(base_learning_rate=0.05))["final"]["train"]["loss"]
-    smooth = run.train(config(base_learning_rate=0.05, label_smoothing=0.2), overwrite=True)["final"]["train"]["loss"]
+    plain = loop.train(config(base_learning_rate=0.05))["final"]["train"]["loss"]
+    smooth = loop.train(config(base_learning_rate=0.05, label_smoothing=0.2), overwrite=True)["final"]["train"]["loss"]
     assert plain < 0.5 < smooth
 
 
 @pytest.mark.parametrize("precision", [slow("mixed_bfloat16"), "mixed_float16"])
 def test_mixed_precision_trains(config, precision):
-    result = run.train(config(precision=precision, base_learning_rate=0.02))
+    result = loop.train(config(precision=precision, base_learning_rate=0.02))
     assert result["status"] == "finished" and result["final"]["test"]["top1"] > 0.5
 
 
@@ -254,5 +254,48 @@ def test_mixed_precision_trains(config, precision):
 def test_more_than_the_data_is_refused_before_anything_is_written(config, values, message):
     asked = config(**values)
     with pytest.raises(UsageError, match=message):
-        run.train(asked)
+        loop.train(asked)
     assert not folder_of(asked).path.exists()
+
+
+def test_resume_without_a_run_starts_one(config, capsys):
+    asked = config(dry_run=True)
+    result = loop.train(asked, resume=True)
+    assert result["status"] == "finished" and result["step"] == 2
+    assert "Continuing" not in capsys.readouterr().out
+    assert loop.train(asked, resume=True) == result
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(config):
+    asked = config(dry_run=True)
+    loop.train(asked)
+    folder = folder_of(asked)
+    for path in folder.checkpoints.iterdir():
+        path.unlink()
+    (folder.checkpoints / "step-00000002.0123456789abcdef.weights.h5").write_bytes(b"")
+    folder.result_json.unlink()
+    with pytest.raises(UsageError, match="written by an earlier version of keras_wn. Allowed: --overwrite"):
+        loop.train(asked, resume=True)
+
+
+@pytest.mark.parametrize("value, finite", [(1e30, True), (np.inf, False), (-np.inf, False), (np.nan, False)])
+def test_one_number_decides_whether_weights_are_finite(value, finite):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)])
+    model.layers[1].kernel.assign(np.array([[0.0], [value], [0.0]], "float32"))
+    assert loop.weights_are_finite(model) == finite
+
+
+def test_training_ends_after_the_epoch_whose_weights_are_not_finite_though_the_loss_is(config, monkeypatch):
+    record = loop.Run._record
+
+    def poison(run, epoch, step, split, *rest):
+        record(run, epoch, step, split, *rest)
+        if (epoch, split) == (1, "validation"):
+            bias = run.model.get_layer("logits").bias
+            bias.assign(np.full(bias.shape, np.nan))
+
+    monkeypatch.setattr(loop.Run, "_record", poison)
+    monkeypatch.setattr(loop, "as_figures", lambda sums: {"loss": 1.0, "top1": 0.5, "top5": 0.5})
+    asked = config()
+    assert loop.train(asked)["status"] == "diverged"
+    assert list(folder_of(asked).checkpoints.iterdir()) == []

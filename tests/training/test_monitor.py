@@ -5,11 +5,10 @@ import json
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_wn.data import digits
-from keras_wn.training import files, run
+from keras_wn.training import files, loop
 from keras_wn.training.model_dir import ModelDir
 
 
@@ -18,16 +17,15 @@ def folder_of(config):
 
 
 def scalars(folder):
-    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
-    values = {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
-    return {tag: {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in found} for tag, found in values.items()}
+    return {tag: {e.step: e.value for e in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
 
 
 def test_scalars_are_written_by_step(config):
     asked = config(train_epochs=2)
-    run.train(asked)
-    found = scalars(folder_of(asked).tensorboard / "watch")
+    loop.train(asked)
+    found = scalars(folder_of(asked).tensorboard)
     layer = "stage1_block1_conv1/kernel"
     wanted = {"learning_rate", "images_per_second", "gradient_norm", "running/loss", "variance/stage1_block1"}
     assert wanted | {f"norm/{layer}", f"effective_learning_rate/{layer}", "block_gradient_norm/stage1_block1"} <= set(
@@ -48,15 +46,15 @@ def test_scalars_are_written_by_step(config):
 @pytest.mark.slow
 def test_profile_is_written_for_tensorboard(config):
     asked = config(train_epochs=1, warmup_epochs=0.0, profile_steps="3,5")
-    run.train(asked)
-    assert any((folder_of(asked).tensorboard / "train/plugins/profile").rglob("*.xplane.pb"))
+    loop.train(asked)
+    assert any((folder_of(asked).tensorboard / "plugins/profile").rglob("*.xplane.pb"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_best_model_is_that_of_the_best_epoch_and_is_not_forgotten_over_a_resume(config, ema):
     asked = config(ema=ema)
-    result = run.train(asked)
+    result = loop.train(asked)
     folder = folder_of(asked)
     validation = digits.load().validation
     predicted = keras.saving.load_model(folder.best_keras).predict(validation.images, verbose=0).argmax(axis=1)
@@ -69,7 +67,7 @@ def test_best_model_is_that_of_the_best_epoch_and_is_not_forgotten_over_a_resume
     max(folder.checkpoints.iterdir()).unlink()
     folder.result_json.unlink()
     before = folder.best_keras.read_bytes()
-    assert run.train(asked, resume=True)["best_validation"] == {**result["best_validation"], **pick(records[1])}
+    assert loop.train(asked, resume=True)["best_validation"] == {**result["best_validation"], **pick(records[1])}
     assert folder.best_keras.read_bytes() == before
 
 

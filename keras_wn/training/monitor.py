@@ -1,0 +1,168 @@
+"""Shows a run while it trains: scalars for TensorBoard, and progress on the screen."""
+
+import os
+import pathlib
+import socket
+import time
+import types
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import ops
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from keras_wn.layers.kernels import kernels_of
+from keras_wn.reparameterizations import norm
+
+
+class Scalars:
+    """Writes scalars in TensorBoard's format, without TensorFlow.
+
+    Args:
+        folder: Path for the events file, which is made with the first scalars.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+        self._path = pathlib.Path(folder) / name
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes values by name for a step; they are in the file when this returns."""
+        events = [Event(wall_time=time.time(), step=step, summary=_summary(values))]
+        if not self._path.exists():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            events.insert(0, Event(wall_time=time.time(), file_version="brain.Event:2"))
+        with open(self._path, "ab") as file:
+            for event in events:
+                RecordWriter(file).write(event.SerializeToString())
+
+
+def _summary(values):
+    return Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+
+
+def kernel_norms(model: keras.Model, rate: float) -> dict[str, float]:
+    """Norms of a model's kernels, and the effective learning rates that follow from them.
+
+    Args:
+        model: Built Keras model.
+        rate: Learning rate.
+
+    Returns:
+        Dict: for each kernel `norm/<path>`, ||v|| averaged over its units, and
+        `effective_learning_rate/<path>`, the learning rate divided by the mean square of ||v||.
+        The latter is the step of v's direction where the length of v has no effect.
+    """
+    values = {}
+    for layer in model.layers:
+        for kernel in kernels_of(layer):
+            lengths = ops.convert_to_numpy(norm(kernel.variable.value, kernel.fan_in))
+            square = np.mean(lengths.astype("float64") ** 2)
+            path = kernel.variable.path
+            values[f"norm/{path}"] = float(np.mean(lengths, dtype="float64"))
+            values[f"effective_learning_rate/{path}"] = rate / max(square, np.finfo(float).tiny)
+    return values
+
+
+class Profiler:
+    """Writes a profile of some steps for TensorBoard.
+
+    Args:
+        folder: Path for the profile.
+        first: The first step of the profile, counted from 1; 0 for no profile.
+        last: The last step.
+    """
+
+    def __init__(self, folder: pathlib.Path, first: int, last: int):
+        self._folder, self._first, self._last = str(folder), first, last
+        self._runs = False
+
+    def advance(self, step: int) -> None:
+        """Starts or stops the profile, now that `step` steps are done."""
+        if self._runs and step >= self._last:
+            self.stop()
+        elif self._first and not self._runs and self._first - 1 <= step < self._last:
+            self._runs = True
+            _profiler().start(self._folder)
+
+    def stop(self) -> None:
+        """Ends a profile that runs, and writes it."""
+        if self._runs:
+            self._runs, self._first = False, 0
+            _profiler().stop()
+
+
+def _profiler():
+    """The backend's functions to start and to stop a profile."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return types.SimpleNamespace(start=jax.profiler.start_trace, stop=jax.profiler.stop_trace)
+    import tensorflow as tf
+
+    return tf.profiler.experimental
+
+
+class Screen:
+    """Shows progress with the time left: a bar on a terminal, and a line an epoch in any case.
+
+    Args:
+        shown: Boolean, whether this process shows anything. In a run of several, one does.
+        total: Steps of the whole run.
+    """
+
+    def __init__(self, shown: bool, total: int):
+        console = Console(soft_wrap=True)
+        self._shown, self._total = shown, total
+        self._bar = Progress(
+            TextColumn("Step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not (shown and console.is_terminal),
+            transient=True,
+        )
+
+    def start(self, first: int) -> None:
+        """Starts the clock, after `first` steps."""
+        self._first, self._start = first, time.perf_counter()
+        self._task = self._bar.add_task("", total=self._total, completed=first)
+        self._bar.start()
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        self._bar.stop()
+
+    def advance(self, step: int) -> None:
+        """Shows that `step` steps are done."""
+        self._bar.update(self._task, completed=step)
+
+    def epoch(self, number: int, epochs: int, step: int, text: str) -> None:
+        """Says what an epoch brought, and about how long the rest takes."""
+        if not self._shown:
+            return
+        done, left = step - self._first, self._total - step
+        seconds = (time.perf_counter() - self._start) / max(done, 1) * left
+        rest = f"; about {duration(seconds)} left" if left else ""
+        print(f"Epoch {number}/{epochs}: {text}{rest}.", flush=True)
+
+
+def duration(seconds: float) -> str:
+    """A duration in words.
+
+    Example:
+
+    >>> duration(3700), duration(75), duration(8)
+    ('1 h 1 min', '1 min 15 s', '8 s')
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

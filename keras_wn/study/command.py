@@ -8,9 +8,9 @@ import signal
 from absl import flags
 
 from keras_wn import methods
-from keras_wn.study import analysis, budgets, report
-from keras_wn.study.analysis.profile import Profile
+from keras_wn.study import budgets, claims, report
 from keras_wn.study.log import Log
+from keras_wn.study.results import Results, TimeSpent
 from keras_wn.study.study import Study
 from keras_wn.study.suites.request import Request
 from keras_wn.study.workers import Worker, Workers
@@ -130,9 +130,9 @@ def _report(log, folder):
         raise UsageError(
             f"--out={folder}: the report cannot be written ({error.strerror}). The trials are whole."
         ) from error
-    results = analysis.analyze(records)
-    profile = Profile.of(results.log)
-    for claim, verdict in analysis.judge(results).items():
+    results = Results.from_records(records)
+    profile = TimeSpent.from_table(results.table)
+    for claim, verdict in claims.judge(results).items():
         print(f"{claim.key:<4}{verdict.outcome:<30}{claim.text}")
     print(
         f"Time: {profile.total:.0f} s of trials and their processes' starts, {profile.training_share:.0%} of it in training steps."

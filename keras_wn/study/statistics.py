@@ -1,10 +1,12 @@
-"""Statistics of a few runs: means, differences and shares, each with an interval."""
+"""Computes statistics of a few runs: means, differences and shares, each with an interval."""
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy  # Its submodules load when they are first used: `scipy.stats` alone takes a second.
+import scipy  # Loads its submodules at first use. `scipy.stats` alone takes a second.
+from numpy.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,8 +15,8 @@ class Estimate:
 
     Attributes:
         value: The number.
-        low, high: Ends of the interval; infinite where the values say nothing of their spread.
-        n: How many values it comes from.
+        low, high: Ends of the interval. They are infinite if the values do not tell their spread.
+        n: The number of values that the estimate comes from.
     """
 
     value: float
@@ -23,17 +25,18 @@ class Estimate:
     n: int
 
 
-def interquartile_mean(values, axis=-1):
-    """Mean of the middle half of the values.
+def interquartile_mean(values: ArrayLike, axis: int = -1) -> float | np.ndarray:
+    """Computes the mean of the middle half of the values.
 
-    The `floor(n / 4)` smallest and as many of the largest are left out; of fewer than four, none.
+    The `floor(n / 4)` smallest and as many of the largest values are left out. With fewer than
+    four values, none are.
 
     Args:
-        values: Finite numbers, one at least; or an array with one at least along `axis`.
-        axis: Integer.
+        values: At least one finite number; or an array with at least one along `axis`.
+        axis: The axis along which to take the mean.
 
     Returns:
-        Float; of an array with more axes, an array of the others' shape.
+        A float; for an array with more axes, an array of the shape of the other axes.
 
     Raises:
         ValueError: If there are no values, or one is not finite.
@@ -43,60 +46,77 @@ def interquartile_mean(values, axis=-1):
     >>> float(interquartile_mean([0.1, 0.7, 0.8, 0.9]))
     0.75
 
-    Reference: Agarwal et al. 2021, arXiv 2108.13264, section 4.3; the same function as in their library rliable.
+    Reference: Agarwal et al. 2021, arXiv 2108.13264, section 4.3. Their library rliable has the
+    same function.
     """
     return scipy.stats.trim_mean(_finite(values), 0.25, axis=axis)
 
 
-def stratified_bootstrap(groups, statistic=interquartile_mean, confidence=0.95, resamples=10_000, seed=0):
-    """A statistic of several groups of runs together, with a percentile bootstrap interval.
+def stratified_bootstrap(
+    groups: Sequence[ArrayLike],
+    statistic: Callable[..., float | np.ndarray] = interquartile_mean,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """Computes a statistic of several groups of runs, with a percentile bootstrap interval.
 
-    Each resample draws, with replacement, as many values from each group as it has, and takes the statistic of all that was drawn.
-    The interval reaches from the `(1 - confidence) / 2` quantile of these statistics to the `(1 + confidence) / 2` quantile.
+    Each resample draws, with replacement, as many values from each group as the group has, and
+    takes the statistic of all values drawn. The interval reaches from the `(1 - confidence) / 2`
+    quantile of these statistics to the `(1 + confidence) / 2` quantile.
 
     Args:
-        groups: List of groups of finite numbers, for example a task's runs each. One group is the plain bootstrap.
-        statistic: Function `(array, axis) -> array` that takes that axis away: `interquartile_mean`, `np.mean`, `np.median`.
-        confidence: Float in (0, 1).
+        groups: Groups of finite numbers, for example the runs of each task. With one group, this
+            is the plain bootstrap.
+        statistic: Function `(array, axis) -> array` that reduces that axis, such as
+            `interquartile_mean`, `np.mean` or `np.median`.
+        confidence: A number between 0 and 1.
         resamples: Positive integer.
-        seed: Integer.
+        seed: Seed of the resamples.
 
     Returns:
-        `Estimate`, with n over all groups. Infinite ends if a group has a single value, whose spread is not known; ends equal to the
-        value if each group's values are all equal.
+        The estimate, with n over all groups. Its ends are infinite if a group has a single value,
+        and equal to the value if the values of each group are all equal.
 
     Raises:
-        ValueError: If there are no groups, a group is empty, or a number is not finite or out of range.
+        ValueError: If there are no groups, a group is empty, or a number is not finite or out of
+            range.
 
     Example:
 
-    >>> found = stratified_bootstrap([[0.90, 0.92, 0.91], [0.70, 0.76, 0.73]], statistic=np.mean, resamples=1000)
+    >>> groups = [[0.90, 0.92, 0.91], [0.70, 0.76, 0.73]]
+    >>> found = stratified_bootstrap(groups, statistic=np.mean, resamples=1000)
     >>> round(found.value, 3), round(found.low, 2), round(found.high, 2), found.n
     (0.82, 0.81, 0.83, 6)
 
-    Reference: Agarwal et al. 2021, arXiv 2108.13264, section 4.1. Its coverage is below nominal for a few values: see `paired_difference`.
+    Reference: Agarwal et al. 2021, arXiv 2108.13264, section 4.1. With few values, the coverage
+    is below the nominal one: see `paired_difference`.
     """
     groups = [_checked(group) for group in groups]
     if not groups:
-        raise ValueError("stratified_bootstrap: groups=[] is not allowed. Allowed: one group at least.")
+        raise ValueError("stratified_bootstrap: groups=[] is not allowed. Allowed: one or more.")
 
     def of_all(*drawn, axis=-1):
         return statistic(np.concatenate(drawn, axis=axis), axis=axis)
 
     value = float(of_all(*groups))
-    low, high = _percentile_interval(groups, of_all, confidence, resamples, seed, (-math.inf, math.inf))
+    unknown = (-math.inf, math.inf)
+    low, high = _percentile_interval(groups, of_all, confidence, resamples, seed, unknown)
     return Estimate(value, low, high, sum(map(len, groups)))
 
 
-def mean_interval(values, confidence=0.95):
-    """Mean with Student's t interval: `mean +- t std / sqrt(n)`, t of n - 1 degrees of freedom.
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Computes the mean with Student's t interval.
+
+    The interval is `mean +- t std / sqrt(n)`, with t of n - 1 degrees of freedom.
 
     Args:
-        values: Finite numbers, one at least.
-        confidence: Float in (0, 1).
+        values: At least one finite number.
+        confidence: A number between 0 and 1.
 
     Returns:
-        `Estimate`. Of one value, the interval is (-inf, inf); of equal values, its ends are the mean.
+        The estimate. With one value, the interval is (-inf, inf). With equal values, its ends are
+        the mean.
 
     Raises:
         ValueError: If there are no values, one is not finite, or `confidence` is out of range.
@@ -107,7 +127,7 @@ def mean_interval(values, confidence=0.95):
     >>> found.value, round(found.low, 3), round(found.high, 3)
     (3.0, 1.037, 4.963)
 
-    Reference: Student 1908, Biometrika 6. Exact for values from a normal distribution.
+    Reference: Student 1908, Biometrika 6. The interval is exact for normally distributed values.
     """
     values = _checked(values)
     _check_confidence(confidence)
@@ -118,21 +138,25 @@ def mean_interval(values, confidence=0.95):
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def paired_difference(first, second, confidence=0.95):
-    """Mean of `first - second` over pairs, with Student's t interval of the differences.
+def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Computes the mean of `first - second` over pairs, with Student's t interval.
 
-    Not a percentile bootstrap, which is too narrow for a few pairs: of five normal differences it covers the mean in about 84 % of
-    samples at a nominal 95 %, where this interval covers it in 95 % (tests/study/test_statistics.py).
+    A percentile bootstrap would be too narrow for a few pairs. For five normal differences it
+    covers the mean in about 84 % of samples at a nominal 95 %, where this interval covers it in
+    95 % (tests/study/test_statistics.py).
 
     Args:
-        first, second: Finite numbers, of one length; those of one place belong together, for example by their seed.
-        confidence: Float in (0, 1).
+        first, second: Finite numbers, as many of one as of the other. Those at the same position
+            are a pair, for example of the same seed.
+        confidence: A number between 0 and 1.
 
     Returns:
-        `Estimate`, with n the number of pairs; of one pair and of equal differences as `mean_interval`.
+        The estimate, with n the number of pairs. One pair and equal differences are treated as in
+        `mean_interval`.
 
     Raises:
-        ValueError: If the lengths differ or are 0, a number is not finite, or `confidence` is out of range.
+        ValueError: If the lengths differ or are 0, a number is not finite, or `confidence` is out
+            of range.
 
     Example:
 
@@ -145,25 +169,36 @@ def paired_difference(first, second, confidence=0.95):
     first, second = _checked(first), _checked(second)
     if len(first) != len(second):
         raise ValueError(
-            f"paired_difference: {len(first)} first and {len(second)} second values. Allowed: as many of one as of the other."
+            f"paired_difference: {len(first)} first and {len(second)} second values. "
+            "Allowed: as many of one as of the other."
         )
     return mean_interval(first - second, confidence)
 
 
-def probability_of_improvement(first, second, confidence=0.95, resamples=10_000, seed=0):
-    """Probability that a run of the first is better than one of the second: `P(X > Y) + P(X = Y) / 2`.
+def probability_of_improvement(
+    first: ArrayLike,
+    second: ArrayLike,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """Estimates the probability that a run of the first is better than a run of the second.
 
-    The estimate is Mann and Whitney's `U / (n m)`; the interval a percentile bootstrap, stratified by first and second.
+    This is `P(X > Y) + P(X = Y) / 2`. The estimate is Mann and Whitney's `U / (n m)`. The interval
+    is a percentile bootstrap, stratified by first and second.
 
     Args:
-        first, second: Finite numbers, larger ones better; lengths n and m may differ.
-        confidence: Float in (0, 1).
+        first, second: Finite numbers, where larger ones are better. Their lengths n and m may
+            differ.
+        confidence: A number between 0 and 1.
         resamples: Positive integer.
-        seed: Integer.
+        seed: Seed of the resamples.
 
     Returns:
-        `Estimate`, with n the number of all values. The interval is (0, 1) if first or second is a single value. Where all of one are
-        above all of the other, it is the single point 1 or 0, which is not certainty: too few values to show another order.
+        The estimate, with n the number of all values. The interval is (0, 1) if first or second is
+        a single value. If all values of one are above all values of the other, the interval is
+        the single point 1 or 0. That is no certainty: the values are too few to show another
+        order.
 
     Raises:
         ValueError: If first or second is empty, or a number is not finite or out of range.
@@ -180,19 +215,21 @@ def probability_of_improvement(first, second, confidence=0.95, resamples=10_000,
     return Estimate(float(_superiority(*groups)), *interval, sum(map(len, groups)))
 
 
-def wilson_interval(successes, trials, confidence=0.95):
-    """Share of successes with Wilson's score interval, which stays in [0, 1] and has a width at 0 and at 1 too.
+def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
+    """Computes the share of successes with Wilson's score interval.
+
+    The interval stays in [0, 1], and has a width at 0 and at 1, too.
 
     Args:
-        successes: Integer, 0 to `trials`.
+        successes: Integer from 0 to `trials`.
         trials: Positive integer.
-        confidence: Float in (0, 1).
+        confidence: A number between 0 and 1.
 
     Returns:
-        `Estimate`, with n the number of trials.
+        The estimate, with n the number of trials.
 
     Raises:
-        ValueError: If there are no trials, `successes` is out of range, or `confidence` is.
+        ValueError: If there are no trials, or if `successes` or `confidence` is out of range.
 
     Example:
 
@@ -200,32 +237,48 @@ def wilson_interval(successes, trials, confidence=0.95):
     >>> round(found.value, 4), round(found.low, 4), round(found.high, 4)
     (0.308, 0.2553, 0.3662)
 
-    Reference: Wilson 1927, JASA 22; the example is Newcombe's 1998, Statistics in Medicine 17, table I.
+    Reference: Wilson 1927, JASA 22. The example is from Newcombe 1998, Statistics in Medicine 17,
+    table I.
     """
     _check_confidence(confidence)
     if trials < 1:
         raise ValueError(f"wilson_interval: trials={trials} is not allowed. Allowed: 1 or more.")
     if not 0 <= successes <= trials:
-        raise ValueError(f"wilson_interval: successes={successes} is not allowed. Allowed: 0 to trials={trials}.")
-    interval = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+        raise ValueError(
+            f"wilson_interval: successes={successes} is not allowed. Allowed: 0 to trials={trials}."
+        )
+    test = scipy.stats.binomtest(successes, trials)
+    interval = test.proportion_ci(confidence, method="wilson")
     return Estimate(successes / trials, float(interval.low), float(interval.high), trials)
 
 
 def _superiority(first, second, axis=-1):
-    # U / (n m). `scipy.stats.mannwhitneyu` would compute a p-value with each resample's.
-    del axis  # The last, always: SciPy passes it to what takes many resamples at once.
+    """Computes U / (n m), along the last axis, which is the one that SciPy passes as `axis`.
+
+    `scipy.stats.mannwhitneyu` would compute a p-value for each resample, too.
+    """
+    del axis
     return (1 + np.sign(first[..., :, None] - second[..., None, :]).mean(axis=(-2, -1))) / 2
 
 
 def _percentile_interval(groups, statistic, confidence, resamples, seed, of_single):
-    """Ends of the bootstrap interval; `of_single` if a group has one value, which resampling cannot vary."""
+    """Computes the ends of the bootstrap interval.
+
+    Resampling cannot vary a group with a single value. `of_single` is returned for it.
+    """
     _check_confidence(confidence)
     if resamples < 1:
         raise ValueError(f"resamples={resamples} is not allowed. Allowed: 1 or more.")
     if min(map(len, groups)) == 1:
         return of_single
     found = scipy.stats.bootstrap(
-        groups, statistic, n_resamples=resamples, batch=1000, confidence_level=confidence, method="percentile", rng=seed
+        groups,
+        statistic,
+        n_resamples=resamples,
+        batch=1000,
+        confidence_level=confidence,
+        method="percentile",
+        rng=seed,
     )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
@@ -233,20 +286,28 @@ def _percentile_interval(groups, statistic, confidence, resamples, seed, of_sing
 def _checked(values):
     values = _finite(values)
     if values.ndim != 1:
-        raise ValueError(f"Values of shape {values.shape} are not allowed. Allowed: a list of one number or more.")
+        raise _shape_error(values)
     return values
 
 
 def _finite(values):
     values = np.asarray(values, "float64")
     if not values.size:
-        raise ValueError(f"Values of shape {values.shape} are not allowed. Allowed: a list of one number or more.")
+        raise _shape_error(values)
     others = values[~np.isfinite(values)]
     if others.size:
         raise ValueError(f"A value of {others[0]} is not allowed. Allowed: finite numbers.")
     return values
 
 
+def _shape_error(values):
+    return ValueError(
+        f"Values of shape {values.shape} are not allowed. Allowed: a list of one number or more."
+    )
+
+
 def _check_confidence(confidence):
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence} is not allowed. Allowed: more than 0 and less than 1.")
+        raise ValueError(
+            f"confidence={confidence} is not allowed. Allowed: more than 0 and less than 1."
+        )

@@ -1,4 +1,4 @@
-"""Known answers, limiting cases, and how often the intervals hold what they should."""
+"""Checks known answers, limiting cases, and the coverage of the intervals."""
 
 import math
 import subprocess
@@ -27,14 +27,17 @@ def ends(estimate):
 
 def test_interquartile_mean_leaves_a_quarter_out_at_each_end():
     assert interquartile_mean([8, 1, 2, 1000, 4, 3, 7, -1000]) == pytest.approx((2 + 3 + 4 + 7) / 4)
-    # Of ten, two at each end; of three, none.
+    # Two of ten are left out at each end, and none of three.
     assert interquartile_mean(range(10)) == pytest.approx(4.5)
     assert interquartile_mean([0, 1, 5]) == 2
     np.testing.assert_array_equal(interquartile_mean([[0, 1, 5], [3, 3, 3]]), [2, 3])
 
 
-# t of 0.975 from tables: 4.303 for 2 degrees of freedom, 2.776 for 4, 2.262 for 9; of 0.95, 2.132 for 4.
-@pytest.mark.parametrize("n, confidence, t", [(3, 0.95, 4.303), (5, 0.95, 2.776), (10, 0.95, 2.262), (5, 0.9, 2.132)])
+# From tables, t of 0.975 is 4.303 for 2 degrees of freedom, 2.776 for 4 and 2.262 for 9. For 4,
+# t of 0.95 is 2.132.
+@pytest.mark.parametrize(
+    "n, confidence, t", [(3, 0.95, 4.303), (5, 0.95, 2.776), (10, 0.95, 2.262), (5, 0.9, 2.132)]
+)
 def test_mean_interval_is_that_of_t_tables(n, confidence, t):
     values = np.arange(n, dtype=float)
     half = t * np.std(values, ddof=1) / math.sqrt(n)
@@ -48,7 +51,9 @@ def test_paired_difference_is_scipys_paired_t_test_and_changes_sign_with_the_ord
     found, turned = paired_difference(VALUES, other), paired_difference(other, VALUES)
     expected = scipy.stats.ttest_rel(VALUES, other).confidence_interval()
     np.testing.assert_allclose(ends(found), expected, rtol=1e-9)
-    np.testing.assert_allclose((turned.value, *ends(turned)), (-found.value, -found.high, -found.low), rtol=1e-9)
+    np.testing.assert_allclose(
+        (turned.value, *ends(turned)), (-found.value, -found.high, -found.low), rtol=1e-9
+    )
 
 
 def test_a_shift_shared_by_pairs_has_no_spread():
@@ -70,12 +75,15 @@ def test_t_interval_of_five_covers_as_often_as_it_says_and_the_bootstrap_does_no
 def test_bootstrap_of_many_values_comes_to_the_t_interval():
     values = np.random.default_rng(0).normal(size=400)
     np.testing.assert_allclose(
-        ends(stratified_bootstrap([values], np.mean, resamples=2000)), ends(mean_interval(values)), atol=0.01
+        ends(stratified_bootstrap([values], np.mean, resamples=2000)),
+        ends(mean_interval(values)),
+        atol=0.01,
     )
 
 
 def test_bootstrap_draws_within_groups():
-    # Between the groups lies all the difference: drawn as one, the mean would vary by 0.5 / sqrt(40).
+    # All of the difference is between the groups. Drawn from one group, the mean would vary by
+    # 0.5 / sqrt(40).
     groups = [np.zeros(20), np.ones(20)]
     assert ends(stratified_bootstrap(groups, np.mean)) == (0.5, 0.5)
     low, high = ends(stratified_bootstrap([np.concatenate(groups)], np.mean))
@@ -84,13 +92,22 @@ def test_bootstrap_draws_within_groups():
 
 def test_bootstrap_is_the_same_for_the_same_seed_and_takes_the_interquartile_mean():
     groups = [VALUES, [0.5, 0.6, 0.4]]
-    assert stratified_bootstrap(groups, resamples=500) == stratified_bootstrap(groups, resamples=500)
-    assert stratified_bootstrap(groups, resamples=500) != stratified_bootstrap(groups, resamples=500, seed=1)
-    assert stratified_bootstrap(groups, resamples=500).value == interquartile_mean(VALUES + groups[1])
+    assert stratified_bootstrap(groups, resamples=500) == stratified_bootstrap(
+        groups, resamples=500
+    )
+    assert stratified_bootstrap(groups, resamples=500) != stratified_bootstrap(
+        groups, resamples=500, seed=1
+    )
+    assert stratified_bootstrap(groups, resamples=500).value == interquartile_mean(
+        VALUES + groups[1]
+    )
 
 
 def test_interval_is_wider_for_more_confidence():
-    for estimate in (lambda c: mean_interval(VALUES, c), lambda c: stratified_bootstrap([VALUES], confidence=c)):
+    for estimate in (
+        lambda c: mean_interval(VALUES, c),
+        lambda c: stratified_bootstrap([VALUES], confidence=c),
+    ):
         assert estimate(0.99).low < estimate(0.5).low < estimate(0.5).high < estimate(0.99).high
 
 
@@ -122,7 +139,12 @@ def test_probability_of_improvement_of_normals_is_covered():
 # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
 @pytest.mark.parametrize(
     "successes, trials, low, high",
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
 )
 def test_wilson_interval_is_the_published_one(successes, trials, low, high):
     found = wilson_interval(successes, trials)
@@ -133,7 +155,11 @@ def test_wilson_interval_is_the_published_one(successes, trials, low, high):
 def test_one_value_says_nothing_of_its_spread():
     nothing = (-math.inf, math.inf)
     assert ends(mean_interval([3.0])) == ends(paired_difference([3.0], [1.0])) == nothing
-    assert ends(stratified_bootstrap([[3.0]])) == ends(stratified_bootstrap([VALUES, [3.0]])) == nothing
+    assert (
+        ends(stratified_bootstrap([[3.0]]))
+        == ends(stratified_bootstrap([VALUES, [3.0]]))
+        == nothing
+    )
     assert probability_of_improvement([2.0], VALUES) == Estimate(1.0, 0.0, 1.0, 6)
     low, high = ends(wilson_interval(1, 1))
     assert 0.2 < low < 0.21 and high == 1
@@ -147,15 +173,24 @@ def test_equal_values_have_an_interval_of_no_width():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: interquartile_mean([]), r"shape \(0,\) are not allowed. Allowed: a list of one number"),
+        (
+            lambda: interquartile_mean([]),
+            r"shape \(0,\) are not allowed. Allowed: a list of one number",
+        ),
         (lambda: mean_interval([[1.0, 2.0]]), r"shape \(1, 2\) are not allowed"),
-        (lambda: mean_interval([1.0, math.nan]), "A value of nan is not allowed. Allowed: finite numbers"),
+        (
+            lambda: mean_interval([1.0, math.nan]),
+            "A value of nan is not allowed. Allowed: finite numbers",
+        ),
         (lambda: interquartile_mean([1.0, -math.inf]), "A value of -inf is not allowed"),
         (lambda: stratified_bootstrap([VALUES, [math.nan]]), "A value of nan"),
         (lambda: stratified_bootstrap([]), r"groups=\[\] is not allowed"),
         (lambda: stratified_bootstrap([VALUES, []]), r"shape \(0,\)"),
         (lambda: stratified_bootstrap([VALUES], resamples=0), "resamples=0 is not allowed"),
-        (lambda: stratified_bootstrap([VALUES], confidence=95), "confidence=95 is not allowed. Allowed: more than 0"),
+        (
+            lambda: stratified_bootstrap([VALUES], confidence=95),
+            "confidence=95 is not allowed. Allowed: more than 0",
+        ),
         (lambda: mean_interval(VALUES, 1.0), "confidence=1.0 is not allowed"),
         (lambda: paired_difference([1, 2], [1]), "2 first and 1 second values"),
         (lambda: probability_of_improvement([], [1.0]), r"shape \(0,\)"),
@@ -164,14 +199,15 @@ def test_equal_values_have_an_interval_of_no_width():
         (lambda: wilson_interval(-1, 2), "successes=-1 is not allowed"),
     ],
 )
-def test_what_has_no_answer_is_refused(call, message):
+def test_invalid_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
 @pytest.mark.slow
 def test_importing_it_loads_no_scipy_stats_and_the_package_does_not_import_it():
-    # Compared to before: JAX, which Keras loads where it is installed, brings parts of SciPy.
+    # The test compares with before, because JAX, which Keras loads if it is installed, brings parts
+    # of SciPy.
     code = (
         "import sys, keras\n"
         "before = 'scipy.stats' in sys.modules\n"

@@ -1,5 +1,5 @@
-"""The report of a study: one page, and Markdown, from the records of trials.jsonl alone."""
+"""Reports a study: one page, and Markdown, from the records of trials.jsonl alone."""
 
-from keras_wn.study.report.making import document, write
+from keras_wn.study.report.document import build_document, write
 
-__all__ = ["document", "write"]
+__all__ = ["build_document", "write"]

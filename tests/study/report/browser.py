@@ -1,4 +1,7 @@
-"""A headless Chromium, driven by its DevTools protocol over pipes: https://chromedevtools.github.io/devtools-protocol/."""
+"""Drives a headless Chromium by its DevTools protocol over pipes.
+
+Reference: https://chromedevtools.github.io/devtools-protocol/.
+"""
 
 import base64
 import json
@@ -13,11 +16,11 @@ _SECONDS = 60
 
 
 class Browser:
-    """One page of a browser. To be used as a context.
+    """One page of a browser, used as a context manager.
 
     Attributes:
-        complaints: List of what the console said: errors, warnings, exceptions.
-        requests: List of the addresses that were asked for.
+        complaints: The errors, warnings and exceptions of the console.
+        requests: The addresses that were requested.
     """
 
     def __init__(self):
@@ -36,9 +39,14 @@ class Browser:
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         commands, self._commands = os.pipe()
         self._answers, answers = os.pipe()
-        # Chromium reads commands from descriptor 3 and answers on 4; not every sh takes descriptors of two digits.
-        flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking"
-        line = f'exec "$0" {flags} --user-data-dir="$1" --remote-debugging-pipe 3<&{commands} 4>&{answers}'
+        # Chromium reads commands from descriptor 3 and answers on 4. The shell is bash, because not
+        # every sh takes descriptors of two digits.
+        flags = (
+            "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run "
+            "--disable-background-networking --remote-debugging-pipe"
+        )
+        pipes = f"3<&{commands} 4>&{answers}"
+        line = f'exec "$0" {flags} --user-data-dir="$1" {pipes}'
         self._process = subprocess.Popen(
             ["bash", "-c", line, PATH, self._profile.name],
             pass_fds=(commands, answers),
@@ -47,11 +55,15 @@ class Browser:
         )
         os.close(commands)
         os.close(answers)
-        # A browser that hangs is ended, which ends what the test waits for.
+        # A browser that hangs is killed, which ends the test's waiting.
         self._watchdog = threading.Timer(_SECONDS, self._process.kill)
         self._watchdog.start()
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = {"sessionId": self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+        self._session = {
+            "sessionId": self._call("Target.attachToTarget", targetId=target, flatten=True)[
+                "sessionId"
+            ]
+        }
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
         return self
@@ -67,15 +79,21 @@ class Browser:
     def open(self, url, width, height):
         """Opens a page at a size in CSS pixels, and waits until it is loaded."""
         self._call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
         )
         self._call("Page.navigate", url=url)
         while self._next().get("method") != "Page.loadEventFired":
             pass
 
     def evaluate(self, expression):
-        """Value of a JavaScript expression."""
-        return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        """Returns the value of a JavaScript expression."""
+        return self._call("Runtime.evaluate", expression=expression, returnByValue=True)[
+            "result"
+        ].get("value")
 
     def screenshot(self, path):
         """Writes the whole page as PNG."""

@@ -1,4 +1,4 @@
-"""The report in docs/study is what its trials give, and the README quotes it."""
+"""Checks that the report in docs/study is made from its trials, and that the README quotes it."""
 
 import pathlib
 import re
@@ -21,7 +21,15 @@ def test_trials_give_the_report_again(tmp_path):
 
 
 def test_the_readme_has_the_reports_verdicts():
-    verdicts = dict(re.findall(r"^\| (C\d)\..*? \| \*\*(.*?)\*\*", (STUDY / "report.md").read_text(), re.MULTILINE))
-    quoted = dict(re.findall(r"^\| (C\d): .*? \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+    verdicts = dict(
+        re.findall(
+            r"^\| (C\d)\..*? \| \*\*(.*?)\*\*", (STUDY / "report.md").read_text(), re.MULTILINE
+        )
+    )
+    quoted = dict(
+        re.findall(r"^\| (C\d): .*? \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    )
     assert len(verdicts) == 6
-    assert {key: verdict.removesuffix(" at this scale") for key, verdict in verdicts.items()} == quoted
+    assert {
+        key: verdict.removesuffix(" at this scale") for key, verdict in verdicts.items()
+    } == quoted

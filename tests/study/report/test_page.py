@@ -1,10 +1,12 @@
-"""The page in a browser: nothing overflows, nothing complains, and links open what they lead to."""
+"""Opens the page in a browser: nothing overflows or complains, and links open their targets."""
 
 import pytest
 
 from tests.study.report import browser
 
-pytestmark = pytest.mark.skipif(browser.PATH is None, reason="neither chromium nor google-chrome is installed")
+pytestmark = pytest.mark.skipif(
+    browser.PATH is None, reason="neither chromium nor google-chrome is installed"
+)
 
 WIDTHS = {"phone": (390, 844), "desktop": (1280, 900)}
 
@@ -16,7 +18,7 @@ def address(written):
 
 @pytest.fixture(scope="module")
 def opened(address):
-    """Browser, and a function that opens the page at one of `WIDTHS`, whatever it was at before."""
+    """Function that opens the page afresh at one of `WIDTHS`, and returns the browser."""
     with browser.Browser() as found:
 
         def open_at(name, anchor=""):
@@ -45,10 +47,11 @@ def test_nothing_overflows_and_nothing_complains(opened, width, address):
 def test_plots_fit_and_are_legible(opened, width):
     page = opened(width)
     sizes = page.evaluate(
-        "[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect()).map(r => [r.width, r.height])"
+        "[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect())"
+        ".map(r => [r.width, r.height])"
     )
     assert len(sizes) == 19
-    # Drawn 331 points wide, with letters of 9 and 10 points.
+    # They are drawn 331 points wide, with letters of 9 and 10 points.
     assert min(width for width, _ in sizes) > 331
     assert all(150 < height < 800 for _, height in sizes)
 
@@ -59,13 +62,16 @@ def test_a_number_opens_its_trials(opened):
     page.evaluate("document.querySelector('td a[href*=\"stability-sweep\"]').click()")
     assert page.evaluate("document.querySelectorAll('details[open]').length") == 1
     assert page.evaluate("document.querySelector(':target').closest('details').open") is True
-    # As in a browser that does not open them by itself.
-    page.evaluate("document.querySelector('details[open]').open = false, dispatchEvent(new Event('hashchange'))")
+    # The page's script does so in browsers that do not open them by themselves.
+    page.evaluate(
+        "document.querySelector('details[open]').open = false,"
+        "dispatchEvent(new Event('hashchange'))"
+    )
     assert page.evaluate("document.querySelector(':target').closest('details').open") is True
 
 
 def test_an_address_with_an_anchor_opens_its_trials(opened):
     page = opened("desktop", "#trials-cost-step-resnet50-bn")
-    assert page.evaluate("[...document.querySelectorAll('details[open] summary')].map(s => s.textContent)") == [
-        "cost, step: bn on resnet50, 1 trial"
-    ]
+    assert page.evaluate(
+        "[...document.querySelectorAll('details[open] summary')].map(s => s.textContent)"
+    ) == ["cost, step: bn on resnet50, 1 trial"]

@@ -1,4 +1,4 @@
-"""The report's files, from made-up records."""
+"""Writes the report of made-up records."""
 
 import html.parser
 import pathlib
@@ -7,19 +7,28 @@ import re
 
 import pytest
 
-from keras_wn.study import analysis, report
+from keras_wn import study
+from keras_wn.study import claims, report
+from keras_wn.study.results import Results
 from keras_wn.training import files
-from tests.study.analysis import made_up
+from tests.study import made_up_log as made_up
 
 HOSTILE = "<script>alert('x')</script> | `a` [b](c) \\ & \"quoted\" $HOME $x_1^2$"
 
 
 class Page(html.parser.HTMLParser):
-    """What the tests ask of a page."""
+    """Collects the parts of a page that the tests check."""
 
     def __init__(self, text):
         super().__init__()
-        self.ids, self.targets, self.addresses, self.headings, self.tags, self.text = [], [], [], [], [], []
+        self.ids, self.targets, self.addresses, self.headings, self.tags, self.text = (
+            [],
+            [],
+            [],
+            [],
+            [],
+            [],
+        )
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -43,11 +52,11 @@ def page(written):
 
 
 def few():
-    """Records of which a report is quickly made."""
+    """Returns records whose report is made quickly."""
     return made_up.log(made_up.cost({"none": 1.0, "bn": 1.3}), made_up.accuracy({"bn": 0.9}))
 
 
-def test_every_link_leads_somewhere_and_no_identity_is_there_twice(page):
+def test_every_link_has_a_target_and_every_id_is_unique(page):
     assert len(page.targets) > 100
     assert {target[1:] for target in page.targets} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
@@ -59,17 +68,25 @@ def test_the_page_needs_nothing_else(page):
     assert all(address.startswith(("https://arxiv.org/", "data:,")) for address in page.addresses)
     assert {tag for tag, _ in page.tags}.isdisjoint({"img", "iframe", "object", "embed"})
     assert not [
-        a for tag, a in page.tags if tag in ("script", "link") and a.get("src", a.get("href", "data:,")) != "data:,"
+        a
+        for tag, a in page.tags
+        if tag in ("script", "link") and a.get("src", a.get("href", "data:,")) != "data:,"
     ]
 
 
 def test_the_page_can_be_read_by_all(page):
     tags = dict(page.tags)
     assert tags["html"]["lang"] == "en"
-    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
+    assert (
+        "meta",
+        {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+    ) in page.tags
     assert page.headings[0] == 1
     assert page.headings.count(1) == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(page.headings, page.headings[1:], strict=False))
+    assert all(
+        later - earlier <= 1
+        for earlier, later in zip(page.headings, page.headings[1:], strict=False)
+    )
     plots = [attributes for tag, attributes in page.tags if tag == "svg"]
     assert len(plots) == 19
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
@@ -91,7 +108,7 @@ def test_every_number_of_a_table_leads_to_its_trials(page, records):
 
 
 def test_both_files_say_the_same_verdicts(records, written, page):
-    verdicts = analysis.judge(analysis.analyze(records))
+    verdicts = claims.judge(Results.from_records(records))
     chips = [attributes["class"] for tag, attributes in page.tags if tag == "strong"]
     assert len(chips) == len(verdicts) == 6
     text = " ".join("".join(page.text).split())
@@ -104,7 +121,7 @@ def test_both_files_say_the_same_verdicts(records, written, page):
         assert all(reported.source in text for reported in claim.reported)
 
 
-def test_markdown_shows_plots_that_are_there(written):
+def test_markdown_shows_existing_figures(written):
     text = (written / "report.md").read_text()
     shown = re.findall(r"\]\((figures/[^)]+)\)", text)
     assert len(shown) == 19
@@ -113,7 +130,7 @@ def test_markdown_shows_plots_that_are_there(written):
     assert anchors <= set(Page((written / "report.html").read_text()).ids)
 
 
-def test_the_protocol_is_there_with_its_numbers(page):
+def test_the_page_has_the_protocol_with_its_numbers(page):
     text = " ".join("".join(page.text).split())
     for words in (
         "500 training images, drawn anew by each seed, 250 for validation, 250 for test",
@@ -151,7 +168,9 @@ def test_one_seed_has_numbers_and_no_intervals(tmp_path):
 
 def test_all_diverged_and_all_crashed(tmp_path):
     records = made_up.log(
-        made_up.accuracy({"bn": 0.9, "wn": 0.9}), made_up.stability({"bn": 0.001}), made_up.signal({"wn": 1.0})
+        made_up.accuracy({"bn": 0.9, "wn": 0.9}),
+        made_up.stability({"bn": 0.001}),
+        made_up.signal({"wn": 1.0}),
     )
     for record in records:
         if record["kind"] == "trial" and record["spec"]["method"] == "bn":
@@ -171,21 +190,40 @@ def test_all_diverged_and_all_crashed(tmp_path):
 
 def test_hostile_texts_stay_texts(tmp_path):
     records = few()
-    trial = made_up.trial(HOSTILE, HOSTILE, HOSTILE, 9, status="crashed", error=HOSTILE, model=HOSTILE, process=HOSTILE)
-    tuned = made_up.trial("accuracy", "tune", HOSTILE, 9, final={"validation": 0.5}, number=0, round=0)
+    trial = made_up.trial(
+        HOSTILE,
+        HOSTILE,
+        HOSTILE,
+        9,
+        status="crashed",
+        error=HOSTILE,
+        model=HOSTILE,
+        process=HOSTILE,
+    )
+    tuned = made_up.trial(
+        "accuracy", "tune", HOSTILE, 9, final={"validation": 0.5}, number=0, round=0
+    )
     trial["id"] = HOSTILE
-    command = {**made_up.PROCESS, "id": "p1", "command": HOSTILE, "machine": {HOSTILE: HOSTILE}, "commit": HOSTILE}
+    command = {
+        **made_up.PROCESS,
+        "id": "p1",
+        "command": HOSTILE,
+        "machine": {HOSTILE: HOSTILE},
+        "commit": HOSTILE,
+    }
     records[0] = {**made_up.PROTOCOL, "dataset": HOSTILE, "model": HOSTILE}
     written = report.write([*records, trial, tuned, command], tmp_path)
     page, markdown = (path.read_text() for path in written)
     assert "<script>alert" not in page
     assert page.count("<script>") == 1
-    assert "<script>" not in re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", markdown)  # But for code, which is no HTML.
+    assert "<script>" not in re.sub(
+        r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", markdown
+    )  # Except in code, which is no HTML.
     parsed = Page(page)
     assert HOSTILE in "".join(parsed.text)
     assert all(re.fullmatch(r"[\w.-]+", identity) for identity in parsed.ids)
     assert {target[1:] for target in parsed.targets} <= set(parsed.ids)
-    # A bar in a cell would be another column.
+    # An unescaped bar in a cell would start another column.
     for block in re.findall(r"(?:^\|.*\n)+", markdown, flags=re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
 
@@ -211,13 +249,28 @@ def test_a_disk_that_is_full_leaves_the_old_report(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         report.write(few(), tmp_path)
     assert page.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "report.html", "report.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "figures",
+        "report.html",
+        "report.md",
+    ]
 
 
 def test_nothing_here_needs_keras():
     imports = re.compile(r"^\s*(?:import|from) (?:keras|tensorflow|jax|torch)\b", re.MULTILINE)
-    sources = [path for package in (analysis, report) for path in pathlib.Path(package.__path__[0]).rglob("*.py")]
-    assert len(sources) > 40
+    folder = pathlib.Path(study.__path__[0])
+    names = (
+        "table",
+        "statistics",
+        "accuracy",
+        "stability",
+        "cost",
+        "results",
+        "verdicts",
+        "claims",
+    )
+    names += ("formatting", "canvas", "figures")
+    sources = [*(folder / f"{name}.py" for name in names), *(folder / "report").rglob("*.py")]
     assert [path.name for path in sources if imports.search(path.read_text())] == []
 
 

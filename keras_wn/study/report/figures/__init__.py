@@ -1,1 +1,0 @@
-"""The report's plots: a file each, which draws from results alone."""

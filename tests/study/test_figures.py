@@ -1,0 +1,74 @@
+"""Draws figures: the methods are told apart, and nothing in a log stops them."""
+
+import re
+
+import matplotlib
+import pytest
+
+from keras_wn.study import canvas, figures, formatting
+from keras_wn.study.results import Results
+from tests.study import made_up_log as made_up
+
+METHODS = ("none", "bn", "wn", "normprop", "wn_trelu", "wn_robust", "wn_mobn", "bwn")
+# Okabe & Ito 2008.
+SAFE = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
+
+
+def test_each_method_has_a_color_and_a_marker_of_its_own():
+    found = [canvas.look_of(method) for method in METHODS]
+    assert {look.color for look in found} == SAFE
+    assert len({look.marker for look in found}) == len(METHODS)
+    assert len({look.title for look in found}) == len(METHODS)
+
+
+def test_an_unknown_method_is_drawn_too():
+    assert canvas.look_of("another").title == "another"
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"svg.fonttype": "none", "font.size": 40, "text.usetex": True}]
+)
+def test_a_plot_depends_on_no_settings_of_the_user(settings):
+    def draw(figure):
+        figure.subplots().plot([1, 2], [3, 4], **canvas.line_of("wn"))
+
+    with matplotlib.rc_context(settings):
+        found = canvas.panel("a", "A line.", draw)
+    assert found == canvas.panel("a", "A line.", draw)
+    assert found.png.startswith(b"\x89PNG")
+    assert "<!--" not in found.svg
+    assert all(identity.startswith("a-") for identity in re.findall(r'\bid="([^"]+)"', found.svg))
+
+
+def test_signals_that_are_not_finite_or_zero_are_drawn():
+    records = made_up.signal({"wn": 30.0})
+    for record in records:
+        record["signal"][-1]["blocks"][0]["variance"] = None
+        record["signal"][-1]["blocks"][1]["variance"] = 0.0
+    assert len(figures.signal(Results.from_records(made_up.log(records)).signal)) == 4
+
+
+def test_perfect_accuracy_is_drawn():
+    records = made_up.accuracy({"wn": 1.0}, train={"wn": 1.0}, spread=0)
+    found = Results.from_records(made_up.log(records)).accuracy
+    assert len(figures.curves(found)) == 2
+    assert len(figures.final_accuracy(found)) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.1234, "0.123"),
+        (1e-5, "1e-5"),
+        (0, "0"),
+        (float("inf"), "not finite"),
+        (None, formatting.MISSING),
+    ],
+)
+def test_numbers(value, text):
+    assert formatting.significant(value) == text
+
+
+def test_zero_has_no_sign():
+    assert formatting.signed(-0.01, 1) == "0.0"
+    assert formatting.signed(-0.06, 1) == "\N{MINUS SIGN}0.1"

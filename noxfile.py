@@ -14,7 +14,15 @@ TFA = ("tensorflow==2.15.1", "tensorflow-addons==0.23.0")
 PARTS = (
     *(
         f"tests/{name}"
-        for name in ("reparameterizations", "layers", "initializers", "interop", "methods", "models", "benchmarks")
+        for name in (
+            "reparameterizations",
+            "layers",
+            "initializers",
+            "interop",
+            "methods",
+            "models",
+            "benchmarks",
+        )
     ),
     "tests/test_registration.py",
     "tests/test_constraints.py",
@@ -29,7 +37,9 @@ def backend(session, backend):
     # The variances by block go through ResNet-50 layer by layer, which JAX compiles for minutes; PyTorch runs them. The choice of layers
     # by name is the same code on every backend; TensorFlow and PyTorch run it, in a third of JAX's time.
     chosen = ("-k", "not test_variance and not test_selection") if backend == "jax" else ()
-    session.run("python", "-m", "pytest", *TWO_WORKERS, *chosen, *PARTS, env={"KERAS_BACKEND": backend})
+    session.run(
+        "python", "-m", "pytest", *TWO_WORKERS, *chosen, *PARTS, env={"KERAS_BACKEND": backend}
+    )
 
 
 @nox.session
@@ -44,7 +54,13 @@ def tpu(session):
     """A training step compiled for a TPU that is not there."""
     session.install("-e", ".[tpu]", "pytest", *CONSTRAINTS)
     session.run(
-        "python", "-m", "pytest", "-m", "slow or not slow", "tests/benchmarks/test_tpu.py", env={"KERAS_BACKEND": "jax"}
+        "python",
+        "-m",
+        "pytest",
+        "-m",
+        "slow or not slow",
+        "tests/benchmarks/test_tpu.py",
+        env={"KERAS_BACKEND": "jax"},
     )
 
 
@@ -68,13 +84,22 @@ def tfa(session):
     session.install(*TFA)
     folder = session.create_tmp()
     session.run("python", "tests/interop/tfa/make_files.py", folder)
-    session.run(sys.executable, "-m", "pytest", "tests/interop/tfa", env={"KERAS_WN_TFA_FILES": folder}, external=True)
+    session.run(
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/interop/tfa",
+        env={"KERAS_WN_TFA_FILES": folder},
+        external=True,
+    )
 
 
 @nox.session
 def export(session):
     """Exports to ONNX, LiteRT and SavedModel, read by their own runtimes."""
-    session.install("-e", ".[train]", "pytest", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", *CONSTRAINTS)
+    session.install(
+        "-e", ".[train]", "pytest", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", *CONSTRAINTS
+    )
     session.run("python", "-m", "pytest", "tests/interop/export")
 
 

@@ -6,7 +6,9 @@ import re
 from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "keras_wn/__init__.py").read_text(encoding="utf-8"))[1]
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "keras_wn/__init__.py").read_text(encoding="utf-8")
+)[1]
 
 TRAIN = [
     "tensorflow>=2.20",
@@ -28,7 +30,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_wn", "keras_wn.*"]),
-    package_data={"keras_wn.study.report": ["*.j2"]},
+    package_data={"keras_wn": ["py.typed"], "keras_wn.study.report": ["*.j2"]},
     python_requires=">=3.11",
     install_requires=["keras>=3.15", "numpy", "absl-py"],
     extras_require={

@@ -16,7 +16,9 @@ from absl import flags
 
 from keras_wn.training import command_line, flag_fields
 
-command_line.define_training_flags(dataset="cifar10", model="cifar_resnet20", batch_size=128, train_epochs=100)
+command_line.define_training_flags(
+    dataset="cifar10", model="cifar_resnet20", batch_size=128, train_epochs=100
+)
 # Shows the flags in --help.
 flags.adopt_module_key_flags(command_line)
 flags.adopt_module_key_flags(flag_fields)

@@ -18,7 +18,9 @@ def gradients(layer, x, cotangent):
         import jax
 
         def loss_of(trainable):
-            outputs, _ = layer.stateless_call(trainable, [v.value for v in layer.non_trainable_variables], x)
+            outputs, _ = layer.stateless_call(
+                trainable, [v.value for v in layer.non_trainable_variables], x
+            )
             return keras.ops.sum(outputs * cotangent)
 
         values = jax.grad(loss_of)([v.value for v in variables])

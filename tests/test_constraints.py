@@ -17,7 +17,9 @@ def test_every_filter_has_unit_norm_and_keeps_its_direction(shape):
 
 def test_axis_chooses_the_fan_in():
     kernel = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
-    np.testing.assert_allclose(np.linalg.norm(to_numpy(UnitNorm(axis=1)(kernel)), axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.linalg.norm(to_numpy(UnitNorm(axis=1)(kernel)), axis=1), 1, rtol=1e-6
+    )
 
 
 def test_axis_outside_the_kernel_is_refused():

@@ -25,13 +25,17 @@ print("checked", len(loaded))
 
 
 def test_importing_the_package_imports_keras_alone():
-    output = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, check=True
+    ).stdout
     assert int(output.split()[1]) > 20
 
 
 def test_what_is_imported_at_its_first_use_is_found_as_the_rest():
     code = "import sys, keras_wn; print('keras_wn.interop' in sys.modules); keras_wn.fold; print('keras_wn.interop' in sys.modules)"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert output.split() == ["False", "True"]
     assert set(keras_wn.__all__) <= set(dir(keras_wn))
     with pytest.raises(AttributeError, match="module 'keras_wn' has no attribute 'weightnorm'"):

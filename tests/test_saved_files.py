@@ -23,7 +23,9 @@ def _arrays(name):
 
 def _check(model, name):
     inputs, expected = _arrays(name)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(inputs)), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(model(inputs)), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,7 +42,9 @@ def test_weights_load():
 def test_a_fresh_process_that_imports_the_package_alone_loads_them():
     program = "import keras, keras_wn, sys\nfor path in sys.argv[1:]:\n    print(keras.saving.load_model(path).name)"
     paths = [str(FOLDER / f"{name}.keras") for name in NAMES]
-    done = subprocess.run([sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["every_layer", "cifar_resnet8_wn_trelu"]
 
 

@@ -52,7 +52,9 @@ def test_decay_acts_on_one_group_alone(kept):
         for variable in group:
             if variable.trainable:
                 factor = 1 - 0.1 * 0.5 if name == kept else 1.0
-                np.testing.assert_allclose(to_numpy(variable), factor * before[id(variable)], rtol=1e-6, atol=1e-7)
+                np.testing.assert_allclose(
+                    to_numpy(variable), factor * before[id(variable)], rtol=1e-6, atol=1e-7
+                )
 
 
 def test_model_that_is_not_built_is_refused():

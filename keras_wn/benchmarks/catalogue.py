@@ -37,17 +37,31 @@ class Benchmark:
 
 BENCHMARKS = {
     "step": Benchmark("step", "training steps of the methods", STUDY, 224, 32, _EVERY),
-    "layer": Benchmark("layer", "training steps of one layer, plain and weight-normalized", (), 64, BATCH, _EVERY),
-    "inference": Benchmark("inference", "inference of one layer, plain and folded", (), 64, BATCH, _EVERY),
-    "memory": Benchmark("memory", "peak memory of a training step of the methods", STUDY, 224, 32, _EVERY),
-    "tpu": Benchmark("tpu", "training steps of the methods, compiled for a TPU", STUDY, 224, 32, ("jax",)),
-    "startup": Benchmark("startup", "importing, and the first training step, with plain Keras", ("wn",)),
+    "layer": Benchmark(
+        "layer", "training steps of one layer, plain and weight-normalized", (), 64, BATCH, _EVERY
+    ),
+    "inference": Benchmark(
+        "inference", "inference of one layer, plain and folded", (), 64, BATCH, _EVERY
+    ),
+    "memory": Benchmark(
+        "memory", "peak memory of a training step of the methods", STUDY, 224, 32, _EVERY
+    ),
+    "tpu": Benchmark(
+        "tpu", "training steps of the methods, compiled for a TPU", STUDY, 224, 32, ("jax",)
+    ),
+    "startup": Benchmark(
+        "startup", "importing, and the first training step, with plain Keras", ("wn",)
+    ),
     "runner": Benchmark("runner", "the runner's training loop with a bare step on data in memory"),
     "replicas": Benchmark(
-        "replicas", "replicas on this processor with one, at the same global batch, and the methods on each"
+        "replicas",
+        "replicas on this processor with one, at the same global batch, and the methods on each",
     ),
     "input": Benchmark(
-        "input_pipeline", "the pipeline of JPEGs with a bare loop of fused decoding and cropping", (), 224
+        "input_pipeline",
+        "the pipeline of JPEGs with a bare loop of fused decoding and cropping",
+        (),
+        224,
     ),
     "checkpoint": Benchmark("checkpoint", "a checkpoint with a training step"),
 }

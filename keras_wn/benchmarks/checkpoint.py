@@ -42,10 +42,14 @@ def _measured(request, variant):
             return time.perf_counter() - start
 
         def train():
-            np.asarray(step.train(images[None], labels[None], np.zeros(1, "float32"), config.weight_decay))
+            np.asarray(
+                step.train(images[None], labels[None], np.zeros(1, "float32"), config.weight_decay)
+            )
 
         actions = {"step": train, "checkpoint": write}
         rows = interleaved(actions, request.rounds, warm_up=2).rows()
     step_seconds, seconds = (row["seconds"] for row in rows)
     note = f"One checkpoint in {_STEPS} steps takes {seconds / (_STEPS * step_seconds):.2%} of their time."
-    return Table(f"a checkpoint: {variant}, {request}; {request.rounds} rounds in turns", rows, notes=(note,))
+    return Table(
+        f"a checkpoint: {variant}, {request}; {request.rounds} rounds in turns", rows, notes=(note,)
+    )

@@ -22,14 +22,27 @@ def define():
         None,
         "Methods, the baseline first, as wn_trelu or, with another join, wn_trelu:weighted; what --what takes if not given.",
     )
-    flags.DEFINE_list("model", ["resnet50"], f"Networks, a table each: {', '.join(models.names())}.")
-    flags.DEFINE_list("batch_size", None, "Global batch sizes, a table each; 32, of single layers 16, if not given.")
+    flags.DEFINE_list(
+        "model", ["resnet50"], f"Networks, a table each: {', '.join(models.names())}."
+    )
+    flags.DEFINE_list(
+        "batch_size",
+        None,
+        "Global batch sizes, a table each; 32, of single layers 16, if not given.",
+    )
     flags.DEFINE_integer(
-        "image_size", None, "Height and width of the images; what --what takes if not given.", lower_bound=8
+        "image_size",
+        None,
+        "Height and width of the images; what --what takes if not given.",
+        lower_bound=8,
     )
     flags.DEFINE_integer("rounds", 9, "Rounds that count.", lower_bound=1)
-    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras dtype policy, of step, memory and tpu.")
-    flags.DEFINE_enum("xla", "auto", ["auto", "on", "off"], "Whether XLA compiles the step, on TensorFlow.")
+    flags.DEFINE_enum(
+        "precision", "float32", PRECISIONS, "Keras dtype policy, of step, memory and tpu."
+    )
+    flags.DEFINE_enum(
+        "xla", "auto", ["auto", "on", "off"], "Whether XLA compiles the step, on TensorFlow."
+    )
     flags.DEFINE_integer("replicas", 2, "Replicas that are compared with one.", lower_bound=2)
     flags.DEFINE_string("topology", "v5e:2x2", "Slice of TPU chips that --what=tpu compiles for.")
     flags.DEFINE_integer("batch_per_chip", 128, "Images a chip, of --what=tpu.", lower_bound=1)
@@ -46,7 +59,9 @@ def run():
             f"--what={values.what} with KERAS_BACKEND={backend}: not there. Allowed: KERAS_BACKEND={' or '.join(benchmark.backends)}."
         )
     if values.output and not pathlib.Path(values.output).absolute().parent.is_dir():
-        raise UsageError(f"--output={values.output}: no such folder. Allowed: a file in a folder that exists.")
+        raise UsageError(
+            f"--output={values.output}: no such folder. Allowed: a file in a folder that exists."
+        )
     tables = []
     for request in _requests(values, benchmark):
         for table in benchmark.measure(request):
@@ -54,7 +69,9 @@ def run():
             tables.append(table.record())
     if values.output:
         record = {"what": values.what, "backend": backend, "tables": tables}
-        pathlib.Path(values.output).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        pathlib.Path(values.output).write_text(
+            json.dumps(record, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 def _requests(values, benchmark):
@@ -64,7 +81,9 @@ def _requests(values, benchmark):
         raise UsageError("--methods: none given. Allowed: one at least.")
     unknown = [model for model in values.model if model not in models.names()]
     if unknown or not values.model:
-        raise UsageError(f"--model={','.join(unknown)}: unknown. Allowed: {', '.join(models.names())}.")
+        raise UsageError(
+            f"--model={','.join(unknown)}: unknown. Allowed: {', '.join(models.names())}."
+        )
     sizes = [_positive(text) for text in values.batch_size or [benchmark.batch_size]]
     return [
         Request(
@@ -90,5 +109,7 @@ def _positive(text):
     except ValueError:
         number = 0
     if number < 1:
-        raise UsageError(f"--batch_size={text}: not allowed. Allowed: positive integers, separated by commas.")
+        raise UsageError(
+            f"--batch_size={text}: not allowed. Allowed: positive integers, separated by commas."
+        )
     return number

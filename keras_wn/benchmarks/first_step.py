@@ -51,7 +51,10 @@ def _through_keras(request):
             schedules.build("cosine", peak=0.01, total_steps=10, warmup_steps=0), momentum=0.9
         ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.CategoricalAccuracy("top1"), keras.metrics.TopKCategoricalAccuracy(5, "top5")],
+        metrics=[
+            keras.metrics.CategoricalAccuracy("top1"),
+            keras.metrics.TopKCategoricalAccuracy(5, "top5"),
+        ],
     )
     model.fit(batches, steps_per_epoch=1, callbacks=[clock], verbose=0, shuffle=False)
     return clock.at_end - start

@@ -34,7 +34,9 @@ def measure(request):
         splits = image_folder.load(root, request.image_size)
         actions = {
             "bare decode and crop": _batches(_bare(paths, request.batch_size, request.image_size)),
-            "pipeline": _batches(splits.train.training_batches(request.batch_size, splits.classes, seed=0)),
+            "pipeline": _batches(
+                splits.train.training_batches(request.batch_size, splits.classes, seed=0)
+            ),
         }
         rows = interleaved(actions, request.rounds, warm_up=2).rows()
     title = f"{_BATCHES} batches of {request.batch_size}, {request.image_size} pixels; {request.rounds} rounds in turns"
@@ -65,10 +67,16 @@ def _bare(paths, batch_size, image_size):
             use_image_if_no_bounding_boxes=True,
         )
         window = tf.concat([begin[:2], size[:2]], axis=0)
-        return tf.image.resize(tf.io.decode_and_crop_jpeg(data, window, channels=3), (image_size, image_size))
+        return tf.image.resize(
+            tf.io.decode_and_crop_jpeg(data, window, channels=3), (image_size, image_size)
+        )
 
     files = tf.data.Dataset.from_tensor_slices(paths).repeat()
-    return files.map(decoded, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return (
+        files.map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def _write_images(root):

@@ -15,7 +15,10 @@ def lowered(model, batch, of_state=None, of_batch=None):
     import jax  # Where Keras runs on another backend, it need not be installed.
 
     state = tuple(
-        [jax.ShapeDtypeStruct(variable.shape, variable.dtype, sharding=of_state) for variable in variables]
+        [
+            jax.ShapeDtypeStruct(variable.shape, variable.dtype, sharding=of_state)
+            for variable in variables
+        ]
         for variables in (
             model.trainable_variables,
             model.non_trainable_variables,
@@ -23,6 +26,8 @@ def lowered(model, batch, of_state=None, of_batch=None):
             model.metrics_variables,
         )
     )
-    data = tuple(jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=of_batch) for array in batch)
+    data = tuple(
+        jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=of_batch) for array in batch
+    )
     # The old state's memory is free for the new one, as in Keras' own trainer.
     return jax.jit(model.train_step, donate_argnums=0).lower(state, data)

@@ -8,9 +8,7 @@ from keras_wn.benchmarks.layers.shapes import SHAPES
 from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import interleaved
 
-_NOTE = (
-    "Ratio to the plain layer of the same engine. TensorFlow Addons' wrapper, in its own environment: nox -s overhead."
-)
+_NOTE = "Ratio to the plain layer of the same engine. TensorFlow Addons' wrapper, in its own environment: nox -s overhead."
 
 
 def measure(request):

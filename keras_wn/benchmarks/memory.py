@@ -39,19 +39,33 @@ def measure(request):
     columns += [Column("quartiles", None, lambda row: f"{row['low']:.3f} to {row['high']:.3f}")]
     notes = [_MEASURED[next(iter(answers.values()))[0]["kind"]]]
     if "compiled" in rows[0]:
-        columns += [Column("compiled, MB", "compiled", _megabytes), Column("ratio", "compiled_ratio", ".3f")]
+        columns += [
+            Column("compiled, MB", "compiled", _megabytes),
+            Column("ratio", "compiled_ratio", ".3f"),
+        ]
         notes.append(_COMPILED)
     title = f"peak memory of a training step: {request}; {request.rounds} rounds in turns"
     return [Table(title, rows, tuple(columns), tuple(notes))]
 
 
 def _rows(answers):
-    measured = {name: np.array([answer["bytes"] for answer in of_name], float) for name, of_name in answers.items()}
+    measured = {
+        name: np.array([answer["bytes"] for answer in of_name], float)
+        for name, of_name in answers.items()
+    }
     baseline = next(iter(measured.values()))
     rows = []
     for name, values in measured.items():
         low, median, high = np.quantile(values / baseline, [0.25, 0.5, 0.75])
-        rows.append({"name": name, "bytes": float(np.median(values)), "ratio": median, "low": low, "high": high})
+        rows.append(
+            {
+                "name": name,
+                "bytes": float(np.median(values)),
+                "ratio": median,
+                "low": low,
+                "high": high,
+            }
+        )
         compiled = answers[name][0].get("compiled")
         if compiled is not None:
             first = next(iter(answers.values()))[0]["compiled"]
@@ -60,9 +74,14 @@ def _rows(answers):
 
 
 def _in_process(request, variant):
-    asked = json.dumps({"request": dataclasses.asdict(request), "variant": dataclasses.asdict(variant)})
+    asked = json.dumps(
+        {"request": dataclasses.asdict(request), "variant": dataclasses.asdict(variant)}
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "keras_wn.benchmarks.memory_of_step"], input=asked, capture_output=True, text=True
+        [sys.executable, "-m", "keras_wn.benchmarks.memory_of_step"],
+        input=asked,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]

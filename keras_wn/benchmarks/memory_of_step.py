@@ -18,7 +18,9 @@ def main():
     before = _peak_of_process()
     answer = {}
     if keras.backend.backend() == "jax":
-        answer["compiled"] = _compiled(training_step.model_of(request, variant), training_step.batch_of(request))
+        answer["compiled"] = _compiled(
+            training_step.model_of(request, variant), training_step.batch_of(request)
+        )
     run = training_step.runner(request, variant)
     for _ in range(_STEPS):
         run()
@@ -39,7 +41,9 @@ def _compiled(model, batch):
 
 def _peak_of_process():
     # In kilobytes on Linux, in bytes on macOS.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def _peak_of_device():

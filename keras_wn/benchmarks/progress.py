@@ -30,7 +30,9 @@ class ProgressLine:
         if last or self._live or now - self._shown > _SECONDS_BETWEEN_LINES:
             self._shown = now
             end = "\n" if last or not self._live else "\r"
-            print(f"{text() if callable(text) else text:<78}", end=end, file=self._stream, flush=True)
+            print(
+                f"{text() if callable(text) else text:<78}", end=end, file=self._stream, flush=True
+            )
 
     def end(self):
         """Leaves what a terminal shows standing."""
@@ -58,7 +60,9 @@ def counted(items, warm_up=0):
             line.show(f"{done} of {warm_up} to warm up")
         else:
             left = (time.monotonic() - start) / (done - warm_up) * (len(items) - done)
-            line.show(f"{done - warm_up} of {len(items) - warm_up} measured; about {minutes(left)} left")
+            line.show(
+                f"{done - warm_up} of {len(items) - warm_up} measured; about {minutes(left)} left"
+            )
     line.end()
 
 

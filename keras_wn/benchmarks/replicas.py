@@ -21,12 +21,18 @@ def measure(request):
         the variants.
     """
     options = {
-        f"{request.replicas} replicas": {"strategy": "mirrored", "virtual_devices": request.replicas},
+        f"{request.replicas} replicas": {
+            "strategy": "mirrored",
+            "virtual_devices": request.replicas,
+        },
         "1 replica": {"strategy": "none"},
     }
     variants = {str(variant): variant for variant in request.variants}
     # The strategy of several comes first, because it divides the processor before TensorFlow starts.
-    devices_of = {count: devices.of_run(request.config(request.variants[0], **options[count])) for count in options}
+    devices_of = {
+        count: devices.of_run(request.config(request.variants[0], **options[count]))
+        for count in options
+    }
     counts = ["1 replica", f"{request.replicas} replicas"]
     actions = {
         (name, count): _steps(request.config(variant, **options[count]), devices_of[count])
@@ -38,7 +44,10 @@ def measure(request):
     by_count = {count: {name: seconds[name, count] for name in variants} for count in counts}
     compared = {**by_variant, **(by_count if len(variants) > 1 else {})}
     return [
-        Table(f"{_STEPS} steps: {what}, {request}; {request.rounds} rounds in turns", Comparison(of_each).rows())
+        Table(
+            f"{_STEPS} steps: {what}, {request}; {request.rounds} rounds in turns",
+            Comparison(of_each).rows(),
+        )
         for what, of_each in compared.items()
     ]
 

@@ -30,7 +30,9 @@ class Variant:
         if method not in methods.names():
             raise UsageError(f"--methods={text}: unknown. Allowed: {', '.join(methods.names())}.")
         if ":" in text and join not in methods.JOINS:
-            raise UsageError(f"--methods={text}: no such join. Allowed after the colon: {', '.join(methods.JOINS)}.")
+            raise UsageError(
+                f"--methods={text}: no such join. Allowed after the colon: {', '.join(methods.JOINS)}."
+            )
         return cls(method, join or None)
 
     def __str__(self):

@@ -34,7 +34,9 @@ def _measured(request, variant):
         config = request.config(variant, model_dir=folder)
         through_runner = _loop(run_in(folder, config, request.image_size))
         rows = interleaved(
-            {"bare step": _bare(config, request), "runner": through_runner}, request.rounds, warm_up=2
+            {"bare step": _bare(config, request), "runner": through_runner},
+            request.rounds,
+            warm_up=2,
         ).rows()
     return Table(f"{_STEPS} steps: {variant}, {request}; {request.rounds} rounds in turns", rows)
 
@@ -42,7 +44,9 @@ def _measured(request, variant):
 def run_in(folder, config, image_size: int) -> loop.Run:
     """A run on the digits in an empty folder."""
     pathlib.Path(folder, "checkpoints").mkdir()
-    return loop.Run(config, digits.load(image_size), ModelDir(folder, config), devices.of_run(config))
+    return loop.Run(
+        config, digits.load(image_size), ModelDir(folder, config), devices.of_run(config)
+    )
 
 
 def _bare(config, request):

@@ -24,7 +24,10 @@ def measure(request):
     Returns:
         List of `Table`.
     """
-    return [_imports(request.rounds), *(_first_steps(request, variant) for variant in request.variants)]
+    return [
+        _imports(request.rounds),
+        *(_first_steps(request, variant) for variant in request.variants),
+    ]
 
 
 def _imports(rounds):
@@ -32,7 +35,9 @@ def _imports(rounds):
         "import keras": lambda: _seconds("-c", _IMPORT.format("b - a")),
         "import keras_wn after it": lambda: _seconds("-c", _IMPORT.format("c - b")),
     }
-    return Table(f"imports; {rounds} rounds in turns", interleaved(actions, rounds).rows(), (_MILLISECONDS,))
+    return Table(
+        f"imports; {rounds} rounds in turns", interleaved(actions, rounds).rows(), (_MILLISECONDS,)
+    )
 
 
 def _first_steps(request, variant):
@@ -51,5 +56,7 @@ def _seconds(*arguments):
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-        raise UsageError(f"--what=startup: the process that is timed failed ({last}). Allowed: what trains.")
+        raise UsageError(
+            f"--what=startup: the process that is timed failed ({last}). Allowed: what trains."
+        )
     return float(done.stdout.splitlines()[-1])

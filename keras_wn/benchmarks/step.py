@@ -18,5 +18,15 @@ def measure(request):
     """
     actions = {str(variant): training_step.runner(request, variant) for variant in request.variants}
     rows = interleaved(actions, request.rounds, warm_up=2).rows()
-    columns = (*TIMES, Column(f"share not in {rows[0]['name']}", "ratio", lambda ratio: f"{1 - 1 / ratio:.1%}"))
-    return [Table(f"training step: {request}; {request.rounds} rounds in turns", rows, columns, (_REPORTED,))]
+    columns = (
+        *TIMES,
+        Column(f"share not in {rows[0]['name']}", "ratio", lambda ratio: f"{1 - 1 / ratio:.1%}"),
+    )
+    return [
+        Table(
+            f"training step: {request}; {request.rounds} rounds in turns",
+            rows,
+            columns,
+            (_REPORTED,),
+        )
+    ]

@@ -59,7 +59,9 @@ class Table:
     def text(self):
         """The table as text."""
         lines = [["", *(column.heading for column in self.columns)]]
-        lines += [[row["name"], *(column.text(row) for column in self.columns)] for row in self.rows]
+        lines += [
+            [row["name"], *(column.text(row) for column in self.columns)] for row in self.rows
+        ]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         shown = []
         for name, *cells in lines:

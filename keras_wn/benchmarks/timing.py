@@ -47,7 +47,9 @@ def interleaved(actions, rounds, warm_up=1):
     [('short', 1.0), ('long', 2.0)]
     """
     seconds = {name: [] for name in actions}
-    for number, name in counted(itertools.product(range(warm_up + rounds), actions), warm_up * len(actions)):
+    for number, name in counted(
+        itertools.product(range(warm_up + rounds), actions), warm_up * len(actions)
+    ):
         start = time.perf_counter()
         own = actions[name]()
         taken = time.perf_counter() - start if own is None else own

@@ -32,12 +32,16 @@ def measure(request):
         UsageError: If there is no such topology, or libtpu is not installed.
     """
     if request.topology not in TOPOLOGIES:
-        raise UsageError(f"--topology={request.topology}: unknown. Allowed: {', '.join(TOPOLOGIES)}.")
+        raise UsageError(
+            f"--topology={request.topology}: unknown. Allowed: {', '.join(TOPOLOGIES)}."
+        )
     topology = TOPOLOGIES[request.topology]
     of_state, of_batch = _shardings(request.topology, topology)
     rows = []
     for variant in counted(request.variants):
-        rows.append({"name": str(variant), **_compiled(request, variant, topology, of_state, of_batch)})
+        rows.append(
+            {"name": str(variant), **_compiled(request, variant, topology, of_state, of_batch)}
+        )
     rows = [{**row, **_ratios(row, rows[0])} for row in rows]
     title = (
         f"training step compiled for TPU {request.topology}: {request.model}, {request.batch_per_chip} images a chip, "
@@ -67,7 +71,9 @@ _COLUMNS = (
 
 def _shardings(name, topology):
     if importlib.util.find_spec("libtpu") is None:
-        raise UsageError("--what=tpu: libtpu is not installed. Allowed: after pip install 'keras_wn[tpu]'.")
+        raise UsageError(
+            "--what=tpu: libtpu is not installed. Allowed: after pip install 'keras_wn[tpu]'."
+        )
     import jax
     import numpy as np
     from jax.experimental import topologies
@@ -108,7 +114,10 @@ def _compiled(request, variant, topology, of_state, of_batch):
         + memory.output_size_in_bytes
         - memory.alias_size_in_bytes
     )
-    by_bytes, by_flops = cost["bytes accessed"] / topology.chip.bandwidth, cost["flops"] / topology.chip.flops
+    by_bytes, by_flops = (
+        cost["bytes accessed"] / topology.chip.bandwidth,
+        cost["flops"] / topology.chip.flops,
+    )
     return {
         "fits": "yes" if total <= topology.chip.memory else _too_much(total - topology.chip.memory),
         "temporary": memory.temp_size_in_bytes,

@@ -37,7 +37,9 @@ def model_of(request, variant):
 def batch_of(request, seed=0):
     """Normally distributed images and one-hot labels."""
     rng = np.random.default_rng(seed)
-    images = rng.standard_normal((request.batch_size, request.image_size, request.image_size, 3), dtype="float32")
+    images = rng.standard_normal(
+        (request.batch_size, request.image_size, request.image_size, 3), dtype="float32"
+    )
     return images, np.eye(_CLASSES, dtype="float32")[rng.integers(0, _CLASSES, request.batch_size)]
 
 

@@ -5,7 +5,9 @@ import tensorflow as tf
 # Of ImageNet's training images, RGB, 0 to 255.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
-_SHOWN_OF_STORED = 224 / 256  # Share of the stored image's side that a network of 224x224 images is shown.
+_SHOWN_OF_STORED = (
+    224 / 256
+)  # Share of the stored image's side that a network of 224x224 images is shown.
 _RATIOS = (3 / 4, 4 / 3)
 
 
@@ -52,18 +54,29 @@ class Crop:
         if self.augment == "standard":
             return _random_resized(shape, tf.stack([tf.constant(seed, tf.int64), 2 * number]))
         if self.augment == "paper":
-            return _random_of_stored(shape, self.image_size, tf.stack([tf.constant(seed, tf.int64), 2 * number]))
-        side = tf.cast(tf.round(tf.cast(tf.reduce_min(shape), "float32") * _SHOWN_OF_STORED), "int32")
+            return _random_of_stored(
+                shape, self.image_size, tf.stack([tf.constant(seed, tf.int64), 2 * number])
+            )
+        side = tf.cast(
+            tf.round(tf.cast(tf.reduce_min(shape), "float32") * _SHOWN_OF_STORED), "int32"
+        )
         side = tf.maximum(side, 1)
         return tf.concat([(shape - side) // 2, [side, side]], axis=0)
 
     def _finish(self, image, seed, number):
         if self.augment is not None:
-            mirrored = tf.random.stateless_uniform((), tf.stack([tf.constant(seed, tf.int64), 2 * number + 1])) < 0.5
+            mirrored = (
+                tf.random.stateless_uniform(
+                    (), tf.stack([tf.constant(seed, tf.int64), 2 * number + 1])
+                )
+                < 0.5
+            )
             # While it is bytes: a quarter of the memory.
             image = tf.cond(mirrored, lambda: tf.reverse(image, axis=[1]), lambda: image)
         image = tf.image.resize(image, (self.image_size, self.image_size))
-        return tf.ensure_shape((image - self._shift) * self._scale, (self.image_size, self.image_size, 3))
+        return tf.ensure_shape(
+            (image - self._shift) * self._scale, (self.image_size, self.image_size, 3)
+        )
 
 
 def _random_resized(shape, seed):
@@ -78,9 +91,14 @@ def _random_resized(shape, seed):
         use_image_if_no_bounding_boxes=True,
     )
     # After ten tries the operation returns the whole image, of whatever ratio: its middle is taken, of a ratio as allowed.
-    middle = tf.minimum(shape, tf.cast(tf.math.ceil(tf.cast(shape[::-1], "float32") * _RATIOS[1]), "int32"))
+    middle = tf.minimum(
+        shape, tf.cast(tf.math.ceil(tf.cast(shape[::-1], "float32") * _RATIOS[1]), "int32")
+    )
     whole = tf.reduce_all(size[:2] == shape)
-    begin, size = tf.where(whole, (shape - middle) // 2, begin[:2]), tf.where(whole, middle, size[:2])
+    begin, size = (
+        tf.where(whole, (shape - middle) // 2, begin[:2]),
+        tf.where(whole, middle, size[:2]),
+    )
     return tf.concat([begin, size], axis=0)
 
 

@@ -47,8 +47,15 @@ def load(name, data_dir=None, augment="standard"):
         raise UsageError(f"--augment={augment}: unknown. Allowed: standard, paper.")
     folder = data_dir if data_dir is None else pathlib.Path(data_dir)
     try:
-        parts = tfds.load(name, split=["train", "test"], data_dir=folder, batch_size=_READ_AT_ONCE, download=False)
-    except (AssertionError, tfds.core.DatasetNotFoundError, FileNotFoundError, tf.errors.NotFoundError) as error:
+        parts = tfds.load(
+            name, split=["train", "test"], data_dir=folder, batch_size=_READ_AT_ONCE, download=False
+        )
+    except (
+        AssertionError,
+        tfds.core.DatasetNotFoundError,
+        FileNotFoundError,
+        tf.errors.NotFoundError,
+    ) as error:
         where = tfds.core.constants.DATA_DIR if folder is None else folder
         raise UsageError(
             f"--data_dir={where}: {name} is not prepared. Prepare it with: tfds build {name} --data_dir={where}"
@@ -58,14 +65,23 @@ def load(name, data_dir=None, augment="standard"):
     prepare = functools.partial(_prepare, statistics=STATISTICS[name], size=size)
     change = functools.partial(_augment, statistics=STATISTICS[name], size=size, augment=augment)
     kept, held_out = _hold_out(train[1])
-    parts = [[array[rows] for array in part] for part, rows in ((train, kept), (train, held_out), (test, slice(None)))]
-    return Splits(name, *(Examples(*part, change, prepare) for part in parts), classes=10 if name == "cifar10" else 100)
+    parts = [
+        [array[rows] for array in part]
+        for part, rows in ((train, kept), (train, held_out), (test, slice(None)))
+    ]
+    return Splits(
+        name,
+        *(Examples(*part, change, prepare) for part in parts),
+        classes=10 if name == "cifar10" else 100,
+    )
 
 
 def _arrays(batches):
     """Images and labels of a whole data set."""
     batches = list(batches.as_numpy_iterator())
-    images, labels = (np.concatenate([batch[key] for batch in batches]) for key in ("image", "label"))
+    images, labels = (
+        np.concatenate([batch[key] for batch in batches]) for key in ("image", "label")
+    )
     return images, labels.astype("int32")
 
 
@@ -74,7 +90,9 @@ def _hold_out(labels):
     count = max(1, round(_HELD_OUT * len(labels)))
     # A set too small to give each class its share, as in tests, is split without regard to them.
     shares = labels if len(labels) >= 5000 else None
-    kept, held_out = train_test_split(indices, test_size=count, stratify=shares, random_state=_SPLIT_SEED)
+    kept, held_out = train_test_split(
+        indices, test_size=count, stratify=shares, random_state=_SPLIT_SEED
+    )
     return np.sort(kept), np.sort(held_out)
 
 
@@ -87,7 +105,9 @@ def _augment(images, seed, numbers, statistics, size, augment):
     if augment is None:
         return _prepare(images, statistics, size)
     padding = _PADDING if augment == "standard" else 0
-    images = tf.pad(_standardized(images, statistics), [[0, 0], [padding, padding], [padding, padding], [0, 0]])
+    images = tf.pad(
+        _standardized(images, statistics), [[0, 0], [padding, padding], [padding, padding], [0, 0]]
+    )
 
     def draws(number):
         return tf.random.stateless_uniform((3,), tf.stack([tf.constant(seed, tf.int64), number]))

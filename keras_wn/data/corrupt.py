@@ -65,7 +65,9 @@ class CorruptImages:
         if not self.count:
             return ""
         with self._lock:
-            shown = [f"{name!r} ({reason})" for name, reason in list(self._reasons.items())[:_SHOWN]]
+            shown = [
+                f"{name!r} ({reason})" for name, reason in list(self._reasons.items())[:_SHOWN]
+            ]
         more = f" and {self.count - _SHOWN} more" if self.count > _SHOWN else ""
         return f"Images that cannot be decoded: {self.count}: {', '.join(shown)}{more}."
 

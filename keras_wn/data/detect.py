@@ -50,7 +50,9 @@ def load(
 
         return digits.load(image_size)
     if data_dir is not None and not pathlib.Path(data_dir).is_dir():
-        raise UsageError(f"--data_dir={data_dir}: no such folder. Leave it out to train on the embedded digits.")
+        raise UsageError(
+            f"--data_dir={data_dir}: no such folder. Leave it out to train on the embedded digits."
+        )
     # The other data sets are imported when they are asked for: some need TensorFlow Datasets.
     if dataset.startswith("cifar"):
         from keras_wn.data import cifar

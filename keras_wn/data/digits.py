@@ -41,14 +41,21 @@ def load(image_size=32):
     rest, test = _hold_out(np.arange(len(digits.target)), digits.target)
     train, validation = _hold_out(rest, digits.target)
     images = ops.image.resize(
-        digits.images[..., None].astype("float32"), (image_size, image_size), data_format="channels_last"
+        digits.images[..., None].astype("float32"),
+        (image_size, image_size),
+        data_format="channels_last",
     )
     images = np.repeat(ops.convert_to_numpy(images), 3, axis=-1)
     images = (images - images[train].mean()) / images[train].std()
-    examples = [Examples(images[part], digits.target[part].astype("int32")) for part in (train, validation, test)]
+    examples = [
+        Examples(images[part], digits.target[part].astype("int32"))
+        for part in (train, validation, test)
+    ]
     return Splits("digits", *examples, classes=10)
 
 
 def _hold_out(indices, labels):
-    kept, held_out = train_test_split(indices, test_size=_HELD_OUT, stratify=labels[indices], random_state=_SPLIT_SEED)
+    kept, held_out = train_test_split(
+        indices, test_size=_HELD_OUT, stratify=labels[indices], random_state=_SPLIT_SEED
+    )
     return np.sort(kept), np.sort(held_out)

@@ -44,7 +44,9 @@ class EncodedImages:
 
     def training_batches(self, batch_size, classes, seed, first_step=0, shard=(0, 1)):
         """As `pipeline.training_batches`: images, order and crops depend on `seed` and the step alone."""
-        batches = self._training(batch_size, seed, first_step, shard).map(lambda x, y: (x, tf.one_hot(y, classes)))
+        batches = self._training(batch_size, seed, first_step, shard).map(
+            lambda x, y: (x, tf.one_hot(y, classes))
+        )
         return pipeline.untuned(batches.prefetch(2))
 
     def evaluation_batches(self, batch_size, classes, replicas=1, shard=(0, 1)):
@@ -55,10 +57,18 @@ class EncodedImages:
         weighted = replicas > 1 or shard[1] > 1
 
         def finish(images, labels, positions):
-            labels = tf.one_hot(tf.where(positions < 0, tf.constant(-1, labels.dtype), labels), classes)
-            return (images, labels, tf.cast(positions >= 0, "float32")) if weighted else (images, labels)
+            labels = tf.one_hot(
+                tf.where(positions < 0, tf.constant(-1, labels.dtype), labels), classes
+            )
+            return (
+                (images, labels, tf.cast(positions >= 0, "float32"))
+                if weighted
+                else (images, labels)
+            )
 
-        return pipeline.untuned(self._decoded(batches, self._crop, 0, replace=False).map(finish).prefetch(2))
+        return pipeline.untuned(
+            self._decoded(batches, self._crop, 0, replace=False).map(finish).prefetch(2)
+        )
 
     def sample(self, count, seed):
         """As `Examples.sample`: the images of the first training step with a batch of `count`."""
@@ -71,7 +81,9 @@ class EncodedImages:
     def _training(self, batch_size, seed, first_step, shard):
         rows.steps_in_epoch(len(self), batch_size)
         batches = self.source.training_rows(batch_size, seed, first_step, shard)
-        return self._decoded(batches, self._training_crop, seed, replace=True).map(lambda x, y, _: (x, y))
+        return self._decoded(batches, self._training_crop, seed, replace=True).map(
+            lambda x, y, _: (x, y)
+        )
 
     def _decoded(self, batches, crop, seed, replace):
         """Images, labels and positions of batches of numbers, positions, data and labels."""
@@ -79,7 +91,11 @@ class EncodedImages:
         # Some batches at once, so that no core waits for a batch's last image; with many cores, some images of each at once.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         at_once = min(cores + 1, _BATCHES_AT_ONCE)
-        inner = {"num_parallel_calls": cores // at_once, "deterministic": True} if cores >= 2 * at_once else {}
+        inner = (
+            {"num_parallel_calls": cores // at_once, "deterministic": True}
+            if cores >= 2 * at_once
+            else {}
+        )
 
         def decode_batch(numbers, positions, data, labels):
             count = tf.size(numbers, tf.int64)
@@ -87,9 +103,13 @@ class EncodedImages:
             def decode(row, number, datum):
                 return row, crop.decode(self.source.read(datum), seed, number)
 
-            images = tf.data.Dataset.from_tensor_slices((tf.range(count), numbers, data)).map(decode, **inner)
+            images = tf.data.Dataset.from_tensor_slices((tf.range(count), numbers, data)).map(
+                decode, **inner
+            )
             # A row that fails is left out here and put in by `repair`: catching errors image by image halves the speed.
-            none = tf.data.Dataset.from_tensors((tf.zeros((0,), tf.int64), tf.zeros((0, size, size, 3))))
+            none = tf.data.Dataset.from_tensors(
+                (tf.zeros((0,), tf.int64), tf.zeros((0, size, size, 3)))
+            )
             images = images.ignore_errors().batch(count).concatenate(none).take(1)
             return (*images.get_single_element(), numbers, positions, labels)
 
@@ -100,9 +120,13 @@ class EncodedImages:
                     (decoded, images, numbers, positions, labels),
                     (tf.float32, labels.dtype),
                 )
-                return tf.ensure_shape(mended[0], (None, size, size, 3)), tf.ensure_shape(mended[1], (None,))
+                return tf.ensure_shape(mended[0], (None, size, size, 3)), tf.ensure_shape(
+                    mended[1], (None,)
+                )
 
-            images, labels = tf.cond(tf.size(decoded) == tf.size(numbers), lambda: (images, labels), fill)
+            images, labels = tf.cond(
+                tf.size(decoded) == tf.size(numbers), lambda: (images, labels), fill
+            )
             return images, labels, positions
 
         batches = batches.map(decode_batch, num_parallel_calls=at_once, deterministic=True)
@@ -118,13 +142,17 @@ class EncodedImages:
             if position < 0:
                 continue  # Fills a batch up.
             for offset in range(_TRIES if replace else 1):
-                image, label = self._slowly((position + offset) % len(self), crop, seed, numbers[row])
+                image, label = self._slowly(
+                    (position + offset) % len(self), crop, seed, numbers[row]
+                )
                 if image is not None:
                     filled[row], labels[row] = image, label
                     break
             else:
                 if replace:
-                    raise UsageError(f"{_TRIES} images in a row cannot be decoded. {self.corrupt.summary()}")
+                    raise UsageError(
+                        f"{_TRIES} images in a row cannot be decoded. {self.corrupt.summary()}"
+                    )
         return filled, labels
 
     def _slowly(self, position, crop, seed, number):

@@ -48,4 +48,8 @@ class FileSource:
 
     def record(self, position):
         """Encoded image, label and name."""
-        return pathlib.Path(self.paths[position]).read_bytes(), self.labels[position], self.name(position)
+        return (
+            pathlib.Path(self.paths[position]).read_bytes(),
+            self.labels[position],
+            self.name(position),
+        )

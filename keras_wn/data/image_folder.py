@@ -40,15 +40,23 @@ def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
     """
     root = pathlib.Path(data_dir)
     train, test = (list_images(root, part) for part in ("train", "val"))
-    if problems := unreadable([path for part in (train, test) for paths in part.values() for path in paths]):
+    if problems := unreadable(
+        [path for part in (train, test) for paths in part.values() for path in paths]
+    ):
         raise UsageError(
             f"--data_dir={data_dir}: files that may not be read: {shorten(problems)}. Allowed: readable files."
         )
     _check_classes(data_dir, train, test)
     chosen = {name: _held_out(paths) for name, paths in train.items()}
     parts = [
-        {name: [p for i, p in enumerate(paths) if i not in chosen[name]] for name, paths in train.items()},
-        {name: [p for i, p in enumerate(paths) if i in chosen[name]] for name, paths in train.items()},
+        {
+            name: [p for i, p in enumerate(paths) if i not in chosen[name]]
+            for name, paths in train.items()
+        },
+        {
+            name: [p for i, p in enumerate(paths) if i in chosen[name]]
+            for name, paths in train.items()
+        },
         test,
     ]
     corrupt = CorruptImages(max_corrupt)
@@ -77,10 +85,14 @@ def list_images(root, part):
         )
     try:
         with os.scandir(folder) as entries:
-            classes = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            classes = sorted(
+                entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+            )
         return {name: _images_in(folder / name) for name in classes}
     except PermissionError as error:
-        raise UsageError(f"--data_dir={root}: {error.filename} may not be read. Allowed: readable folders.") from error
+        raise UsageError(
+            f"--data_dir={root}: {error.filename} may not be read. Allowed: readable folders."
+        ) from error
 
 
 def unreadable(paths):
@@ -97,13 +109,19 @@ def shorten(names):
 def _images_in(folder):
     with os.scandir(folder) as entries:
         # A Mac's "._name.JPEG" is no image.
-        names = sorted(e.name for e in entries if os.path.splitext(e.name)[1].lower() in _SUFFIXES and e.name[0] != ".")
+        names = sorted(
+            e.name
+            for e in entries
+            if os.path.splitext(e.name)[1].lower() in _SUFFIXES and e.name[0] != "."
+        )
     return [folder / name for name in names]
 
 
 def _check_classes(data_dir, train, test):
     if len(train) < 2:
-        raise UsageError(f"--data_dir={data_dir}: train/ has {len(train)} class folder(s). Allowed: 2 or more.")
+        raise UsageError(
+            f"--data_dir={data_dir}: train/ has {len(train)} class folder(s). Allowed: 2 or more."
+        )
     for name, part, other in (("val", test, train), ("train", train, test)):
         if missing := sorted(set(other) - set(part)):
             raise UsageError(

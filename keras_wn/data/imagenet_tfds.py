@@ -13,9 +13,7 @@ from keras_wn.data.tfds_sources import ArrayRecordSource, TFRecordSource
 from keras_wn.training.errors import UsageError
 
 NAME = "imagenet2012"
-HOW_TO_PREPARE = (
-    "Lay ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar in {}/downloads/manual and run with --prepare."
-)
+HOW_TO_PREPARE = "Lay ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar in {}/downloads/manual and run with --prepare."
 _SOURCES = {"array_record": ArrayRecordSource, "tfrecord": TFRecordSource}
 _HELD_OUT = 10_000  # Training images for validation; 1 % of a smaller set.
 _SHOWN = 5  # Names in a message.
@@ -57,7 +55,11 @@ def _prepared_folder(data_dir):
     """The newest version that is prepared."""
     folder = data_dir / NAME
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    versions = [n for n in names if re.fullmatch(r"\d+\.\d+\.\d+", n) and (folder / n / "dataset_info.json").is_file()]
+    versions = [
+        n
+        for n in names
+        if re.fullmatch(r"\d+\.\d+\.\d+", n) and (folder / n / "dataset_info.json").is_file()
+    ]
     if versions:
         return folder / max(versions, key=lambda name: [int(part) for part in name.split(".")])
     how = HOW_TO_PREPARE.format(data_dir)
@@ -77,11 +79,17 @@ def _check(builder, data_dir):
             f"Delete {builder.data_dir}. {how}"
         )
     if (form := builder.info.file_format.value) not in _SOURCES:
-        raise UsageError(f"--data_dir={data_dir}: {NAME}/ is in {form} form. Allowed: {', '.join(_SOURCES)}.")
-    files = [path for name in ("train", "validation") for path in builder.info.splits[name].filepaths]
+        raise UsageError(
+            f"--data_dir={data_dir}: {NAME}/ is in {form} form. Allowed: {', '.join(_SOURCES)}."
+        )
+    files = [
+        path for name in ("train", "validation") for path in builder.info.splits[name].filepaths
+    ]
     missing = [path.name for path in files if not path.exists()]
     if missing:
-        shown = ", ".join(map(repr, missing[:_SHOWN])) + (" and more" if len(missing) > _SHOWN else "")
+        shown = ", ".join(map(repr, missing[:_SHOWN])) + (
+            " and more" if len(missing) > _SHOWN else ""
+        )
         raise UsageError(
             f"--data_dir={data_dir}: {len(missing)} of {len(files)} files are missing in {builder.data_dir}: {shown}. "
             f"Allowed: all. Copy them again, or delete the folder. {how}"

@@ -43,7 +43,11 @@ def training_batches(examples, batch_size, classes, seed, first_step=0, shard=(0
             batch = examples.augment(batch, seed, numbers)
         return batch, tf.gather(labels, chosen)
 
-    return untuned(positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(_AHEAD))
+    return untuned(
+        positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
+            _AHEAD
+        )
+    )
 
 
 def evaluation_batches(examples, batch_size, classes, replicas=1, shard=(0, 1)):
@@ -75,4 +79,8 @@ def evaluation_batches(examples, batch_size, classes, replicas=1, shard=(0, 1)):
         weights = tf.cast(real, "float32")
         return batch * tf.reshape(weights, (-1, 1, 1, 1)), batch_labels * weights[:, None], weights
 
-    return untuned(positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(_AHEAD))
+    return untuned(
+        positions.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
+            _AHEAD
+        )
+    )

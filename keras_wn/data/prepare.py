@@ -68,7 +68,9 @@ def report(data_dir):
         if path is None:
             lines.append(f"missing: {name}, {size:,} bytes; to be laid in {str(root / _MANUAL)!r}")
         elif path.stat().st_size != size:
-            lines.append(f"warning: {str(path)!r} has {path.stat().st_size:,} bytes, not ImageNet's {size:,}")
+            lines.append(
+                f"warning: {str(path)!r} has {path.stat().st_size:,} bytes, not ImageNet's {size:,}"
+            )
         else:
             lines.append(f"there: {str(path)!r}, {size:,} bytes")
     free = shutil.disk_usage(root).free
@@ -78,8 +80,14 @@ def report(data_dir):
     if (root / imagenet_tfds.NAME).is_dir():
         try:
             splits = imagenet_tfds.load(root)
-            parts = (("training", splits.train), ("validation", splits.validation), ("test", splits.test))
-            lines.append("prepared: " + ", ".join(f"{len(part):,} {name} images" for name, part in parts))
+            parts = (
+                ("training", splits.train),
+                ("validation", splits.validation),
+                ("test", splits.test),
+            )
+            lines.append(
+                "prepared: " + ", ".join(f"{len(part):,} {name} images" for name, part in parts)
+            )
         except UsageError as error:
             lines.append(f"not prepared: {error}")
     return "\n".join(lines)
@@ -97,15 +105,23 @@ def prepare(data_dir, file_format="array_record"):
     """
     root = _existing(data_dir)
     if file_format not in FILE_FORMATS:
-        raise UsageError(f"--file_format={file_format}: unknown. Allowed: {', '.join(FILE_FORMATS)}.")
+        raise UsageError(
+            f"--file_format={file_format}: unknown. Allowed: {', '.join(FILE_FORMATS)}."
+        )
     tars = {name: _tar(root, name) for name in TARS}
     if missing := [f"{name} ({TARS[name]:,} bytes)" for name, path in tars.items() if path is None]:
-        raise UsageError(f"--data_dir={root}: missing {', '.join(missing)}. Allowed: both tars in {root / _MANUAL}.")
+        raise UsageError(
+            f"--data_dir={root}: missing {', '.join(missing)}. Allowed: both tars in {root / _MANUAL}."
+        )
     if len({path.parent for path in tars.values()}) > 1:
-        raise UsageError(f"--data_dir={root}: the tars lie in two folders. Allowed: both in {root / _MANUAL}.")
+        raise UsageError(
+            f"--data_dir={root}: the tars lie in two folders. Allowed: both in {root / _MANUAL}."
+        )
     needed, free = sum(path.stat().st_size for path in tars.values()), shutil.disk_usage(root).free
     if free < needed:
-        raise UsageError(f"--data_dir={root}: {free:,} bytes free, about {needed:,} needed. Allowed: as many or more.")
+        raise UsageError(
+            f"--data_dir={root}: {free:,} bytes free, about {needed:,} needed. Allowed: as many or more."
+        )
     builder = tfds.builder(imagenet_tfds.NAME, data_dir=root, file_format=file_format)
     config = tfds.download.DownloadConfig(manual_dir=next(iter(tars.values())).parent)
     try:
@@ -126,12 +142,16 @@ def is_image_folder(root):
 def _existing(data_dir):
     root = pathlib.Path(data_dir)
     if not root.is_dir():
-        raise UsageError(f"--data_dir={data_dir}: no such folder. Allowed: a folder that holds ImageNet.")
+        raise UsageError(
+            f"--data_dir={data_dir}: no such folder. Allowed: a folder that holds ImageNet."
+        )
     return root
 
 
 def _tar(root, name):
-    return next((folder / name for folder in (root / _MANUAL, root) if (folder / name).is_file()), None)
+    return next(
+        (folder / name for folder in (root / _MANUAL, root) if (folder / name).is_file()), None
+    )
 
 
 def _report_images(root):
@@ -145,7 +165,9 @@ def _report_images(root):
         paths = [path for paths in classes.values() for path in paths]
         lines.append(f"{part}/: {len(classes):,} classes, {len(paths):,} images")
         if problems := image_folder.unreadable(paths):
-            lines.append(f"{part}/: {len(problems):,} files that may not be read: {image_folder.shorten(problems)}")
+            lines.append(
+                f"{part}/: {len(problems):,} files that may not be read: {image_folder.shorten(problems)}"
+            )
     try:
         image_folder.load(root)
         lines.append("complete")

@@ -33,14 +33,18 @@ def own_rows(batch_size, shard):
 def steps_in_epoch(total, batch_size):
     """Whole batches in `total` images; `ValueError` if there is none."""
     if not 1 <= batch_size <= total:
-        raise ValueError(f"A batch of {batch_size} is larger than the {total} examples. Allowed: 1 to {total}.")
+        raise ValueError(
+            f"A batch of {batch_size} is larger than the {total} examples. Allowed: 1 to {total}."
+        )
     return total // batch_size
 
 
 def shuffled(positions, seed, epoch, total):
     """What a shuffle of `range(total)` by `seed` and `epoch` puts at `positions`, without making the whole shuffle."""
     shuffle_seed = tf.cast(tf.stack([tf.constant(seed, tf.int64), epoch]), tf.uint32)
-    return tf.random.experimental.index_shuffle(positions, shuffle_seed, max_index=tf.cast(total - 1, tf.int64))
+    return tf.random.experimental.index_shuffle(
+        positions, shuffle_seed, max_index=tf.cast(total - 1, tf.int64)
+    )
 
 
 def training_positions(total, batch_size, seed, first_step=0, shard=(0, 1)):
@@ -63,7 +67,9 @@ def training_positions(total, batch_size, seed, first_step=0, shard=(0, 1)):
     def rows_of_step(step):
         epoch, step_in_epoch = step // steps_per_epoch, step % steps_per_epoch
         rows = tf.range(start, stop, dtype=tf.int64)
-        return step * batch_size + rows, shuffled(step_in_epoch * batch_size + rows, seed, epoch, total)
+        return step * batch_size + rows, shuffled(
+            step_in_epoch * batch_size + rows, seed, epoch, total
+        )
 
     return tf.data.Dataset.range(first_step, tf.int64.max).map(rows_of_step)
 
@@ -115,7 +121,9 @@ def evaluation_share(total, batch_size, replicas=1, shard=(0, 1)):
     def is_own(position):
         row = position % batch_size
         return tf.where(
-            position < last, (row >= start) & (row < stop), (position >= last_start) & (position < last_stop)
+            position < last,
+            (row >= start) & (row < stop),
+            (position >= last_start) & (position < last_stop),
         )
 
     return is_own, last_stop - max(min(total, last_stop), last_start)

@@ -66,7 +66,9 @@ class Examples:
         chosen = np.random.default_rng(seed).permutation(len(self))[:count]
         images = self.images[chosen]
         if self.augment is not None:
-            images = np.asarray(self.augment(tf.constant(images), seed, tf.range(count, dtype=tf.int64)))
+            images = np.asarray(
+                self.augment(tf.constant(images), seed, tf.range(count, dtype=tf.int64))
+            )
         return images, self.labels[chosen]
 
 

@@ -30,12 +30,16 @@ class ArrayRecordSource:
     def training_rows(self, batch_size, seed, first_step, shard):
         """As `FileSource.training_rows`."""
         positions = rows.training_positions(len(self), batch_size, seed, first_step, shard)
-        return positions.map(lambda n, p: (n, p, *self._fetch(p)), num_parallel_calls=2, deterministic=True)
+        return positions.map(
+            lambda n, p: (n, p, *self._fetch(p)), num_parallel_calls=2, deterministic=True
+        )
 
     def evaluation_rows(self, batch_size, replicas, shard):
         """As `FileSource.evaluation_rows`."""
         positions = rows.evaluation_positions(len(self), batch_size, replicas, shard)
-        return positions.map(lambda p: (p, *self._fetch(p)), num_parallel_calls=2, deterministic=True)
+        return positions.map(
+            lambda p: (p, *self._fetch(p)), num_parallel_calls=2, deterministic=True
+        )
 
     def read(self, data):
         """Encoded image, as a tensor."""
@@ -52,7 +56,10 @@ class ArrayRecordSource:
     def _fetch(self, positions):
         def read(positions):
             # What fills a batch up is read, for its place, and not used.
-            return np.array(self._records.data_source.__getitems__(np.maximum(positions, 0).tolist()), dtype=object)
+            return np.array(
+                self._records.data_source.__getitems__(np.maximum(positions, 0).tolist()),
+                dtype=object,
+            )
 
         serialized = tf.numpy_function(read, [positions], tf.string, stateful=False)
         serialized = tf.ensure_shape(serialized, (None,))
@@ -93,20 +100,32 @@ class TFRecordSource:
             count = tf.size(batch[0], tf.int64)
             # 2^31 on: numbers that the order of the files never gets to.
             order = rows.shuffled(tf.range(count), seed, 2**31 + number, count)
-            return tf.data.Dataset.from_tensor_slices(tuple(tf.gather(part, order) for part in batch))
+            return tf.data.Dataset.from_tensor_slices(
+                tuple(tf.gather(part, order) for part in batch)
+            )
 
         def epoch_records(epoch):
-            order = rows.shuffled(tf.range(len(self._paths), dtype=tf.int64), seed, epoch, len(self._paths))
+            order = rows.shuffled(
+                tf.range(len(self._paths), dtype=tf.int64), seed, epoch, len(self._paths)
+            )
             files = tf.data.Dataset.from_tensor_slices(order)
             records = files.interleave(
                 self._file, cycle_length=_FILES_AT_ONCE, num_parallel_calls=2, deterministic=True
             )
             # In windows, each shuffled by itself: `Dataset.shuffle` takes no seed but a number, and mixes in the global one.
             records = records.batch(WINDOW).prefetch(1).enumerate()
-            records = records.flat_map(lambda window, batch: shuffled_window(epoch * windows + window, batch))
-            skipped = tf.where(epoch == first_step // steps, tf.constant(first_step % steps * batch_size, tf.int64), 0)
+            records = records.flat_map(
+                lambda window, batch: shuffled_window(epoch * windows + window, batch)
+            )
+            skipped = tf.where(
+                epoch == first_step // steps,
+                tf.constant(first_step % steps * batch_size, tf.int64),
+                0,
+            )
             records = records.take(used).skip(skipped).enumerate(start=epoch * used + skipped)
-            return records.filter(lambda number, _: (number % batch_size >= start) & (number % batch_size < stop))
+            return records.filter(
+                lambda number, _: (number % batch_size >= start) & (number % batch_size < stop)
+            )
 
         epochs = tf.data.Dataset.range(first_step // steps, tf.int64.max)
         records = epochs.flat_map(epoch_records)
@@ -136,12 +155,16 @@ class TFRecordSource:
         file = int(np.searchsorted(self._first, position, side="right")) - 1
         with tf.device("CPU:0"):
             skipped = self._skip[file] + position - int(self._first[file])
-            (serialized,) = tf.data.TFRecordDataset(self._paths[file]).skip(skipped).take(1).as_numpy_iterator()
+            (serialized,) = (
+                tf.data.TFRecordDataset(self._paths[file]).skip(skipped).take(1).as_numpy_iterator()
+            )
         return _as_python(self._features.deserialize_example_np(serialized, decoders=_ENCODED))
 
     def _file(self, file):
         """Positions and records of a file."""
-        records = tf.data.TFRecordDataset(tf.gather(tf.constant(self._paths), file), buffer_size=1 << 20)
+        records = tf.data.TFRecordDataset(
+            tf.gather(tf.constant(self._paths), file), buffer_size=1 << 20
+        )
         records = records.skip(tf.gather(tf.constant(self._skip, tf.int64), file))
         records = records.take(tf.gather(tf.constant(self._take, tf.int64), file))
         return records.enumerate(start=tf.gather(tf.constant(self._first), file))
@@ -159,4 +182,8 @@ def _parser(builder):
 
 def _as_python(example):
     name = example["file_name"]
-    return bytes(example["image"]), int(example["label"]), name.decode() if isinstance(name, bytes) else str(name)
+    return (
+        bytes(example["image"]),
+        int(example["label"]),
+        name.decode() if isinstance(name, bytes) else str(name),
+    )

@@ -4,7 +4,14 @@ import keras
 
 from keras_wn import layers as layers_of_ours
 from keras_wn.interop.fold_batch_norm import fold_batch_norm
-from keras_wn.interop.rebuild import copy_into, copy_of, copy_state, copy_variables, is_graph, rebuild
+from keras_wn.interop.rebuild import (
+    copy_into,
+    copy_of,
+    copy_state,
+    copy_variables,
+    is_graph,
+    rebuild,
+)
 from keras_wn.interop.scale_of import scale_of
 from keras_wn.interop.selection import is_normalized_layer, selected, units
 from keras_wn.interop.weight_norm_model import SUBCLASSES
@@ -79,7 +86,9 @@ def fold(model, fold_bn=False, layers=None):
 
 def holds_normalized(layer):
     """Whether a layer is around weight-normalized ones, and none itself."""
-    return not is_normalized_layer(layer) and any(is_normalized_layer(unit) for unit in units(layer))
+    return not is_normalized_layer(layer) and any(
+        is_normalized_layer(unit) for unit in units(layer)
+    )
 
 
 def plain(layer):
@@ -136,11 +145,15 @@ def _plain_config(config):
 
 
 def _plain_entry(name, value):
-    if not name.endswith(("_initializer", "_regularizer", "_constraint")) or not isinstance(value, dict):
+    if not name.endswith(("_initializer", "_regularizer", "_constraint")) or not isinstance(
+        value, dict
+    ):
         return _plain_config(value)
     registered = str(value.get("registered_name", ""))
     if registered.startswith("keras_wn>EffectiveKernel"):
-        return value["config"]["regularizer" if registered.endswith("Regularizer") else "constraint"]
+        return value["config"][
+            "regularizer" if registered.endswith("Regularizer") else "constraint"
+        ]
     return None if registered.startswith("keras_wn>") else value
 
 
@@ -157,8 +170,14 @@ def carry_folded(layer, new):
         targets = [kernel.variable for kernel in kernels.values()]
     else:
         by_name = {variable.name: variable for variable in new.weights}
-        copy_variables((variable, by_name[variable.name]) for variable in layer.weights if variable.name in by_name)
+        copy_variables(
+            (variable, by_name[variable.name])
+            for variable in layer.weights
+            if variable.name in by_name
+        )
         targets = [by_name[kernel.name] for kernel, _ in folded]
     for (kernel, gain), target in zip(folded, targets, strict=True):
         copy_into(target, gains.effective(kernel, gain, scale))
-        target.trainable = kernel.variable.trainable or (gain is not None and gain.variable.trainable)
+        target.trainable = kernel.variable.trainable or (
+            gain is not None and gain.variable.trainable
+        )

@@ -6,7 +6,14 @@ import itertools
 import keras
 from keras import layers, ops
 
-from keras_wn.interop.rebuild import compile_as, copy_into, copy_of, copy_state, is_graph, uncompiled
+from keras_wn.interop.rebuild import (
+    compile_as,
+    copy_into,
+    copy_of,
+    copy_state,
+    is_graph,
+    uncompiled,
+)
 from keras_wn.layers import MeanOnlyBatchNormalization
 from keras_wn.layers.kernels import LINEAR, kernels_of
 
@@ -43,7 +50,9 @@ def fold_batch_norm(model):
             rebuilt.add(clone(layer))
     else:
         with uncompiled(model):
-            rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=_skipping(copies, dropped))
+            rebuilt = keras.models.clone_model(
+                model, clone_function=clone, call_function=_skipping(copies, dropped)
+            )
     for layer, new in copies:
         if id(layer) in folded:
             _fold(layer, folded[id(layer)], new)
@@ -95,7 +104,10 @@ def _connected_once(model):
 
 def _foldable(layer, norm):
     # Subclasses may compute something else.
-    if type(layer) not in LINEAR or type(norm) not in (layers.BatchNormalization, MeanOnlyBatchNormalization):
+    if type(layer) not in LINEAR or type(norm) not in (
+        layers.BatchNormalization,
+        MeanOnlyBatchNormalization,
+    ):
         return False
     rank = norm.input_spec.ndim
     channels = 1 if getattr(layer, "data_format", None) == "channels_first" else rank - 1

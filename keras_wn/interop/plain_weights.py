@@ -55,7 +55,9 @@ def load_plain_weights(model, path):
     for layer, new in pairs:
         assignments += _from_plain(new, layer)
     for owner, own_twin in owners:
-        assignments += zip(own_variables(owner), map(ops.convert_to_numpy, own_variables(own_twin)), strict=True)
+        assignments += zip(
+            own_variables(owner), map(ops.convert_to_numpy, own_variables(own_twin)), strict=True
+        )
     assign(assignments)
     finalize_state(model)
 

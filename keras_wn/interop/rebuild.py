@@ -12,7 +12,9 @@ import warnings
 
 import keras
 from keras import ops
-from keras.src.models import Functional  # Not exported by Keras: what `keras.Model(inputs, outputs)` makes.
+from keras.src.models import (
+    Functional,
+)  # Not exported by Keras: what `keras.Model(inputs, outputs)` makes.
 from keras.src.utils.python_utils import is_default  # Not exported by Keras.
 
 from keras_wn.layers import WeightNormalization
@@ -65,7 +67,9 @@ def rebuild_pairs(model, replace, call=None, opened=lambda layer: False):
     if not isinstance(model, keras.Model):
         raise ValueError(f"model={model!r} is not allowed. Allowed: a Keras model.")
     if not model.built:
-        raise ValueError(f"Model '{model.name}' is not built. Call it on a batch, or give it an Input, first.")
+        raise ValueError(
+            f"Model '{model.name}' is not built. Call it on a batch, or give it an Input, first."
+        )
     pairs, owners, replaced = [], [], {}
 
     def clone(layer):
@@ -84,7 +88,11 @@ def rebuild_pairs(model, replace, call=None, opened=lambda layer: False):
         return replaced[id(layer)]
 
     rebuilt = clone(model)
-    built = [(layer, new) for layer, new in pairs if isinstance(layer, keras.layers.Layer) and layer.built]
+    built = [
+        (layer, new)
+        for layer, new in pairs
+        if isinstance(layer, keras.layers.Layer) and layer.built
+    ]
     return rebuilt, built, owners
 
 
@@ -122,8 +130,13 @@ def _check_own_functions(model):
     for argument in ("loss", "metrics", "weighted_metrics"):
         for item in keras.tree.flatten(config.get(argument)):
             if inspect.isfunction(item) and not item.__module__.startswith("keras."):
-                if keras.saving.get_registered_object(keras.saving.get_registered_name(item)) is not item:
-                    raise ValueError(f"{argument} has the function '{item.__name__}', which is not registered")
+                if (
+                    keras.saving.get_registered_object(keras.saving.get_registered_name(item))
+                    is not item
+                ):
+                    raise ValueError(
+                        f"{argument} has the function '{item.__name__}', which is not registered"
+                    )
 
 
 @contextlib.contextmanager
@@ -246,7 +259,10 @@ def _replace_attributes(new_owner, owner, built_clone):
     # The order decides which weights a list of weights, or a file that is read in order, gives to which layer.
     in_order = [clones[id(layer)] for layer in owner._layers if id(layer) in clones]
     known = {id(layer) for layer in in_order}
-    new_owner._layers[:] = [*in_order, *(layer for layer in new_owner._layers if id(layer) not in known)]
+    new_owner._layers[:] = [
+        *in_order,
+        *(layer for layer in new_owner._layers if id(layer) not in known),
+    ]
     for layer in owner._layers:
         if layer.weights and id(layer) not in clones:
             raise ValueError(
@@ -289,7 +305,10 @@ def _built_clone(layer, clone):
     new = clone(layer)
     if layer.built and not new.built:
         # The wrapped layer by its own shapes: it may take several.
-        inner, new_inner = (getattr(x, "layer", x) if isinstance(x, WeightNormalization) else x for x in (layer, new))
+        inner, new_inner = (
+            getattr(x, "layer", x) if isinstance(x, WeightNormalization) else x
+            for x in (layer, new)
+        )
         if not new_inner.built:
             build_from_config(new_inner, inner.get_build_config())
         if new is not new_inner:

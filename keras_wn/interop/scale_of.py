@@ -19,7 +19,9 @@ def scale_of(layer):
     if all(scale is None for scale in scales):
         return None
     if any(scale is not scales[0] for scale in scales):
-        raise ValueError(f"Layer '{layer.name}' is called with several scales. Allowed: the same in all calls.")
+        raise ValueError(
+            f"Layer '{layer.name}' is called with several scales. Allowed: the same in all calls."
+        )
     if not isinstance(scales[0], keras.KerasTensor):
         return scales[0]
     origin = scales[0]._keras_history

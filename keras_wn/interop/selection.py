@@ -53,7 +53,12 @@ def selected(caller, model, layers, is_candidate):
         )
     for item in items:
         matches = _matching(caller, item)
-        found = [part for layer in model._flatten_layers() if matches(layer) for part in layer._flatten_layers()]
+        found = [
+            part
+            for layer in model._flatten_layers()
+            if matches(layer)
+            for part in layer._flatten_layers()
+        ]
         if not any(is_candidate(part) for part in found):
             allowed = sorted({unit.name for unit in units(model) if is_candidate(unit)})
             raise ValueError(

@@ -40,7 +40,9 @@ class StoredWeight:
 
     def other_axes(self, kernel):
         """The axes of the stored norm where the layer's own norm has others: the `axis` that would keep v and g; else None."""
-        same = self.g is None or (self.g.shape == _lengths(kernel) and kernel.gain_axes == kernel.fan_in)
+        same = self.g is None or (
+            self.g.shape == _lengths(kernel) and kernel.gain_axes == kernel.fan_in
+        )
         return None if same else self._norm_axes
 
     def assignments(self, layer, kernel, gain):
@@ -86,7 +88,9 @@ class StoredWeight:
 
 def _lengths(kernel):
     """Shape of a gain in the kernel's rank: 1 along the axes where it is constant."""
-    return tuple(1 if axis in kernel.gain_axes else n for axis, n in enumerate(kernel.variable.shape))
+    return tuple(
+        1 if axis in kernel.gain_axes else n for axis, n in enumerate(kernel.variable.shape)
+    )
 
 
 def _gain_of(layer, kernel, w):
@@ -98,7 +102,9 @@ def _gain_of(layer, kernel, w):
     norm = np.sqrt(np.sum(np.square(w), axis=kernel.fan_in, keepdims=True))
     if kernel.gain_axes == kernel.fan_in:
         return norm
-    g = np.sqrt(np.mean(np.square(np.broadcast_to(norm, w.shape)), axis=kernel.gain_axes, keepdims=True))
+    g = np.sqrt(
+        np.mean(np.square(np.broadcast_to(norm, w.shape)), axis=kernel.gain_axes, keepdims=True)
+    )
     if not np.allclose(norm, g, rtol=1e-4):
         raise ValueError(
             f"Layer '{layer.name}' has a gain that is constant along the axes {kernel.gain_axes} and cannot hold a weight whose "
@@ -121,7 +127,9 @@ def normalized_kernels(layer):
 
 def weights_but_gains(layer):
     """What the plain layer has of a layer's weights."""
-    gains = {id(gain.variable) for _, gain in normalized_kernels(layer).values() if gain is not None}
+    gains = {
+        id(gain.variable) for _, gain in normalized_kernels(layer).values() if gain is not None
+    }
     return [variable for variable in inner_of(layer).weights if id(variable) not in gains]
 
 
@@ -133,7 +141,10 @@ def inner_of(layer):
 def kernels_and_gains_of(layer):
     """All kernels of a layer that is no container, each with its gain or None, the axes of the norm as the layer has them."""
     normalized = normalized_kernels(layer)
-    return [normalized.get(id(kernel.variable), (kernel, None)) for kernel in kernels_of(inner_of(layer))]
+    return [
+        normalized.get(id(kernel.variable), (kernel, None))
+        for kernel in kernels_of(inner_of(layer))
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +180,12 @@ def named_leaves(model):
             found.setdefault(id(layer), (path, layer, variables))
     counts = collections.Counter(layer.name for _, layer, _ in found.values())
     return [
-        Leaf(layer.name if counts[layer.name] == 1 else "/".join(path), layer, variables, "/".join(path))
+        Leaf(
+            layer.name if counts[layer.name] == 1 else "/".join(path),
+            layer,
+            variables,
+            "/".join(path),
+        )
         for path, layer, variables in found.values()
     ]
 

@@ -5,7 +5,12 @@ import keras
 from keras_wn import layers as layers_of_ours
 from keras_wn.interop.rebuild import copy_of, copy_state, rebuild
 from keras_wn.interop.selection import has_kernels, is_normalized_layer, selected, units
-from keras_wn.interop.stored_weight import StoredWeight, assign, normalized_kernels, weights_but_gains
+from keras_wn.interop.stored_weight import (
+    StoredWeight,
+    assign,
+    normalized_kernels,
+    weights_but_gains,
+)
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.layers.wrapped import build_from_config
 
@@ -65,7 +70,11 @@ def weight_norm(model, layers=None):
     def opened(layer):
         # A layer of which some kernels stay as they are is opened; any other is wrapped whole.
         is_opened = layer not in units(layer) and 0 < len(to_normalize(layer)) < len(units(layer))
-        if is_opened and type(layer).__module__.startswith("keras.") and not isinstance(layer, _CAN_BE_OPENED):
+        if (
+            is_opened
+            and type(layer).__module__.startswith("keras.")
+            and not isinstance(layer, _CAN_BE_OPENED)
+        ):
             raise ValueError(
                 f"weight_norm: layers={layers!r} selects some of the kernels of layer '{layer.name}' ({type(layer).__name__}), which Keras "
                 "cannot save so. Allowed: all of them, or none."
@@ -91,7 +100,9 @@ def _normalized(layer):
     for part in layer._flatten_layers():
         kernels_of(part)  # Raises for quantized ones.
     if getattr(layer, "lora_enabled", False):
-        raise ValueError(f"weight_norm: layer '{layer.name}' has LoRA enabled. Allowed: layers without LoRA.")
+        raise ValueError(
+            f"weight_norm: layer '{layer.name}' has LoRA enabled. Allowed: layers without LoRA."
+        )
     if type(layer) in SUBCLASSES:
         config = layer.get_config()
         for unsupported in ("lora_rank", "lora_alpha", "quantization_config"):

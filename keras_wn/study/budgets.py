@@ -4,7 +4,12 @@ from keras_wn.study.protocol import Protocol
 
 # As the paper's authors trained: polynomial decay of power 2, momentum 0.9.
 _RECIPE = {"schedule": "polynomial", "momentum": 0.9, "precision": "float32"}
-_SEARCH = {"learning_rate": [0.005, 0.5], "weight_decay": [1e-5, 1e-2], "warmup_share": [0.0, 0.4], "rounds": 1}
+_SEARCH = {
+    "learning_rate": [0.005, 0.5],
+    "weight_decay": [1e-5, 1e-2],
+    "warmup_share": [0.0, 0.4],
+    "rounds": 1,
+}
 
 _BUDGETS = {
     # Seconds: to see the command work.
@@ -23,7 +28,13 @@ _BUDGETS = {
         stability={"learning_rates": [0.02, 2.0], "models": ["cifar_resnet8"], "train_epochs": 2},
         regularization={"methods": ["wn"], "dropout": [0.0, 0.5], "weight_decay": [0.0]},
         signal={"model": "cifar_resnet8", "train_epochs": 2, "epochs": [0, 2]},
-        cost={"model": "cifar_resnet8", "image_size": 32, "batch_size": 32, "steps": 2, "rounds": 3},
+        cost={
+            "model": "cifar_resnet8",
+            "image_size": 32,
+            "batch_size": 32,
+            "steps": 2,
+            "rounds": 3,
+        },
         **_RECIPE,
     ),
     # Two cores: accuracy and stability in 15 minutes, everything in 45.

@@ -42,20 +42,36 @@ _REPLACED = {
 
 def define():
     """Defines the flags."""
-    flags.DEFINE_list("suite", ["accuracy", "stability"], f"What to compare: {', '.join(_SUITES)}, or all.")
+    flags.DEFINE_list(
+        "suite", ["accuracy", "stability"], f"What to compare: {', '.join(_SUITES)}, or all."
+    )
     flags.DEFINE_list("methods", list(_METHODS), f"Methods: {', '.join(methods.names())}.")
     flags.DEFINE_enum(
-        "budget", "small", budgets.names(), "Size of the nets and number of trials; see keras_wn/study/budgets.py."
+        "budget",
+        "small",
+        budgets.names(),
+        "Size of the nets and number of trials; see keras_wn/study/budgets.py.",
     )
-    flags.DEFINE_integer("seeds", 5, "Final trials a method; with fewer than 5 there are no verdicts.", lower_bound=1)
-    flags.DEFINE_string("out", "runs/study", "Folder of the study: a new one, or one to go on with.")
     flags.DEFINE_integer(
-        "jobs", None, "Trials side by side; as many as cores without a GPU, else 1, if not given.", lower_bound=1
+        "seeds", 5, "Final trials a method; with fewer than 5 there are no verdicts.", lower_bound=1
     )
     flags.DEFINE_string(
-        "shard", "1/1", "Part of the trials that falls to this process, as 2/4, where several share --out."
+        "out", "runs/study", "Folder of the study: a new one, or one to go on with."
     )
-    flags.DEFINE_float("patience", 60.0, "Minutes to wait for other shards without news.", lower_bound=0.0)
+    flags.DEFINE_integer(
+        "jobs",
+        None,
+        "Trials side by side; as many as cores without a GPU, else 1, if not given.",
+        lower_bound=1,
+    )
+    flags.DEFINE_string(
+        "shard",
+        "1/1",
+        "Part of the trials that falls to this process, as 2/4, where several share --out.",
+    )
+    flags.DEFINE_float(
+        "patience", 60.0, "Minutes to wait for other shards without news.", lower_bound=0.0
+    )
     flags.DEFINE_bool("report_only", False, "Write the report of the trials in --out, and stop.")
     for define_flag, texts in _REPLACED.items():
         for name, text in texts.items():
@@ -87,7 +103,9 @@ def run():
         _work(request, suites, log, shard, values)
     except KeyboardInterrupt as stopped:
         name = stopped.args[0] if stopped.args else "SIGINT"
-        print(f"\n{name}: stopped. Finished trials are in {folder}; the same command goes on from them.")
+        print(
+            f"\n{name}: stopped. Finished trials are in {folder}; the same command goes on from them."
+        )
         return 128 + signal.Signals[name]
     # With shards, the last one to end reports all.
     return _report(log, folder)
@@ -125,7 +143,9 @@ def _report(log, folder):
     try:
         page, _ = report.write(records, folder)
     except ValueError as error:
-        raise UsageError(f"--out={folder}: no report can be made of its trials.jsonl ({error}).") from error
+        raise UsageError(
+            f"--out={folder}: no report can be made of its trials.jsonl ({error})."
+        ) from error
     except OSError as error:
         raise UsageError(
             f"--out={folder}: the report cannot be written ({error.strerror}). The trials are whole."
@@ -157,7 +177,9 @@ def _shard(text):
     except ValueError:
         index, count = 0, 0
     if not 1 <= index <= count:
-        raise UsageError(f"--shard={text}: not allowed. Allowed: a part and the number of parts, as 2/4.")
+        raise UsageError(
+            f"--shard={text}: not allowed. Allowed: a part and the number of parts, as 2/4."
+        )
     return index, count
 
 

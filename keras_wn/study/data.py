@@ -53,11 +53,16 @@ def drawn(splits, protocol, seed):
     if protocol.train_size is not None:
         # Stratified, so that no class is missing from a small draw.
         chosen, _ = train_test_split(
-            np.arange(len(train)), train_size=protocol.train_size, stratify=train.labels, random_state=seed
+            np.arange(len(train)),
+            train_size=protocol.train_size,
+            stratify=train.labels,
+            random_state=seed,
         )
         train = dataclasses.replace(train, images=train.images[chosen], labels=train.labels[chosen])
     if protocol.label_noise:
-        train = dataclasses.replace(train, labels=with_noise(train.labels, splits.classes, protocol.label_noise, seed))
+        train = dataclasses.replace(
+            train, labels=with_noise(train.labels, splits.classes, protocol.label_noise, seed)
+        )
     return dataclasses.replace(splits, train=train)
 
 

@@ -34,7 +34,9 @@ class Log:
             if not os.access(self.path.parent, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
-            raise UsageError(f"--out={self.path.parent}: cannot be written ({error.strerror}).") from error
+            raise UsageError(
+                f"--out={self.path.parent}: cannot be written ({error.strerror})."
+            ) from error
 
     def start(self, record):
         """Begins the log with the record of a protocol, or checks that the log is of this protocol.
@@ -47,7 +49,9 @@ class Log:
                 if not _end_of_whole_lines(file):
                     self._write(file, [record])
         except OSError as error:
-            raise UsageError(f"--out={self.path.parent}: cannot be written ({error.strerror}).") from error
+            raise UsageError(
+                f"--out={self.path.parent}: cannot be written ({error.strerror})."
+            ) from error
         there = self.read()[0]
         found = protocol.differences(there, record)
         if found:
@@ -90,7 +94,11 @@ class Log:
             print(f"Warning: the last line of {self.path} is torn, and dropped.", file=sys.stderr)
             self._said_torn = True
         records = [self._parsed(number, line) for number, line in enumerate(lines, start=1)]
-        if not records or records[0]["kind"] != "protocol" or records[0].get("version") != protocol.VERSION:
+        if (
+            not records
+            or records[0]["kind"] != "protocol"
+            or records[0].get("version") != protocol.VERSION
+        ):
             raise UsageError(
                 f"{self.path}: its first line is no protocol of version {protocol.VERSION}. Allowed: a study's own log."
             )
@@ -103,7 +111,9 @@ class Log:
                 return record
         except (ValueError, KeyError, TypeError):
             pass
-        raise UsageError(f"{self.path}, line {number}: not a record ({line[:60]!r}). Allowed: a study's own log.")
+        raise UsageError(
+            f"{self.path}, line {number}: not a record ({line[:60]!r}). Allowed: a study's own log."
+        )
 
     def _locked(self):
         # Not in append mode, which could not cut a torn line off; unbuffered, so that closing writes nothing more.
@@ -112,7 +122,9 @@ class Log:
         return file
 
     def _write(self, file, records):
-        lines = "".join(json.dumps(files.strict(record), allow_nan=False) + "\n" for record in records).encode()
+        lines = "".join(
+            json.dumps(files.strict(record), allow_nan=False) + "\n" for record in records
+        ).encode()
         end = _end_of_whole_lines(file)
         file.truncate(end)
         file.seek(end)

@@ -38,7 +38,9 @@ class Progress:
     def _text(self, done, planned, waiting):
         counts = collections.Counter(record["status"] for record in done)
         text = f"{len(done)} trials done, {len(planned)} to go"
-        text += "".join(f", {counts[status]} {status}" for status in ("diverged", "crashed") if counts[status])
+        text += "".join(
+            f", {counts[status]} {status}" for status in ("diverged", "crashed") if counts[status]
+        )
         if waiting:
             text += f"; {len(waiting)} of them other shards'"
         elif planned and self._durations:
@@ -49,7 +51,9 @@ class Progress:
         everything = [seconds for durations in self._durations.values() for seconds in durations]
         # A kind's first trial compiles; where nothing is known of a kind, all others stand for it.
         typical = {kind: _mean(durations) for kind, durations in self._durations.items()}
-        return sum(typical.get(_kind(vars(spec)), _mean(everything)) for spec in planned) / self._jobs
+        return (
+            sum(typical.get(_kind(vars(spec)), _mean(everything)) for spec in planned) / self._jobs
+        )
 
 
 def _kind(spec):

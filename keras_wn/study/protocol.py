@@ -55,7 +55,9 @@ class Protocol:
         """Raises `UsageError` for the first value that is not allowed."""
         for flag, allowed in _CHOICES.items():
             if getattr(self, flag) not in allowed:
-                raise UsageError(f"--{flag}={getattr(self, flag)}: unknown. Allowed: {', '.join(allowed)}.")
+                raise UsageError(
+                    f"--{flag}={getattr(self, flag)}: unknown. Allowed: {', '.join(allowed)}."
+                )
         for flag, (is_allowed, text) in _RANGES.items():
             value = getattr(self, flag)
             if value is not None and not (math.isfinite(value) and is_allowed(value)):
@@ -68,7 +70,9 @@ class Protocol:
             data: Dict of what is known of the data once they are loaded, `Trials.data`.
         """
         # As it is read again: tuples become lists.
-        return json.loads(json.dumps({"kind": "protocol", "version": VERSION, **data, **dataclasses.asdict(self)}))
+        return json.loads(
+            json.dumps({"kind": "protocol", "version": VERSION, **data, **dataclasses.asdict(self)})
+        )
 
 
 def differences(there, asked):
@@ -84,7 +88,9 @@ def differences(there, asked):
         old, new = there.get(key), asked.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             found += [f"{key}.{text}" for text in differences(old, new)]
-        elif old != new and key != "data_dir":  # The same data may lie elsewhere on another machine.
+        elif (
+            old != new and key != "data_dir"
+        ):  # The same data may lie elsewhere on another machine.
             found.append(f"{key}: there {old}, asked {new}")
     return found
 

@@ -29,7 +29,11 @@ def of_process(command, threads):
         "id": f"p{uuid.uuid4().hex[:8]}",
         "command": command,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"keras_wn": keras_wn.__version__, "python": platform.python_version(), **_versions()},
+        "versions": {
+            "keras_wn": keras_wn.__version__,
+            "python": platform.python_version(),
+            **_versions(),
+        },
         "backend": keras.backend.backend(),
         "machine": {
             "platform": platform.platform(),
@@ -54,7 +58,9 @@ def _versions():
 def _processor():
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
         return names[0] if names else platform.processor()
     except OSError:
         return platform.processor()
@@ -72,4 +78,6 @@ def _commit(folder):
 
 def _git(folder, *arguments):
     command = ["git", "-C", folder, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=10, check=True
+    ).stdout.strip()

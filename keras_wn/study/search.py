@@ -62,7 +62,11 @@ def settings(tuning, first, count, learning_rates=None):
     sequence.fast_forward(first + 1)  # Its first point is a corner.
     rates = learning_rates or tuning["learning_rate"]
     return [
-        Setting(_logarithmic(x, rates), _logarithmic(y, tuning["weight_decay"]), _linear(z, tuning["warmup_share"]))
+        Setting(
+            _logarithmic(x, rates),
+            _logarithmic(y, tuning["weight_decay"]),
+            _linear(z, tuning["warmup_share"]),
+        )
         for x, y, z in sequence.random(count)
     ]
 
@@ -116,7 +120,9 @@ def _order(trial):
 
 def _logarithmic(share, bounds):
     low, high = np.log(bounds)
-    return float(f"{np.exp(low + share * (high - low)):.4g}")  # Four digits, which a report can print.
+    return float(
+        f"{np.exp(low + share * (high - low)):.4g}"
+    )  # Four digits, which a report can print.
 
 
 def _linear(share, bounds):

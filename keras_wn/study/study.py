@@ -41,7 +41,9 @@ class Study:
             at_work = self._workers.at_work
             mine = [spec for spec in left if self._is_mine(spec) and spec.id not in at_work]
             others = [spec for spec in left if not self._is_mine(spec)]
-            self._progress.show(list(done.values()), left, () if mine or at_work else others, last=not left)
+            self._progress.show(
+                list(done.values()), left, () if mine or at_work else others, last=not left
+            )
             if not left:
                 return
             if len(done) > known or at_work:
@@ -71,7 +73,9 @@ class Study:
             if process is not None and process["id"] not in self._processes:
                 self._log.append(process)
                 self._processes.add(process["id"])
-            self._log.append(*({**record, "process": process and process["id"]} for record in records))
+            self._log.append(
+                *({**record, "process": process and process["id"]} for record in records)
+            )
             self._progress.add(records)
 
     def _is_mine(self, spec):

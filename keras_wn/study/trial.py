@@ -86,7 +86,9 @@ class Trials:
             kept = KeptState(self._folder / spec.id, spec, network.step, trial)
             first = kept.restore()
         trial.begin(kept, first)
-        plan = dataclasses.replace(loop.make_plan(config, draw.splits), log_steps=2**62, checkpoint_steps=2**62)
+        plan = dataclasses.replace(
+            loop.make_plan(config, draw.splits), log_steps=2**62, checkpoint_steps=2**62
+        )
         batches = draw.training_batches(config, first)
         finite = loop.train_steps(network.step, batches, plan, trial, StopRequest(), first)
         trained = time.perf_counter()
@@ -226,7 +228,9 @@ class Draw:
 
     def training_batches(self, config: TrainConfig, first: int):
         """Iterator over the batches of several steps at a time, from a step on."""
-        batches = self.splits.train.training_batches(config.batch_size, self.splits.classes, config.seed, first)
+        batches = self.splits.train.training_batches(
+            config.batch_size, self.splits.classes, config.seed, first
+        )
         return loop.stacked(batches, config.steps_per_loop)
 
 
@@ -256,7 +260,11 @@ class Trial:
         self._spec, self._step, self._draw = spec, step, draw
         self._kept: KeptState | None = None
         self.epochs, self.seconds, self.signals = 0, 0.0, []
-        self.curves = {"epoch": [], "train_loss": [], **{name: [] for name in spec.splits}} if spec.curve_epochs else {}
+        self.curves = (
+            {"epoch": [], "train_loss": [], **{name: [] for name in spec.splits}}
+            if spec.curve_epochs
+            else {}
+        )
 
     def begin(self, kept: "KeptState | None", first: int) -> None:
         """Measures the signal at the start, if it is asked for."""
@@ -317,7 +325,9 @@ class Trial:
         one_hot = np.eye(self._draw.splits.classes, dtype="float32")[labels]
         blocks, gradient_norm = signal.measure(self._step.model, images, one_hot, self._step.loss)
         blocks = [dataclasses.asdict(block) for block in blocks]
-        self.signals.append({"epoch": self.epochs, "gradient_norm": gradient_norm, "blocks": blocks})
+        self.signals.append(
+            {"epoch": self.epochs, "gradient_norm": gradient_norm, "blocks": blocks}
+        )
 
 
 class KeptState:
@@ -345,7 +355,9 @@ class KeptState:
             epochs, curves = step // state["steps_per_epoch"], state["curves"]
             rows = [i for i, epoch in enumerate(curves.get("epoch", [])) if epoch <= epochs]
             self._trial.epochs = epochs
-            self._trial.curves = {name: [values[i] for i in rows] for name, values in curves.items()}
+            self._trial.curves = {
+                name: [values[i] for i in rows] for name, values in curves.items()
+            }
             self._trial.signals = [s for s in state["signals"] if s["epoch"] <= epochs]
         return step
 

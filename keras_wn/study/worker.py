@@ -46,7 +46,11 @@ def main():
     for line in sys.stdin:
         specs = [TrialSpec.from_record(record) for record in json.loads(line)]
         try:
-            records = trial.time_steps(protocol, specs) if specs[0].alone else [trials.run(spec) for spec in specs]
+            records = (
+                trial.time_steps(protocol, specs)
+                if specs[0].alone
+                else [trials.run(spec) for spec in specs]
+            )
         # Whatever a trial died of is its result, and the next one is tried, with nothing left of this one.
         except Exception as error:
             traceback.print_exc()

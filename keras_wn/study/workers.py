@@ -56,11 +56,16 @@ class Worker:
                 # Ctrl-C is this process' to answer.
                 start_new_session=True,
             )
-        answer = self._asked(self._start) or {"error": f"A worker did not start: see {self._log_path}."}
+        answer = self._asked(self._start) or {
+            "error": f"A worker did not start: see {self._log_path}."
+        }
         if "error" in answer:
             self.close()
             raise UsageError(answer["error"])
-        self._process_line = {**answer["process"], "starting_seconds": round(time.perf_counter() - started, 1)}
+        self._process_line = {
+            **answer["process"],
+            "starting_seconds": round(time.perf_counter() - started, 1),
+        }
         return answer
 
     def run(self, specs):

@@ -39,7 +39,9 @@ class Checkpoints:
         self._run = run
         self._writes = writes
 
-    def write(self, variables: Sequence[keras.Variable], step: int, sums: Sequence[float] = ()) -> None:
+    def write(
+        self, variables: Sequence[keras.Variable], step: int, sums: Sequence[float] = ()
+    ) -> None:
         """Writes the state of a run after `step` steps.
 
         Args:
@@ -54,7 +56,9 @@ class Checkpoints:
                 file.attrs["run"] = json.dumps(self._run)
                 file["sums"] = np.asarray(sums, "float64")
                 for i, variable in enumerate(variables):
-                    dataset = file.create_dataset(f"variables/{i}", data=keras.ops.convert_to_numpy(variable))
+                    dataset = file.create_dataset(
+                        f"variables/{i}", data=keras.ops.convert_to_numpy(variable)
+                    )
                     dataset.attrs["path"] = variable.path
             newest = self._folder / f"step-{step:08d}.{_digest(temporary)}.h5"
             files.move(temporary, newest)

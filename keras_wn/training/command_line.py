@@ -26,13 +26,17 @@ def define_training_flags(**defaults: Any) -> None:
         "Continues the run in --model_dir from its newest checkpoint, or starts it if the folder holds none yet.",
     )
     flags.DEFINE_bool("overwrite", False, "Replaces the run in --model_dir.")
-    flags.DEFINE_bool("signal_report", False, "Writes the report on signal propagation at the start, and stops.")
+    flags.DEFINE_bool(
+        "signal_report", False, "Writes the report on signal propagation at the start, and stops."
+    )
     flags.DEFINE_bool(
         "prepare",
         False,
         "Checks ImageNet in --data_dir, prepares it if its tars lie in the folder, and stops.",
     )
-    flags.DEFINE_string("prepared_format", "array_record", "Format that --prepare writes: array_record or tfrecord.")
+    flags.DEFINE_string(
+        "prepared_format", "array_record", "Format that --prepare writes: array_record or tfrecord."
+    )
 
 
 def train() -> int | None:
@@ -75,5 +79,7 @@ def run(main: Callable[[], int | None]) -> None:
 def _parse(argv):
     rest = flags.FLAGS(argv)
     if rest[1:]:
-        raise UsageError(f"Unexpected argument {rest[1]!r}. Allowed: flags that start with --, see --help.")
+        raise UsageError(
+            f"Unexpected argument {rest[1]!r}. Allowed: flags that start with --, see --help."
+        )
     return rest

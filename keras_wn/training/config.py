@@ -31,26 +31,34 @@ class TrainConfig:
         "Data set. ImageNet if --data_dir is given, else the embedded digits, if not given.",
         detect.DATASETS,
     )
-    data_dir: str | None = flag(None, "Folder that holds the data set. TFDS' own folder, for CIFAR, if not given.")
+    data_dir: str | None = flag(
+        None, "Folder that holds the data set. TFDS' own folder, for CIFAR, if not given."
+    )
     image_size: int | None = flag(
         None,
         "Height and width of the images. 224 for ImageNet, 32 for the others, if not given.",
         allowed=(lambda x: x >= 8, "8 or more"),
     )
-    augment: str = flag("standard", "How training images are cropped and mirrored.", detect.AUGMENTATIONS)
+    augment: str = flag(
+        "standard", "How training images are cropped and mirrored.", detect.AUGMENTATIONS
+    )
     max_corrupt: int = flag(
         100,
         "Number of images that cannot be decoded and are skipped, by name, before the run ends with an error.",
         allowed=NOT_NEGATIVE,
     )
     use_synthetic_data: bool = flag(False, "Trains on random images from memory, to measure speed.")
-    model_dir: str | None = flag(None, "Folder for the run's files. A new one under runs/ if not given.")
+    model_dir: str | None = flag(
+        None, "Folder for the run's files. A new one under runs/ if not given."
+    )
     join: str | None = flag(
         None,
         "Join of residual branch and shortcut. The method's own if not given.",
         tuple(methods.JOINS),
     )
-    schedule: str = flag("polynomial", "Decay of the learning rate after the warm-up.", schedules.names)
+    schedule: str = flag(
+        "polynomial", "Decay of the learning rate after the warm-up.", schedules.names
+    )
     batch_size: int = flag(64, "Global batch size.", allowed=POSITIVE)
     train_epochs: int = flag(12, "Number of passes over the training images.", allowed=POSITIVE)
     base_learning_rate: float | None = flag(
@@ -67,7 +75,9 @@ class TrainConfig:
         "L2 coefficient of the variables that the method decays. The method's own if not given.",
         allowed=NOT_NEGATIVE,
     )
-    label_smoothing: float = flag(0.0, "Share of a label that is spread over all classes.", allowed=SHARE)
+    label_smoothing: float = flag(
+        0.0, "Share of a label that is spread over all classes.", allowed=SHARE
+    )
     dropout: float = flag(0.0, "Dropout rate before the classifier.", allowed=SHARE)
     init_batches: int = flag(
         4,
@@ -110,19 +120,25 @@ class TrainConfig:
     accumulation: int = flag(
         1, "Number of batches whose gradients an update of the weights averages.", allowed=POSITIVE
     )
-    steps_per_loop: int = flag(1, "Number of steps that run without a return to Python.", allowed=POSITIVE)
+    steps_per_loop: int = flag(
+        1, "Number of steps that run without a return to Python.", allowed=POSITIVE
+    )
     ema: float = flag(
         0.0,
         "Momentum of an average of the weights that is evaluated and saved in their place. 0 keeps none.",
         allowed=SHARE,
     )
-    deterministic: bool = flag(False, "Uses operations that give the same bits in every run, on GPUs too.")
+    deterministic: bool = flag(
+        False, "Uses operations that give the same bits in every run, on GPUs too."
+    )
     checkpoint_steps: int = flag(
         500,
         "Steps between two checkpoints within an epoch. Another one follows each epoch.",
         allowed=POSITIVE,
     )
-    profile_steps: str | None = flag(None, "First and last step of a TensorBoard profile, as 10,20. None if not given.")
+    profile_steps: str | None = flag(
+        None, "First and last step of a TensorBoard profile, as 10,20. None if not given."
+    )
     seed: int = flag(
         0,
         "Seed of the initial weights, the data order and dropout.",
@@ -142,12 +158,16 @@ class TrainConfig:
             UsageError: For the first value that is not allowed.
         """
         if self.dataset is None:
-            return dataclasses.replace(self, dataset="imagenet" if self.data_dir is not None else "digits").resolved()
+            return dataclasses.replace(
+                self, dataset="imagenet" if self.data_dir is not None else "digits"
+            ).resolved()
         flag_fields.check_choices(self)
         config = self
         if self.image_size is None:
             config = dataclasses.replace(self, image_size=224 if self.dataset == "imagenet" else 32)
-        filled = {f: getattr(self.card, _CARD_VALUES[f]) for f in _CARD_VALUES if getattr(self, f) is None}
+        filled = {
+            f: getattr(self.card, _CARD_VALUES[f]) for f in _CARD_VALUES if getattr(self, f) is None
+        }
         if "warmup_epochs" in filled:
             # A card's warm-up is made for whole runs. A shorter run keeps half of its epochs for the rest.
             filled["warmup_epochs"] = min(filled["warmup_epochs"], self.train_epochs / 2)
@@ -173,7 +193,9 @@ class TrainConfig:
     def _check_together(self):
         self.profile_range()
         if self.deterministic and self.xla == "on":
-            raise UsageError("--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one of them.")
+            raise UsageError(
+                "--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one of them."
+            )
         if self.dataset.startswith("cifar") and self.image_size != 32:
             raise UsageError(
                 f"--image_size={self.image_size} with --dataset={self.dataset}: its images are of 32. Allowed: 32."

@@ -56,9 +56,13 @@ def of_run(config):
 
         return strategies.devices(config.strategy, config.virtual_devices, config.worker_timeout)
     if backend != "jax":
-        raise UsageError(f"KERAS_BACKEND={backend}: not allowed for training. Allowed: tensorflow, jax.")
+        raise UsageError(
+            f"KERAS_BACKEND={backend}: not allowed for training. Allowed: tensorflow, jax."
+        )
     if config.xla == "off":
-        raise UsageError("--xla=off: JAX always compiles by XLA. Allowed with KERAS_BACKEND=jax: auto, on.")
+        raise UsageError(
+            "--xla=off: JAX always compiles by XLA. Allowed with KERAS_BACKEND=jax: auto, on."
+        )
     return _of_jax(config.strategy, config.virtual_devices)
 
 

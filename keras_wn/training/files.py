@@ -51,7 +51,9 @@ def remove_leftovers(folder):
 def write_json(path, record):
     """Writes `record` as indented JSON, atomically. Numbers that are not finite become null."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(strict(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(strict(record), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def append_json_line(path, record):
@@ -75,7 +77,9 @@ def keep_json_lines(path, wanted):
         return
     kept = [record for record in read_json_lines(path) if wanted(record)]
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        temporary.write_text(
+            "".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8"
+        )
 
 
 def strict(value):

@@ -30,7 +30,9 @@ _DEFINE = {
 }
 
 
-def flag(default: Any, text: str, choices: Choices | None = None, allowed: Range | None = None) -> Any:
+def flag(
+    default: Any, text: str, choices: Choices | None = None, allowed: Range | None = None
+) -> Any:
     """A field of a dataclass that is a flag as well.
 
     Args:
@@ -54,7 +56,9 @@ def define(config: type, **defaults: Any) -> None:
         **defaults: Values that replace the fields' own.
     """
     for field in dataclasses.fields(config):
-        kinds = [kind for kind in typing.get_args(field.type) or (field.type,) if kind is not type(None)]
+        kinds = [
+            kind for kind in typing.get_args(field.type) or (field.type,) if kind is not type(None)
+        ]
         default = defaults.get(field.name, field.default)
         _DEFINE[kinds[0]](field.name, default, _help(field))
 

@@ -52,13 +52,17 @@ def train(
         UsageError: For a mistake that the user can mend, before anything is written.
     """
     if signal_only and (resume or overwrite):
-        raise UsageError("--signal_report trains nothing. Allowed: without --resume and --overwrite.")
+        raise UsageError(
+            "--signal_report trains nothing. Allowed: without --resume and --overwrite."
+        )
     config = config.resolved()
     if resume and config.model_dir is None:
         raise UsageError("--resume needs the folder of the run. Allowed: with --model_dir.")
     devices = device_choice.of_run(config)
     if devices.workers > 1 and config.model_dir is None:
-        raise UsageError("--model_dir: needed with several workers. Allowed: a folder that all of them see.")
+        raise UsageError(
+            "--model_dir: needed with several workers. Allowed: a folder that all of them see."
+        )
     if config.deterministic:
         device_choice.make_deterministic()
     splits = load_data(config)
@@ -67,7 +71,11 @@ def train(
     if devices.is_chief:
         folder.check(resume, overwrite)
     resume = resume and folder.config_json.exists()
-    if resume and folder.result_json.exists() and (result := results.read(folder))["status"] != "interrupted":
+    if (
+        resume
+        and folder.result_json.exists()
+        and (result := results.read(folder))["status"] != "interrupted"
+    ):
         print(f"This run has ended ({result['status']}): there is nothing to resume.")
         results.show(result, folder)
         return result
@@ -244,7 +252,9 @@ class Run:
         config, card = self.config, self.config.card
         if card.initialize:
             # Every process takes the whole batch, so that all of them start from the same weights.
-            images, _ = self.splits.train.sample(config.batch_size * config.init_batches, config.seed)
+            images, _ = self.splits.train.sample(
+                config.batch_size * config.init_batches, config.seed
+            )
             card.initialize(self.model, images)
         if self.devices.is_chief:
             blocks, _ = signal.measure(self.model, *self._sample(config.batch_size), self.step.loss)
@@ -338,7 +348,12 @@ class Run:
         self._screen.stop()
         self._profiler.stop()
         self.step.store()
-        result = {"status": status, "step": self.steps_done, "final": final, "stopped_by": stopped_by}
+        result = {
+            "status": status,
+            "step": self.steps_done,
+            "final": final,
+            "stopped_by": stopped_by,
+        }
         if corrupt := self.splits.corrupt.summary():
             print(f"Warning: {corrupt}", file=sys.stderr)
         if self.devices.is_chief:
@@ -347,7 +362,9 @@ class Run:
             seconds = time.perf_counter() - self._started
             context = provenance.of_result(self.config, self.splits, self.devices.replicas, seconds)
             speed = float(np.median(self._speeds)) if self._speeds else None
-            result = results.summarize(self.config, self.folder, **result, images_per_second=speed, context=context)
+            result = results.summarize(
+                self.config, self.folder, **result, images_per_second=speed, context=context
+            )
             results.show(result, self.folder)
         return result
 
@@ -355,7 +372,9 @@ class Run:
         config, card, splits = self.config, self.config.card, self.splits
         counts = f"{len(splits.train)} training, {len(splits.validation)} validation, {len(splits.test)} test images"
         print(f"Data: {provenance.DATA[splits.name]}: {counts}.")
-        print(f"Run: {config.model}, {card.title} (--norm={config.norm}), join {config.join}, seed {config.seed}.")
+        print(
+            f"Run: {config.model}, {card.title} (--norm={config.norm}), join {config.join}, seed {config.seed}."
+        )
         print(
             f"{config.train_epochs} epochs ({config.warmup_epochs:g} of them warm-up) of {self.plan.steps_per_epoch} steps "
             f"of {config.batch_size} images; learning rate up to {_peak(config):g}.",
@@ -366,10 +385,15 @@ class Run:
             rows = config.batch_size // replicas
             print(f"Devices: {replicas}, each {rows} images a step; XLA {'on' if xla else 'off'}.")
         if self.devices.workers > 1:
-            print(f"Worker {self.devices.worker} of {self.devices.workers}; worker 0 writes the files.")
+            print(
+                f"Worker {self.devices.worker} of {self.devices.workers}; worker 0 writes the files."
+            )
         if config.join in card.unstable_joins:
             reason = card.unstable_joins[config.join]
-            print(f"Warning: --join={config.join} with --norm={config.norm}: {reason}.", file=sys.stderr)
+            print(
+                f"Warning: --join={config.join} with --norm={config.norm}: {reason}.",
+                file=sys.stderr,
+            )
 
     def _make_room(self):
         if self.devices.is_chief:
@@ -425,7 +449,9 @@ def load_data(config: TrainConfig) -> Splits:
     if config.use_synthetic_data:
         # These are enough for a few batches, and have as many classes as ImageNet.
         return synthetic.load(config.image_size, count=4 * config.batch_size)
-    return detect.load(config.dataset, config.data_dir, config.image_size, config.augment, config.max_corrupt)
+    return detect.load(
+        config.dataset, config.data_dir, config.image_size, config.augment, config.max_corrupt
+    )
 
 
 def make_plan(config: TrainConfig, splits: Splits) -> Plan:
@@ -448,7 +474,9 @@ def make_plan(config: TrainConfig, splits: Splits) -> Plan:
     )
 
 
-def make_step(config: TrainConfig, image_shape: tuple[int, ...], classes: int, devices: Devices) -> Any:
+def make_step(
+    config: TrainConfig, image_shape: tuple[int, ...], classes: int, devices: Devices
+) -> Any:
     """The network of a run, with the step that trains it on this backend.
 
     Args:
@@ -461,7 +489,9 @@ def make_step(config: TrainConfig, image_shape: tuple[int, ...], classes: int, d
         `TensorFlowStep` or `JaxStep`.
     """
     with devices.scope():
-        model = models.get(config.model)(config.norm, image_shape, classes, config.join, config.dropout)
+        model = models.get(config.model)(
+            config.norm, image_shape, classes, config.join, config.dropout
+        )
         optimizer = SGDL2(
             config.weight_decay,
             config.card.decayed,
@@ -570,7 +600,9 @@ def save_model(model: keras.Model, path: Any) -> None:
 def _is_out_of_memory(error):
     """Whether an error says that memory is exhausted: Python's, TensorFlow's or JAX's."""
     names = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED")
-    return isinstance(error, MemoryError) or any(name in f"{type(error).__name__} {error}" for name in names)
+    return isinstance(error, MemoryError) or any(
+        name in f"{type(error).__name__} {error}" for name in names
+    )
 
 
 def _peak(config):

@@ -25,7 +25,9 @@ class ModelDir:
 
     def __init__(self, path, config):
         if path == "":
-            raise UsageError("--model_dir=: not allowed. Allowed: a folder, or leave it out for a new one under runs/.")
+            raise UsageError(
+                "--model_dir=: not allowed. Allowed: a folder, or leave it out for a new one under runs/."
+            )
         if path is None:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             path = f"runs/{config.norm}-{config.model}-{config.dataset}-seed{config.seed}-{now}"
@@ -75,7 +77,9 @@ class ModelDir:
         # The last and the best model, and weights with momentum in two checkpoints and a third being written; 4 bytes a number.
         needed = parameters * 4 * (2 + 2 * 3)
         # What lies there of the same run, or of the one to be replaced, makes room for what follows.
-        there = sum(f.stat().st_size for p in self._own_paths() for f in [p, *p.rglob("*")] if f.is_file())
+        there = sum(
+            f.stat().st_size for p in self._own_paths() for f in [p, *p.rglob("*")] if f.is_file()
+        )
         free = shutil.disk_usage(self.path).free + there
         if free < needed:
             raise UsageError(
@@ -87,12 +91,18 @@ class ModelDir:
         """Takes the folder for a new run: removes, if asked, what another left, and writes `config.json`."""
         if overwrite:
             for path in self._own_paths():
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(
+                    missing_ok=True
+                )
         self.checkpoints.mkdir(exist_ok=True)
         files.write_json(self.config_json, record)
 
     def _own_paths(self):
-        return [value for value in vars(self).values() if isinstance(value, pathlib.Path) and value != self.path]
+        return [
+            value
+            for value in vars(self).values()
+            if isinstance(value, pathlib.Path) and value != self.path
+        ]
 
     def _flags_there(self):
         """Flags of the run that lies there."""

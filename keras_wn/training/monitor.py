@@ -43,7 +43,9 @@ class Scalars:
 
 
 def _summary(values):
-    return Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+    return Summary(
+        value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+    )
 
 
 def kernel_norms(model: keras.Model, rate: float) -> dict[str, float]:

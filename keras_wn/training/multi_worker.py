@@ -13,7 +13,9 @@ from keras_wn.training.errors import UsageError
 # Seconds to wait for the other processes.
 TIMEOUT = 300.0
 
-_EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
 _JOBS = ("chief", "worker")
 
 
@@ -54,10 +56,14 @@ def read_cluster():
     addresses = _addresses(config["cluster"])
     job, index = config["task"].get("type"), config["task"].get("index")
     if job not in config["cluster"]:
-        raise UsageError(f"TF_CONFIG: task type {job!r}. Allowed, by its cluster: {', '.join(config['cluster'])}.")
+        raise UsageError(
+            f"TF_CONFIG: task type {job!r}. Allowed, by its cluster: {', '.join(config['cluster'])}."
+        )
     count = len(config["cluster"][job])
     if not (type(index) is int and 0 <= index < count):
-        raise UsageError(f"TF_CONFIG: task index {index!r} of {count} {job} processes. Allowed: 0 to {count - 1}.")
+        raise UsageError(
+            f"TF_CONFIG: task index {index!r} of {count} {job} processes. Allowed: 0 to {count - 1}."
+        )
     is_after_chief = job == "worker" and "chief" in config["cluster"]
     return Cluster(tuple(addresses), index + is_after_chief)
 
@@ -88,7 +94,9 @@ def _strategy(cluster, timeout):
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     except RuntimeError as error:
-        raise UsageError(f"--strategy=multi_worker: TensorFlow has started already ({error}).") from None
+        raise UsageError(
+            f"--strategy=multi_worker: TensorFlow has started already ({error})."
+        ) from None
 
 
 def _addresses(jobs):
@@ -96,7 +104,9 @@ def _addresses(jobs):
         if job not in _JOBS:
             raise UsageError(f"TF_CONFIG: job {job!r} in its cluster. Allowed: {', '.join(_JOBS)}.")
         if not (isinstance(addresses, list) and addresses):
-            raise UsageError(f"TF_CONFIG: {job}: {addresses!r}. Allowed: a list of addresses as host:port.")
+            raise UsageError(
+                f"TF_CONFIG: {job}: {addresses!r}. Allowed: a list of addresses as host:port."
+            )
     if len(jobs.get("chief", [])) > 1:
         raise UsageError(f"TF_CONFIG: {len(jobs['chief'])} processes of job chief. Allowed: 1.")
     addresses = [address for job in _JOBS for address in jobs.get(job, [])]
@@ -105,9 +115,13 @@ def _addresses(jobs):
     for address in addresses:
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not (host and port.isdecimal() and 0 < int(port) < 2**16):
-            raise UsageError(f"TF_CONFIG: address {address!r}. Allowed: host:port, with a port of 1 to 65535.")
+            raise UsageError(
+                f"TF_CONFIG: address {address!r}. Allowed: host:port, with a port of 1 to 65535."
+            )
         if addresses.count(address) > 1:
-            raise UsageError(f"TF_CONFIG: address {address} is given {addresses.count(address)} times. Allowed: once.")
+            raise UsageError(
+                f"TF_CONFIG: address {address} is given {addresses.count(address)} times. Allowed: once."
+            )
     return addresses
 
 

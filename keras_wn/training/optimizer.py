@@ -52,7 +52,9 @@ class SGDL2(keras.optimizers.SGD):
         if not l2 >= 0:
             raise ValueError(f"SGDL2: l2={l2} is not allowed. Allowed: 0 or more.")
         # Every replica assigns the same number, so that the first one's is enough.
-        self.l2 = self.add_variable((), dtype="float32", aggregation="only_first_replica", name="l2")
+        self.l2 = self.add_variable(
+            (), dtype="float32", aggregation="only_first_replica", name="l2"
+        )
         self.l2.assign(l2)
         self._initial_l2 = l2
         self.decayed = tuple(decayed)
@@ -80,10 +82,16 @@ class SGDL2(keras.optimizers.SGD):
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         # Keras calls this method of its TensorFlow optimizers before it applies the gradients.
-        return super()._all_reduce_sum_gradients(grads_and_vars) if self.sums_gradients else grads_and_vars
+        return (
+            super()._all_reduce_sum_gradients(grads_and_vars)
+            if self.sums_gradients
+            else grads_and_vars
+        )
 
 
-def clip_adaptively(gradients: Sequence[Any], variables: Sequence[Any], factor: float, eps: float = 1e-3) -> list[Any]:
+def clip_adaptively(
+    gradients: Sequence[Any], variables: Sequence[Any], factor: float, eps: float = 1e-3
+) -> list[Any]:
     """Bounds the gradient of each unit in proportion to the unit's weights.
 
     `g_i <- min(1, factor max(|w_i|, eps) / |g_i|) g_i`, with Frobenius norms over the fan-in of
@@ -119,7 +127,9 @@ def clip_adaptively(gradients: Sequence[Any], variables: Sequence[Any], factor: 
     """
     for name, value in (("factor", factor), ("eps", eps)):
         if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"clip_adaptively: {name}={value} is not allowed. Allowed: a finite number above 0.")
+            raise ValueError(
+                f"clip_adaptively: {name}={value} is not allowed. Allowed: a finite number above 0."
+            )
     return [
         None if gradient is None else _clipped(gradient, variable, factor, eps)
         for gradient, variable in zip(gradients, variables, strict=True)

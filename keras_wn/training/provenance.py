@@ -38,15 +38,23 @@ def of_run(config, splits, replicas=1):
         "versions": {
             "keras_wn": keras_wn.__version__,
             "python": platform.python_version(),
-            **{module.__name__: module.__version__ for module in (keras, numpy, sklearn, tensorflow)},
+            **{
+                module.__name__: module.__version__
+                for module in (keras, numpy, sklearn, tensorflow)
+            },
         },
         "backend": keras.backend.backend(),
-        "machine": {"platform": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()},
+        "machine": {
+            "platform": platform.platform(),
+            "processor": platform.processor(),
+            "cores": os.cpu_count(),
+        },
         "data": _data(splits),
         "replicas": replicas,
         "bn_semantics": _bn_semantics(config, replicas),
         "method": {
-            name: getattr(config.card, name) for name in ("title", "scale_of_v", "decayed", "ours", "references")
+            name: getattr(config.card, name)
+            for name in ("title", "scale_of_v", "decayed", "ours", "references")
         },
     }
 
@@ -61,7 +69,9 @@ def of_result(config, splits, replicas, wall_seconds):
         wall_seconds: Float, from building the net to now, in this process: a resumed run counts its last part.
     """
     # Linux counts in KiB, macOS in bytes.
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
     return {
         "data": _data(splits),
         "corrupt_images": splits.corrupt.names,
@@ -73,7 +83,12 @@ def of_result(config, splits, replicas, wall_seconds):
 
 def _data(splits):
     counts = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
-    return {"name": splits.name, "description": DATA[splits.name], "images": counts, "classes": splits.classes}
+    return {
+        "name": splits.name,
+        "description": DATA[splits.name],
+        "images": counts,
+        "classes": splits.classes,
+    }
 
 
 def _bn_semantics(config, replicas):

@@ -30,7 +30,10 @@ def meet(addresses, number, timeout):
         UsageError: If this process' port is taken, another process was started with other addresses, or a process has not
             come in time: all of those that have not are named.
     """
-    own = {"addresses": hashlib.sha256(json.dumps(addresses).encode()).hexdigest(), "number": number}
+    own = {
+        "addresses": hashlib.sha256(json.dumps(addresses).encode()).hexdigest(),
+        "number": number,
+    }
     unreached = set(range(len(addresses))) - {number}
     calls = _Calls(own, unreached)
     deadline = time.monotonic() + timeout
@@ -47,7 +50,10 @@ def meet(addresses, number, timeout):
             time.sleep(_PAUSE)
     if unreached or calls.unheard:
         missing = [f"{addresses[i]} did not answer" for i in sorted(unreached)]
-        missing += [f"{addresses[i]} answered but did not call here" for i in sorted(calls.unheard - unreached)]
+        missing += [
+            f"{addresses[i]} answered but did not call here"
+            for i in sorted(calls.unheard - unreached)
+        ]
         raise UsageError(
             f"TF_CONFIG: after {timeout:g} s, {'; '.join(missing)}. "
             f"Allowed: to start all {len(addresses)} processes within {timeout:g} s, at addresses that all of them reach."

@@ -30,7 +30,8 @@ def summarize(config, folder, status, step, final, stopped_by, images_per_second
         "step": step,
         "final": {split: final.get(split) for split in _SPLITS},
         "gap_top1": final["train"]["top1"] - final["test"]["top1"] if final else None,
-        "best_validation": best and {name: best[name] for name in ("epoch", "step", "top1", "top5", "loss")},
+        "best_validation": best
+        and {name: best[name] for name in ("epoch", "step", "top1", "top5", "loss")},
         "images_per_second": images_per_second,
         **context,
     }
@@ -45,7 +46,9 @@ def best_top1(folder):
 
 
 def _best_validation(folder):
-    validation = [r for r in _metrics(folder) if r["split"] == "validation" and r["top1"] is not None]
+    validation = [
+        r for r in _metrics(folder) if r["split"] == "validation" and r["top1"] is not None
+    ]
     return max(validation, key=lambda record: record["top1"], default=None)
 
 
@@ -56,8 +59,16 @@ def read(folder):
 
 def show(result, folder):
     """Prints the result as a short table."""
-    top1 = [_number(result["final"][split] and result["final"][split]["top1"], ".4f") for split in _SPLITS]
-    cells = [result["method"], *top1, _number(result["gap_top1"], ".4f"), _number(result["images_per_second"], ".1f")]
+    top1 = [
+        _number(result["final"][split] and result["final"][split]["top1"], ".4f")
+        for split in _SPLITS
+    ]
+    cells = [
+        result["method"],
+        *top1,
+        _number(result["gap_top1"], ".4f"),
+        _number(result["images_per_second"], ".1f"),
+    ]
     headings = ["method", "train top-1", "validation top-1", "test top-1", "gap", "images/s"]
     widths = [max(len(h), len(c)) for h, c in zip(headings, cells, strict=True)]
     print()

@@ -9,7 +9,9 @@ _STEPWISE_DROPS = (30 / 90, 60 / 90, 80 / 90)
 
 
 def _polynomial(rate, steps):
-    return keras.optimizers.schedules.PolynomialDecay(rate, steps, end_learning_rate=0.0, power=POLYNOMIAL_POWER)
+    return keras.optimizers.schedules.PolynomialDecay(
+        rate, steps, end_learning_rate=0.0, power=POLYNOMIAL_POWER
+    )
 
 
 def _cosine(rate, steps):
@@ -18,7 +20,9 @@ def _cosine(rate, steps):
 
 def _stepwise(rate, steps):
     boundaries = [max(1, round(share * steps)) for share in _STEPWISE_DROPS]
-    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, [rate, rate * 0.1, rate * 0.01, rate * 0.001])
+    return keras.optimizers.schedules.PiecewiseConstantDecay(
+        boundaries, [rate, rate * 0.1, rate * 0.01, rate * 0.001]
+    )
 
 
 _DECAYS = {"polynomial": _polynomial, "cosine": _cosine, "stepwise": _stepwise}
@@ -97,4 +101,6 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})
+        return cls(
+            **{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])}
+        )

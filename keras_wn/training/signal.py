@@ -41,13 +41,18 @@ def measure(model, images, labels, loss):
         List of `BlockSignal`, from the first block to the last; and a float, the Euclidean norm of the gradient of all weights.
     """
     joins = [layer for layer in model.layers if layer.name.endswith("_join")]
-    trainable, fixed = ([v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables))
+    trainable, fixed = (
+        [v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)
+    )
 
     def loss_and_outputs(tensors):
         """The loss when zeros are added to the joins' outputs, so that their gradient is the outputs'; and for these weights."""
         added, trainable = tensors[: len(joins)], tensors[len(joins) :]
         with contextlib.ExitStack() as stack:
-            seen = [stack.enter_context(_added_to(layer, term)) for layer, term in zip(joins, added, strict=True)]
+            seen = [
+                stack.enter_context(_added_to(layer, term))
+                for layer, term in zip(joins, added, strict=True)
+            ]
             # Statistics that training mode updates come back as values, and are dropped.
             logits, _ = model.stateless_call(trainable, fixed, images, training=True)
         return loss(labels, logits), [outputs[0] for outputs in seen]
@@ -57,8 +62,13 @@ def measure(model, images, labels, loss):
     weights = [ops.convert_to_tensor(value) for value in trainable]
     outputs, gradients = _outputs_and_gradients(loss_and_outputs, [*zeros, *weights])
     of_joins, of_weights = gradients[: len(joins)], gradients[len(joins) :]
-    blocks = [_block_signal(layer.name, x, g) for layer, x, g in zip(joins, outputs, of_joins, strict=True)]
-    return blocks, float(np.sqrt(sum(_norm(gradient) ** 2 for gradient in of_weights if gradient is not None)))
+    blocks = [
+        _block_signal(layer.name, x, g)
+        for layer, x, g in zip(joins, outputs, of_joins, strict=True)
+    ]
+    return blocks, float(
+        np.sqrt(sum(_norm(gradient) ** 2 for gradient in of_weights if gradient is not None))
+    )
 
 
 @contextlib.contextmanager
@@ -85,7 +95,11 @@ def _block_signal(name, output, gradient):
 
 
 def _norm(tensor):
-    return float(np.linalg.norm(keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")).astype("float64")))
+    return float(
+        np.linalg.norm(
+            keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32")).astype("float64")
+        )
+    )
 
 
 def _outputs_and_gradients(function, tensors):
@@ -110,7 +124,9 @@ def _outputs_and_gradients(function, tensors):
 def table(signals):
     """The statistics as text, a line a block."""
     lines = [f"{'block':<16}{'mean':>11}{'variance':>11}{'gradient norm':>15}"]
-    lines += [f"{s.block:<16}{s.mean:>11.3g}{s.variance:>11.3g}{s.gradient_norm:>15.3g}" for s in signals]
+    lines += [
+        f"{s.block:<16}{s.mean:>11.3g}{s.variance:>11.3g}{s.gradient_norm:>15.3g}" for s in signals
+    ]
     return "\n".join(lines)
 
 
@@ -147,7 +163,9 @@ def _plot(signals, title, path):
             axis.set_yscale("log")
             shown = [v for v in values if 0 < v < np.inf]
             if shown:
-                axis.set_ylim(10 ** np.floor(np.log10(min(shown))), 10 ** np.ceil(np.log10(max(shown))))
+                axis.set_ylim(
+                    10 ** np.floor(np.log10(min(shown))), 10 ** np.ceil(np.log10(max(shown)))
+                )
     axes[0].set_title(title)
     axes[-1].set_xlabel("residual block, from the input")
     axes[-1].set_xticks(positions)

@@ -119,7 +119,8 @@ class JaxStep:
         """Takes the state from the variables, after they were assigned."""
         # Copied, because the first step frees the memory of what it is given.
         self._state = tuple(
-            [jnp.array(variable.value, copy=True) for variable in variables] for variables in self._variables()
+            [jnp.array(variable.value, copy=True) for variable in variables]
+            for variables in self._variables()
         )
 
     def assign(self, values: list) -> None:
@@ -211,7 +212,9 @@ class JaxStep:
             # The paper leaves the classifier alone.
             gradients = [
                 gradient if is_classifier else c * scale
-                for gradient, c, is_classifier in zip(gradients, clipped, self._is_classifier, strict=True)
+                for gradient, c, is_classifier in zip(
+                    gradients, clipped, self._is_classifier, strict=True
+                )
             ]
         return self.optimizer.stateless_apply(optimizer, gradients, trainable)
 

@@ -53,7 +53,9 @@ class TensorFlowStep:
         self._inner = getattr(optimizer, "inner_optimizer", optimizer)
         self._agc = config.agc
         self._is_classifier = [v.path.split("/")[0] == "logits" for v in model.trainable_variables]
-        self._forward_and_backward = tf.function(self._outputs_and_gradients, jit_compile=xla, reduce_retracing=True)
+        self._forward_and_backward = tf.function(
+            self._outputs_and_gradients, jit_compile=xla, reduce_retracing=True
+        )
         self._one_step = tf.function(self._step_of_all_replicas)
         self._steps = tf.function(self._steps_in_a_loop)
         self._evaluation = tf.function(self._evaluation_of_all_replicas, reduce_retracing=True)
@@ -61,7 +63,9 @@ class TensorFlowStep:
         self._accumulator = None
         if config.accumulation > 1:
             with devices.scope():
-                self._accumulator = Accumulator(optimizer, model.trainable_variables, config.accumulation)
+                self._accumulator = Accumulator(
+                    optimizer, model.trainable_variables, config.accumulation
+                )
 
     def train(self, images: Any, labels: Any, rates: Any, decay: float) -> tf.Tensor:
         """Takes as many steps as there are batches, without a return to Python in between.
@@ -144,7 +148,9 @@ class TensorFlowStep:
         return tf.while_loop(lambda number, _: number < steps, body, (0, tf.zeros(4)))[1]
 
     def _step_of_all_replicas(self, images, labels, number, rates, decay):
-        sums = self._strategy.run(self._step_of_replica, (images, labels, number, rates[number], decay))
+        sums = self._strategy.run(
+            self._step_of_replica, (images, labels, number, rates[number], decay)
+        )
         return self._strategy.reduce("sum", sums, axis=None)
 
     def _step_of_replica(self, images, labels, number, rate, decay):
@@ -203,7 +209,9 @@ class TensorFlowStep:
             # The paper leaves the classifier alone.
             gradients = [
                 gradient if is_classifier else c * scale
-                for gradient, c, is_classifier in zip(gradients, clipped, self._is_classifier, strict=True)
+                for gradient, c, is_classifier in zip(
+                    gradients, clipped, self._is_classifier, strict=True
+                )
             ]
         self.optimizer.apply(gradients, self.model.trainable_variables)
 
@@ -234,13 +242,19 @@ class Accumulator:
         batches: Integer of 2 or more, n.
     """
 
-    def __init__(self, optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable], batches: int):
+    def __init__(
+        self, optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable], batches: int
+    ):
         def add(shape, dtype, name):
-            return optimizer.add_variable(shape, dtype=dtype, aggregation="only_first_replica", name=name)
+            return optimizer.add_variable(
+                shape, dtype=dtype, aggregation="only_first_replica", name=name
+            )
 
         self._batches = batches
         self._count = add((), "int32", "accumulated_batches")
-        self._sums = [add(v.shape, v.dtype, f"{v.path.replace('/', '_')}_accumulated") for v in variables]
+        self._sums = [
+            add(v.shape, v.dtype, f"{v.path.replace('/', '_')}_accumulated") for v in variables
+        ]
 
     def __call__(self, gradients: list[tf.Tensor], act: Callable) -> None:
         """Adds the gradients of a batch and, on the n-th call, acts on the means.

@@ -40,7 +40,10 @@ class StopRequest:
         if self.signal is not None:
             raise Stopped(number)
         self.signal = signal.Signals(number)
-        print(f"\n{self.signal.name}: stopping after this step. Send it again to stop at once.", flush=True)
+        print(
+            f"\n{self.signal.name}: stopping after this step. Send it again to stop at once.",
+            flush=True,
+        )
 
 
 class Stopped(KeyboardInterrupt):

@@ -41,7 +41,9 @@ def build(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
         return _tpu()
     gpus = tf.config.list_physical_devices("GPU")
     if virtual_devices and gpus:
-        raise UsageError(f"--virtual_devices={virtual_devices}: this machine has {len(gpus)} GPUs. Allowed: 0.")
+        raise UsageError(
+            f"--virtual_devices={virtual_devices}: this machine has {len(gpus)} GPUs. Allowed: 0."
+        )
     if name == "none" or (name == "auto" and len(gpus) < 2 and not virtual_devices):
         return tf.distribute.get_strategy()
     if virtual_devices:
@@ -70,7 +72,9 @@ def is_chief(strategy):
     if resolver is None or resolver.task_type is None:
         return True
     has_chief = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or (resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief)
+    return resolver.task_type == "chief" or (
+        resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief
+    )
 
 
 def compiles(xla):
@@ -87,7 +91,9 @@ def _mirrored(devices):
 
 def _tpu():
     # Where there is none, TensorFlow's resolver asks the metadata server of Google's cloud again and again, for minutes.
-    if not (os.environ.get("TPU_NAME") or glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")):
+    if not (
+        os.environ.get("TPU_NAME") or glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
+    ):
         raise UsageError(
             "--strategy=tpu: no TPU here: TPU_NAME is not set, and there is no /dev/accel*. Allowed: on a Cloud TPU; "
             "--strategy=none, mirrored or multi_worker elsewhere."
@@ -112,6 +118,10 @@ def _make_virtual(count):
     if len(there) >= count:
         return
     try:
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
     except RuntimeError as error:
-        raise UsageError(f"--virtual_devices={count}: TensorFlow has started already ({error}).") from None
+        raise UsageError(
+            f"--virtual_devices={count}: TensorFlow has started already ({error})."
+        ) from None

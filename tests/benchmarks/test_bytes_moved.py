@@ -14,7 +14,9 @@ from keras_wn import methods
 from keras_wn.benchmarks import jax_step
 from keras_wn.models.resnet import residual_block
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="XLA's counts are had through JAX.")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="XLA's counts are had through JAX."
+)
 
 
 def bytes_of_layer(layer, inputs):

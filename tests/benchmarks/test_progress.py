@@ -24,7 +24,11 @@ def test_long_measurements_say_how_far_they_are(monkeypatch, capsys):
 def test_the_time_left_does_not_count_the_warm_up(monkeypatch, capsys):
     assert list(run(monkeypatch, 50.0, warm_up=1)) == ["a", "b", "c"]
     lines = [line.strip() for line in capsys.readouterr().err.splitlines()]
-    assert lines == ["1 of 1 to warm up", "1 of 2 measured; about 50 s left", "2 of 2 measured; about 0 s left"]
+    assert lines == [
+        "1 of 1 to warm up",
+        "1 of 2 measured; about 50 s left",
+        "2 of 2 measured; about 0 s left",
+    ]
 
 
 def test_short_ones_say_nothing(monkeypatch, capsys):

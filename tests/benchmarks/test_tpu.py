@@ -21,7 +21,9 @@ def request(topology="v5e:2x2"):
 
 
 def test_an_unknown_topology_is_refused_with_those_that_there_are():
-    with pytest.raises(UsageError, match="--topology=v9:2x2: unknown. Allowed: v4:2x2x1, v5e:2x2, "):
+    with pytest.raises(
+        UsageError, match="--topology=v9:2x2: unknown. Allowed: v4:2x2x1, v5e:2x2, "
+    ):
         tpu.measure(request("v9:2x2"))
 
 
@@ -60,7 +62,9 @@ def test_published_figures_grow_with_the_generation():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed: nox -s tpu.")
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed: nox -s tpu."
+)
 def test_a_small_step_compiles_and_its_ratio_is_to_the_first_method(tmp_path):
     flags = (
         "--what=tpu",
@@ -71,7 +75,10 @@ def test_a_small_step_compiles_and_its_ratio_is_to_the_first_method(tmp_path):
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     done = subprocess.run(
-        [sys.executable, RUNNERS / "benchmark.py", *flags], env=environment, capture_output=True, text=True
+        [sys.executable, RUNNERS / "benchmark.py", *flags],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     (table,) = json.loads((tmp_path / "a.json").read_text())["tables"]

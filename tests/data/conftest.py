@@ -26,7 +26,9 @@ def image_folder(tmp_path):
             folder.mkdir(parents=True)
             for i in range(count):
                 path = folder / f"{name}_{i}.JPEG"
-                path.write_bytes(jpeg(1000 * label + i + 100 * (part == "val"), size=(64 + 4 * i, 48)))
+                path.write_bytes(
+                    jpeg(1000 * label + i + 100 * (part == "val"), size=(64 + 4 * i, 48))
+                )
     return tmp_path / "images"
 
 
@@ -53,11 +55,16 @@ def assert_stream(take):
     def check(split, batch_size, classes, steps, resumed_at):
         whole = take(split.training_batches(batch_size, classes, seed=3), steps)
         for first in resumed_at:
-            rest = take(split.training_batches(batch_size, classes, seed=3, first_step=first), steps - first)
+            rest = take(
+                split.training_batches(batch_size, classes, seed=3, first_step=first), steps - first
+            )
             for one, other in zip(whole[first:], rest, strict=True):
                 assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
         shards = [
-            take(split.training_batches(batch_size, classes, seed=3, first_step=1, shard=(i, 2)), steps - 1)
+            take(
+                split.training_batches(batch_size, classes, seed=3, first_step=1, shard=(i, 2)),
+                steps - 1,
+            )
             for i in range(2)
         ]
         for one, *parts in zip(whole[1:], *shards, strict=True):
@@ -85,19 +92,25 @@ def assert_evaluation(take):
                 np.testing.assert_array_equal(np.concatenate([p[i] for p in parts]), expected)
         for batch_size, replicas, count in ((2, 2, 1), (4, 4, 2), (6, 3, 3), (8, 1, 4)):
             shards = [
-                take(split.evaluation_batches(batch_size, classes, replicas, (i, count)), -1) for i in range(count)
+                take(split.evaluation_batches(batch_size, classes, replicas, (i, count)), -1)
+                for i in range(count)
             ]
             assert len({len(shard) for shard in shards}) == 1
             for batch in zip(*shards, strict=True):
                 sizes = {len(part[0]) for part in batch}
                 assert len(sizes) == 1 and sizes.pop() * count % replicas == 0
             flat = [
-                [np.concatenate(parts) for parts in zip(*batch, strict=True)] for batch in zip(*shards, strict=True)
+                [np.concatenate(parts) for parts in zip(*batch, strict=True)]
+                for batch in zip(*shards, strict=True)
             ]
             shown, one_hot, weights = (np.concatenate(parts) for parts in zip(*flat, strict=True))
             np.testing.assert_array_equal(shown[weights == 1], images)
             np.testing.assert_array_equal(one_hot[weights == 1], labels)
-            assert weights.sum() == total and not shown[weights == 0].any() and not one_hot[weights == 0].any()
+            assert (
+                weights.sum() == total
+                and not shown[weights == 0].any()
+                and not one_hot[weights == 0].any()
+            )
         return images, labels
 
     return check

@@ -25,7 +25,9 @@ def test_splits_hold_each_image_once(mocked, name, classes):
 
 
 @pytest.mark.parametrize("augment, size", [("standard", 32), ("paper", 28), (None, 32)])
-def test_streams_can_be_resumed_and_shared_out_bit_for_bit(mocked, assert_stream, assert_evaluation, augment, size):
+def test_streams_can_be_resumed_and_shared_out_bit_for_bit(
+    mocked, assert_stream, assert_evaluation, augment, size
+):
     splits = cifar.load("cifar10", augment=augment)
     whole = assert_stream(splits.train, batch_size=12, classes=10, steps=7, resumed_at=(1, 4))
     assert whole[0][0].shape == (12, size, size, 3) and splits.image_shape == (size, size, 3)
@@ -41,7 +43,12 @@ def test_augmented_images_are_windows_of_the_image_or_of_its_mirror(augment, pad
     whole = np.pad((image[0] - MEAN) / STD, [(padding, padding)] * 2 + [(0, 0)])
     shown = np.asarray(
         cifar._augment(
-            tf.repeat(image, 200, axis=0), 0, tf.range(200, dtype=tf.int64), cifar.STATISTICS["cifar10"], size, augment
+            tf.repeat(image, 200, axis=0),
+            0,
+            tf.range(200, dtype=tf.int64),
+            cifar.STATISTICS["cifar10"],
+            size,
+            augment,
         )
     )
     found = set()
@@ -76,7 +83,9 @@ def test_held_out_images_are_of_each_class_in_equal_share():
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_unprepared_set_is_not_downloaded(tmp_path, name):
-    with pytest.raises(UsageError, match=f"{name} is not prepared. Prepare it with: tfds build {name} --data_dir="):
+    with pytest.raises(
+        UsageError, match=f"{name} is not prepared. Prepare it with: tfds build {name} --data_dir="
+    ):
         detect.load(name, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

@@ -20,7 +20,9 @@ def broken(data, kind):
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "truncated", "no header", "no tables"])
-def test_a_broken_training_image_is_recorded_and_the_next_one_takes_its_place(image_folder, take, kind, jpeg_bytes):
+def test_a_broken_training_image_is_recorded_and_the_next_one_takes_its_place(
+    image_folder, take, kind, jpeg_bytes
+):
     splits = folders.load(image_folder, 32, None, max_corrupt=1)
     source = splits.train.source
     position = 4
@@ -57,7 +59,9 @@ def test_a_broken_evaluation_image_is_gray_and_counted(image_folder, take):
     splits = folders.load(image_folder, 32)
     path = splits.test.source.paths[5]
     open(path, "wb").close()
-    images, labels = (np.concatenate(x) for x in zip(*take(splits.test.evaluation_batches(4, 3), -1), strict=True))
+    images, labels = (
+        np.concatenate(x) for x in zip(*take(splits.test.evaluation_batches(4, 3), -1), strict=True)
+    )
     assert not images[5].any() and images[4].any() and labels[5].argmax() == 1
     assert splits.corrupt.names == [path]
     assert splits.corrupt.summary().startswith(f"Images that cannot be decoded: 1: '{path}' (")
@@ -96,7 +100,9 @@ def test_a_file_that_vanishes_is_counted_with_the_reason(image_folder, take):
     assert "(No such file or directory)" in splits.corrupt.summary()
 
 
-@pytest.mark.parametrize("options", [{"format": "PNG"}, {"mode": "CMYK"}, {"mode": "L"}, {"progressive": True}])
+@pytest.mark.parametrize(
+    "options", [{"format": "PNG"}, {"mode": "CMYK"}, {"mode": "L"}, {"progressive": True}]
+)
 def test_unusual_files_are_decoded(image_folder, take, jpeg_bytes, options):
     splits = folders.load(image_folder, 32, None)
     path = splits.test.source.paths[1]
@@ -116,7 +122,10 @@ def test_the_slow_way_shows_the_same_window(image_folder, take, jpeg_bytes, tmp_
         crop = Crop(32, augment)
         for number in range(6):
             number = tf.constant(number, tf.int64)
-            fast, slow = crop.decode(tf.constant(jpeg_bytes(0)), 1, number), crop.from_decoded(image, 1, number)
+            fast, slow = (
+                crop.decode(tf.constant(jpeg_bytes(0)), 1, number),
+                crop.from_decoded(image, 1, number),
+            )
             np.testing.assert_allclose(fast, slow, atol=0.3)
 
 

@@ -17,12 +17,21 @@ def test_digits_need_no_folder():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"dataset": "mnist"}, "--dataset=mnist: unknown. Allowed: digits, imagenet, cifar10, cifar100."),
+        (
+            {"dataset": "mnist"},
+            "--dataset=mnist: unknown. Allowed: digits, imagenet, cifar10, cifar100.",
+        ),
         ({"dataset": "imagenet"}, "--dataset=imagenet needs its folder. Allowed: with --data_dir."),
         ({"dataset": "imagenet", "data_dir": "/nowhere"}, "--data_dir=/nowhere: no such folder."),
         ({"dataset": "digits", "data_dir": "/tmp"}, "--data_dir=/tmp: the digits are embedded."),
-        ({"dataset": "digits", "augment": "mixup"}, "--augment=mixup: unknown. Allowed: standard, paper."),
-        ({"dataset": "imagenet", "image_size": 0}, "--image_size=0: not allowed. Allowed: 1 or more."),
+        (
+            {"dataset": "digits", "augment": "mixup"},
+            "--augment=mixup: unknown. Allowed: standard, paper.",
+        ),
+        (
+            {"dataset": "imagenet", "image_size": 0},
+            "--image_size=0: not allowed. Allowed: 1 or more.",
+        ),
     ],
 )
 def test_bad_flags_are_quoted(arguments, message):
@@ -32,7 +41,9 @@ def test_bad_flags_are_quoted(arguments, message):
 
 
 def test_an_empty_folder_is_told_what_was_looked_for(tmp_path):
-    with pytest.raises(UsageError, match="neither train/ and val/ .* nor imagenet2012/ .* is there"):
+    with pytest.raises(
+        UsageError, match="neither train/ and val/ .* nor imagenet2012/ .* is there"
+    ):
         detect.load("imagenet", tmp_path)
 
 
@@ -40,4 +51,6 @@ def test_synthetic_images_are_as_asked_for(take):
     splits = synthetic.load(image_size=8, classes=5, count=20)
     (images, labels), *_ = take(splits.train.training_batches(20, 5, seed=0), 1)
     assert images.shape == (20, 8, 8, 3) and labels.shape == (20, 5)
-    assert abs(images.mean()) < 0.1 and np.array_equal(splits.train.images, synthetic.load(8, 5, 20).train.images)
+    assert abs(images.mean()) < 0.1 and np.array_equal(
+        splits.train.images, synthetic.load(8, 5, 20).train.images
+    )

@@ -17,7 +17,9 @@ def test_splits_have_their_sizes_and_every_class_in_equal_share():
 
 
 def test_splits_hold_each_image_once():
-    images = np.concatenate([p.images[:, ::4, ::4, 0] for p in (SPLITS.train, SPLITS.validation, SPLITS.test)])
+    images = np.concatenate(
+        [p.images[:, ::4, ::4, 0] for p in (SPLITS.train, SPLITS.validation, SPLITS.test)]
+    )
     originals = load_digits().images
 
     def distinct(x):
@@ -37,7 +39,9 @@ def test_images_are_rgb_and_standardized_by_the_training_split():
 
 def test_resized_images_are_still_the_digits():
     # A nearest-mean classifier on the test split: far above chance only if images and labels belong together.
-    means = np.stack([SPLITS.train.images[SPLITS.train.labels == c].mean(axis=0) for c in range(10)])
+    means = np.stack(
+        [SPLITS.train.images[SPLITS.train.labels == c].mean(axis=0) for c in range(10)]
+    )
     distances = np.square(SPLITS.test.images[:, None] - means[None]).sum(axis=(2, 3, 4))
     assert np.mean(distances.argmin(axis=1) == SPLITS.test.labels) > 0.85
 
@@ -48,13 +52,16 @@ def test_split_is_the_same_in_another_process():
     import sys
 
     code = "from keras_wn.data import digits; print(digits.load().test.labels[:20].tolist())"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert output.strip() == str(SPLITS.test.labels[:20].tolist())
 
 
 def test_images_that_no_memory_holds_are_one_line():
     with pytest.raises(
-        UsageError, match=r"--image_size=1000000: 1797 images take .* GiB, and this machine has .* Allowed: less"
+        UsageError,
+        match=r"--image_size=1000000: 1797 images take .* GiB, and this machine has .* Allowed: less",
     ) as caught:
         digits.load(1_000_000)
     assert "\n" not in str(caught.value)

@@ -31,7 +31,9 @@ def test_splits_have_no_image_in_common_and_hold_out_one_of_each_class(image_fol
     assert [len(paths) for paths in sources] == [24, 3, 9]
     assert len({path for paths in sources for path in paths}) == 36
     assert splits.validation.source.labels == [0, 1, 2]
-    assert all("/val/" in path for path in sources[2]) and not any("/val/" in path for path in sources[1])
+    assert all("/val/" in path for path in sources[2]) and not any(
+        "/val/" in path for path in sources[1]
+    )
     assert sources[1] == folders.load(image_folder, 32).validation.source.paths
     assert splits.image_shape == (32, 32, 3) and splits.classes == 3
 
@@ -63,7 +65,10 @@ def test_one_class_is_refused(image_folder):
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_other_classes_in_val_are_named(image_folder, part):
     (image_folder / part / "bee").rename(image_folder / part / "wasp")
-    with pytest.raises(UsageError, match="val/ lacks 1 of the class folders: '(bee|wasp)'. Allowed: the same classes"):
+    with pytest.raises(
+        UsageError,
+        match="val/ lacks 1 of the class folders: '(bee|wasp)'. Allowed: the same classes",
+    ):
         folders.load(image_folder)
 
 
@@ -76,7 +81,9 @@ def test_empty_class_is_named(image_folder):
 
 def test_files_that_lead_nowhere_are_named(image_folder):
     (image_folder / "train" / "cat" / "gone.JPEG").symlink_to("/nowhere")
-    with pytest.raises(UsageError, match="files that may not be read: '.*gone.JPEG'. Allowed: readable files."):
+    with pytest.raises(
+        UsageError, match="files that may not be read: '.*gone.JPEG'. Allowed: readable files."
+    ):
         folders.load(image_folder)
 
 

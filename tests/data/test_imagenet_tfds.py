@@ -66,14 +66,28 @@ def version(folder):
 @pytest.mark.parametrize("form", FORMS)
 def test_splits_are_those_of_imagenet(prepared, form):
     splits = detect.load("imagenet", prepared[form], 32)
-    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [990, 10, _VALIDATION_IMAGES]
-    assert splits.classes == 1000 and splits.image_shape == (32, 32, 3) and splits.name == "imagenet2012"
-    names = [part.source.name(i) for part in (splits.train, splits.validation) for i in range(0, len(part), 9)]
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [
+        990,
+        10,
+        _VALIDATION_IMAGES,
+    ]
+    assert (
+        splits.classes == 1000
+        and splits.image_shape == (32, 32, 3)
+        and splits.name == "imagenet2012"
+    )
+    names = [
+        part.source.name(i)
+        for part in (splits.train, splits.validation)
+        for i in range(0, len(part), 9)
+    ]
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_streams_can_be_resumed_and_shared_out_bit_for_bit(prepared, form, assert_stream, monkeypatch):
+def test_streams_can_be_resumed_and_shared_out_bit_for_bit(
+    prepared, form, assert_stream, monkeypatch
+):
     monkeypatch.setattr(tfds_sources, "WINDOW", 400)
     splits = imagenet_tfds.load(prepared[form], 16)
     whole = assert_stream(splits.train, batch_size=330, classes=1000, steps=5, resumed_at=(2, 3))
@@ -89,7 +103,9 @@ def test_every_image_is_scored_once_for_awkward_sizes(prepared, form, assert_eva
     splits = imagenet_tfds.load(prepared[form], 16)
     assert_evaluation(splits.test, 1000)
     images = [splits.test.source.record(i) for i in range(len(splits.test))]
-    assert {name for _, _, name in images} == {f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(_VALIDATION_IMAGES)}
+    assert {name for _, _, name in images} == {
+        f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(_VALIDATION_IMAGES)
+    }
 
 
 def test_both_forms_hold_the_same_and_a_broken_record_is_counted_by_its_file_name(prepared, take):
@@ -114,19 +130,28 @@ def test_records_by_position_are_those_of_the_stream(prepared, form, take):
 def test_missing_files_are_counted_and_named(copy):
     for path in version(copy).glob("*train*tfrecord*"):
         os.remove(path)
-    with pytest.raises(UsageError, match=r"\d+ of \d+ files are missing in .*: 'imagenet2012-train.tfrecord-00000-of-"):
+    with pytest.raises(
+        UsageError,
+        match=r"\d+ of \d+ files are missing in .*: 'imagenet2012-train.tfrecord-00000-of-",
+    ):
         imagenet_tfds.load(copy)
 
 
 def test_interrupted_preparation_is_told_from_none(copy):
     folder = version(copy)
     folder.rename(folder.parent / "incomplete.ABC_5.1.0")
-    with pytest.raises(UsageError, match="prepared in part only: it holds 'incomplete.ABC_5.1.0'.*--prepare"):
+    with pytest.raises(
+        UsageError, match="prepared in part only: it holds 'incomplete.ABC_5.1.0'.*--prepare"
+    ):
         imagenet_tfds.load(copy)
     shutil.rmtree(folder.parent)
-    with pytest.raises(UsageError, match="imagenet2012/ is not prepared. Lay ILSVRC2012_img_train.tar"):
+    with pytest.raises(
+        UsageError, match="imagenet2012/ is not prepared. Lay ILSVRC2012_img_train.tar"
+    ):
         imagenet_tfds.load(copy)
-    with pytest.raises(UsageError, match="neither train/ and val/ .* nor imagenet2012/ .* is there. Lay ILSVRC2012"):
+    with pytest.raises(
+        UsageError, match="neither train/ and val/ .* nor imagenet2012/ .* is there. Lay ILSVRC2012"
+    ):
         detect.load("imagenet", copy)
 
 
@@ -136,7 +161,8 @@ def test_report_names_what_is_missing_with_its_size(tmp_path):
     assert "missing: ILSVRC2012_img_val.tar, 6,744,924,160 bytes" in text
     assert "bytes free, about 154,642,401,280 needed" in text
     with pytest.raises(
-        UsageError, match=r"missing ILSVRC2012_img_train.tar \(147,897,477,120 bytes\), ILSVRC2012_img_val.tar"
+        UsageError,
+        match=r"missing ILSVRC2012_img_train.tar \(147,897,477,120 bytes\), ILSVRC2012_img_val.tar",
     ):
         prepare.prepare(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -144,13 +170,21 @@ def test_report_names_what_is_missing_with_its_size(tmp_path):
 
 def test_report_warns_of_other_sizes_and_says_what_is_prepared(prepared):
     text = prepare.report(prepared["tfrecord"])
-    assert "warning: " in text and "bytes, not ImageNet's 6,744,924,160" in text and "enough disk space" in text
+    assert (
+        "warning: " in text
+        and "bytes, not ImageNet's 6,744,924,160" in text
+        and "enough disk space" in text
+    )
     assert "prepared: 990 training images, 10 validation images, 7 test images" in text
 
 
 def test_report_of_an_image_folder_counts(image_folder):
     text = prepare.report(image_folder)
-    assert "train/: 3 classes, 27 images" in text and "val/: 3 classes, 9 images" in text and "complete" in text
+    assert (
+        "train/: 3 classes, 27 images" in text
+        and "val/: 3 classes, 9 images" in text
+        and "complete" in text
+    )
     shutil.rmtree(image_folder / "val" / "bee")
     (image_folder / "train" / "cat" / "gone.JPEG").symlink_to("/nowhere")
     text = prepare.report(image_folder)
@@ -163,7 +197,9 @@ def test_what_cannot_be_prepared_is_said_in_a_line(tmp_path):
     with pytest.raises(UsageError, match="TFDS cannot read the tars") as error:
         prepare.prepare(tmp_path)
     assert "\n" not in str(error.value)
-    with pytest.raises(UsageError, match="--file_format=csv: unknown. Allowed: array_record, tfrecord."):
+    with pytest.raises(
+        UsageError, match="--file_format=csv: unknown. Allowed: array_record, tfrecord."
+    ):
         prepare.prepare(tmp_path, "csv")
     with pytest.raises(UsageError, match="no such folder"):
         prepare.report(tmp_path / "nowhere")

@@ -10,8 +10,13 @@ TEN = Examples(np.arange(10, dtype="float32").reshape(10, 1, 1, 1), np.arange(10
 
 
 def steps(count, **arguments):
-    batches = pipeline.training_batches(TEN, **{"batch_size": 3, "classes": 3, "seed": 0, **arguments})
-    return [(images.numpy().ravel().astype(int), labels.numpy()) for images, labels in itertools.islice(batches, count)]
+    batches = pipeline.training_batches(
+        TEN, **{"batch_size": 3, "classes": 3, "seed": 0, **arguments}
+    )
+    return [
+        (images.numpy().ravel().astype(int), labels.numpy())
+        for images, labels in itertools.islice(batches, count)
+    ]
 
 
 def test_an_epoch_shows_no_image_twice_and_leaves_the_rest_out():
@@ -21,7 +26,9 @@ def test_an_epoch_shows_no_image_twice_and_leaves_the_rest_out():
 
 
 def test_each_epoch_has_an_order_of_its_own_and_every_image_is_shown_sooner_or_later():
-    shown = [np.concatenate([images for images, _ in steps(3, first_step=3 * e)]) for e in range(20)]
+    shown = [
+        np.concatenate([images for images, _ in steps(3, first_step=3 * e)]) for e in range(20)
+    ]
     assert len({tuple(order) for order in shown}) > 15
     assert set(np.concatenate(shown)) == set(range(10))
 
@@ -53,10 +60,14 @@ def test_evaluation_on_several_devices_fills_the_last_batch_up_without_weight():
     assert [len(images) for images, _, _ in batches] == [6, 6]
     weights = np.concatenate([w.numpy() for _, _, w in batches])
     np.testing.assert_array_equal(weights, [1.0] * 10 + [0.0] * 2)
-    np.testing.assert_array_equal(np.concatenate([x.numpy().ravel() for x, _, _ in batches])[:10], np.arange(10))
+    np.testing.assert_array_equal(
+        np.concatenate([x.numpy().ravel() for x, _, _ in batches])[:10], np.arange(10)
+    )
 
 
 def test_evaluation_shows_every_image_once_in_order():
     batches = list(pipeline.evaluation_batches(TEN, 4, 3))
     assert [len(images) for images, _ in batches] == [4, 4, 2]
-    np.testing.assert_array_equal(np.concatenate([x.numpy().ravel() for x, _ in batches]), np.arange(10))
+    np.testing.assert_array_equal(
+        np.concatenate([x.numpy().ravel() for x, _ in batches]), np.arange(10)
+    )

@@ -16,7 +16,9 @@ def residual_net():
     x = inputs = keras.Input((8, 8, 3))
     x = WNConv2D(6, 3, padding="same", kernel_initializer=long, name="stem")(x)
     for i in (1, 2):
-        branch = WNConv2D(6, 3, padding="same", activation="relu", kernel_initializer=short, name=f"a{i}")(x)
+        branch = WNConv2D(
+            6, 3, padding="same", activation="relu", kernel_initializer=short, name=f"a{i}"
+        )(x)
         branch = WNConv2D(6, 3, padding="same", kernel_initializer=long, name=f"b{i}")(branch)
         x = keras.layers.Add()([x, branch])
     x = keras.layers.GlobalAveragePooling2D()(x)
@@ -56,7 +58,9 @@ def test_gain_and_bias_are_equations_5_and_6():
     t = x @ v / np.linalg.norm(v, axis=0)
     keras_wn.data_dependent_init(model, x, init_scale=0.5)
     np.testing.assert_allclose(to_numpy(layer.g), 0.5 / t.std(axis=0), rtol=1e-4)
-    np.testing.assert_allclose(to_numpy(layer.bias), -t.mean(axis=0) * 0.5 / t.std(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(layer.bias), -t.mean(axis=0) * 0.5 / t.std(axis=0), rtol=1e-4, atol=1e-5
+    )
     np.testing.assert_array_equal(to_numpy(layer.v), v)
 
 
@@ -113,7 +117,9 @@ def test_other_convolutions(layer, x):
 
 
 def test_separable_layer_without_a_gain_of_its_pointwise_kernel_stays():
-    layer = keras_wn.layers.WeightNormalization(keras.layers.SeparableConv1D(5, 3), weights=["depthwise_kernel"])
+    layer = keras_wn.layers.WeightNormalization(
+        keras.layers.SeparableConv1D(5, 3), weights=["depthwise_kernel"]
+    )
     model = keras.Sequential([keras.Input((6, 4)), layer], name="m")
     with pytest.raises(ValueError, match="model 'm' has no weight-normalized layer"):
         keras_wn.data_dependent_init(model, EINSUM)
@@ -126,7 +132,9 @@ def test_model_that_is_not_built_is_refused():
 
 def test_scale_may_depend_on_the_layer():
     model = residual_net()
-    keras_wn.data_dependent_init(model, BATCH, init_scale=lambda layer: 0.1 if layer.name.startswith("b") else 1.0)
+    keras_wn.data_dependent_init(
+        model, BATCH, init_scale=lambda layer: 0.1 if layer.name.startswith("b") else 1.0
+    )
     outputs = pre_activations(model, BATCH)
     np.testing.assert_allclose(outputs["b2"].std(axis=(0, 1, 2)), 0.1, rtol=1e-3)
     np.testing.assert_allclose(outputs["a2"].std(axis=(0, 1, 2)), 1.0, rtol=1e-3)
@@ -165,7 +173,9 @@ def test_mean_only_batch_norm_starts_from_the_batchs_mean():
 
 def test_failure_leaves_moving_means_as_they_were():
     model = centered_net()
-    model.get_layer("c").v.assign(np.full((3, 3, 6, 6), np.nan))  # The layers before it are set by then.
+    model.get_layer("c").v.assign(
+        np.full((3, 3, 6, 6), np.nan)
+    )  # The layers before it are set by then.
     before = model.get_weights()
     with pytest.raises(ValueError, match="layer 'c' is not finite"):
         keras_wn.data_dependent_init(model, BATCH)
@@ -211,7 +221,9 @@ def test_batch_that_is_not_finite_is_refused():
 
 
 def test_model_without_such_layers_is_refused():
-    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3), WNDense(2, use_gain=False)], name="plain")
+    model = keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(3), WNDense(2, use_gain=False)], name="plain"
+    )
     with pytest.raises(ValueError, match="model 'plain' has no weight-normalized layer"):
         keras_wn.data_dependent_init(model, np.ones((10, 5), "float32"))
 
@@ -231,7 +243,9 @@ def test_layers_in_loops_and_with_other_axes_keep_what_they_have():
     layers = [
         keras.layers.TimeDistributed(WNDense(4)),
         keras_wn.layers.WeightNormalization(keras.layers.Dense(4), axis=1),
-        keras.layers.RNN(keras_wn.layers.WeightNormalization(keras.layers.LSTMCell(4)), return_sequences=True),
+        keras.layers.RNN(
+            keras_wn.layers.WeightNormalization(keras.layers.LSTMCell(4)), return_sequences=True
+        ),
         WNDense(4),
     ]
     model = keras.Sequential([keras.Input((6, 4)), *layers])
@@ -257,12 +271,16 @@ class NoBatches(Batches):
 
 
 def tensorflow_dataset():
-    tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's; the TensorFlow session has it")
+    tf = pytest.importorskip(
+        "tensorflow", reason="tf.data is TensorFlow's; the TensorFlow session has it"
+    )
     return tf.data.Dataset.from_tensor_slices((BATCH, np.zeros(64))).batch(32)
 
 
 def torch_loader():
-    data = pytest.importorskip("torch.utils.data", reason="DataLoader is PyTorch's; the PyTorch session has it")
+    data = pytest.importorskip(
+        "torch.utils.data", reason="DataLoader is PyTorch's; the PyTorch session has it"
+    )
     import torch
 
     return data.DataLoader(data.TensorDataset(torch.tensor(BATCH), torch.zeros(64)), batch_size=32)
@@ -274,7 +292,15 @@ def generator():
 
 
 @pytest.mark.parametrize(
-    "make", [Batches, tensorflow_dataset, torch_loader, generator, lambda: iter([BATCH[:32]]), lambda: BATCH[:32]]
+    "make",
+    [
+        Batches,
+        tensorflow_dataset,
+        torch_loader,
+        generator,
+        lambda: iter([BATCH[:32]]),
+        lambda: BATCH[:32],
+    ],
 )
 def test_first_batch_of_what_fit_takes(make):
     model = residual_net()

@@ -12,6 +12,10 @@ def test_is_the_other_initializer_rescaled():
 
 
 def test_is_saved_with_what_it_wraps():
-    copy = keras.initializers.deserialize(keras.initializers.serialize(UnitFilters("he_normal", axis=(0,))))
-    assert isinstance(copy, UnitFilters) and isinstance(copy.initializer, keras.initializers.HeNormal)
+    copy = keras.initializers.deserialize(
+        keras.initializers.serialize(UnitFilters("he_normal", axis=(0,)))
+    )
+    assert isinstance(copy, UnitFilters) and isinstance(
+        copy.initializer, keras.initializers.HeNormal
+    )
     assert copy.get_config()["axis"] == (0,)

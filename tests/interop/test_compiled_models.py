@@ -57,7 +57,9 @@ def test_own_loss_and_metric_leave_the_model_uncompiled_with_one_warning(make, f
     model = make()
     model.compile("sgd", loss=own_loss, metrics=[own_metric])
     model.fit(X, Y, verbose=0)
-    with pytest.warns(UserWarning, match="is returned without being compiled.*Call compile") as caught:
+    with pytest.warns(
+        UserWarning, match="is returned without being compiled.*Call compile"
+    ) as caught:
         new = function(model)
     assert len([w for w in caught if "without being compiled" in str(w.message)]) == 1
     assert model.compiled and not new.compiled
@@ -122,7 +124,9 @@ def test_own_function_with_the_name_of_keras_own_is_not_taken_for_it():
 
     model = sequential()
     model.compile("sgd", loss=mean_squared_error)
-    with pytest.warns(UserWarning, match="loss has the function 'mean_squared_error', which is not registered"):
+    with pytest.warns(
+        UserWarning, match="loss has the function 'mean_squared_error', which is not registered"
+    ):
         assert not keras_wn.fold(model).compiled
     model.compile("sgd", loss=keras.losses.mean_squared_error)
     assert keras_wn.fold(model).compiled

@@ -22,7 +22,10 @@ class Residual(kl.Layer):
         self.filters = filters
         self.first = conv(filters, 3, padding="causal")
         self.branches = [conv(filters, 1), kl.Conv1D(filters, 1)]
-        self.ends = {"end": WeightNormalization(kl.Conv1D(filters, 1)), "nothing": kl.Activation("relu")}
+        self.ends = {
+            "end": WeightNormalization(kl.Conv1D(filters, 1)),
+            "nothing": kl.Activation("relu"),
+        }
         self.also_first = self.first
         self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
 
@@ -77,16 +80,25 @@ def subclassed():
 
 
 def stacked_cells():
-    cells = [WeightNormalization(kl.LSTMCell(3)), kl.GRUCell(3), WeightNormalization(kl.SimpleRNNCell(2))]
+    cells = [
+        WeightNormalization(kl.LSTMCell(3)),
+        kl.GRUCell(3),
+        WeightNormalization(kl.SimpleRNNCell(2)),
+    ]
     return keras.Sequential([keras.Input((6, 4)), kl.RNN(cells), WNDense(2)])
 
 
 def wrapped_in_keras_layers():
-    layers = [kl.TimeDistributed(WNDense(3)), kl.RNN(WeightNormalization(kl.LSTMCell(3)), return_sequences=True)]
+    layers = [
+        kl.TimeDistributed(WNDense(3)),
+        kl.RNN(WeightNormalization(kl.LSTMCell(3)), return_sequences=True),
+    ]
     return keras.Sequential([keras.Input((6, 4)), *layers, kl.Flatten(), WNDense(2)])
 
 
-MODELS = {make.__name__: make for make in (functional, subclassed, stacked_cells, wrapped_in_keras_layers)}
+MODELS = {
+    make.__name__: make for make in (functional, subclassed, stacked_cells, wrapped_in_keras_layers)
+}
 
 
 class InOrder(keras.Model):
@@ -113,7 +125,9 @@ def test_layers_stay_in_their_order():
     np.testing.assert_array_equal(to_numpy(folded.layers[-1].bias), to_numpy(model.last.bias))
     plain = keras_wn.fold(model)
     plain.set_weights(folded.get_weights())
-    np.testing.assert_allclose(to_numpy(plain(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        to_numpy(plain(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-4
+    )
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -136,7 +150,11 @@ def test_name_and_policy_and_frozen_state_are_kept_of_a_layer_whose_config_has_n
     layer.trainable = False
     folded = keras_wn.fold(keras.Sequential([keras.Input((6, 4)), layer]))
     found = folded.layers[0]
-    assert (found.name, found.dtype_policy.name, found.trainable) == ("block", "mixed_bfloat16", False)
+    assert (found.name, found.dtype_policy.name, found.trainable) == (
+        "block",
+        "mixed_bfloat16",
+        False,
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`:UserWarning")
@@ -145,13 +163,19 @@ def test_quantized_layer_beside_a_normalized_one():
     model = keras.Sequential([keras.Input((4,)), WNDense(3), kl.Dense(2)])
     model.quantize("int8")
     x = SERIES[:, 0]
-    np.testing.assert_allclose(to_numpy(keras_wn.fold(model)(x)), to_numpy(model(x)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(keras_wn.fold(model)(x)), to_numpy(model(x)), rtol=1e-4, atol=1e-5
+    )
     with pytest.raises(ValueError, match="kernel is quantized"):
         keras_wn.weight_norm(model)
 
 
 def of_ours(model):
-    return [type(layer) for layer in model._flatten_layers() if type(layer).__module__.startswith("keras_wn")]
+    return [
+        type(layer)
+        for layer in model._flatten_layers()
+        if type(layer).__module__.startswith("keras_wn")
+    ]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -197,14 +221,18 @@ def test_batch_normalization_beside_a_custom_layer_is_folded():
     model.layers[-1].moving_variance.assign([0.5, 1.5, 2.0])
     folded = keras_wn.fold(model, fold_bn=True)
     assert not any(isinstance(layer, kl.BatchNormalization) for layer in folded.layers)
-    np.testing.assert_allclose(to_numpy(folded(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        to_numpy(folded(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_weight_norm_reaches_the_plain_kernels_beside_normalized_ones():
     model = functional()
     randomize(model)
     normalized = keras_wn.weight_norm(model)
-    np.testing.assert_allclose(to_numpy(normalized(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        to_numpy(normalized(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-4
+    )
     block = normalized.get_layer("residual")
     assert [type(layer).__name__ for layer in block.branches] == ["WNConv1D", "WNConv1D"]
     assert block.also_first is block.first
@@ -220,7 +248,9 @@ def test_layer_that_cannot_be_made_again_is_named():
             return self.dense(x)
 
     model = keras.Sequential([keras.Input((4,)), NoConfig(WNDense(3), name="mine")])
-    with pytest.raises(ValueError, match="Layer 'mine' .NoConfig. cannot be made again from its get_config"):
+    with pytest.raises(
+        ValueError, match="Layer 'mine' .NoConfig. cannot be made again from its get_config"
+    ):
         keras_wn.fold(model)
 
 
@@ -240,7 +270,9 @@ def test_layers_held_in_a_way_that_cannot_be_replaced_are_named():
             return self.holder.layer(x)
 
     model = keras.Sequential([keras.Input((4,)), Hidden(name="hidden")])
-    with pytest.raises(ValueError, match="'hidden' .Hidden. holds layer 'deep' in a way that cannot be replaced"):
+    with pytest.raises(
+        ValueError, match="'hidden' .Hidden. holds layer 'deep' in a way that cannot be replaced"
+    ):
         keras_wn.fold(model)
 
 
@@ -250,7 +282,10 @@ class PlainBlock(kl.Layer):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.first, self.second = kl.Conv1D(4, 3, padding="same", name="first"), kl.Conv1D(4, 1, name="second")
+        self.first, self.second = (
+            kl.Conv1D(4, 3, padding="same", name="first"),
+            kl.Conv1D(4, 1, name="second"),
+        )
         self.norm, self.dropout = kl.BatchNormalization(), kl.Dropout(0.1)
 
     def call(self, x, training=None):
@@ -271,4 +306,6 @@ def test_plain_block_is_normalized_as_a_whole_or_in_part(tmp_path):
     block = part.get_layer("block")
     assert type(block.first) is WNConv1D and type(block.second) is kl.Conv1D
     for other in (whole, loaded, part, keras_wn.fold(whole), keras_wn.fold(part)):
-        np.testing.assert_allclose(to_numpy(other(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            to_numpy(other(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-5
+        )

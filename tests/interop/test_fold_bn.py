@@ -52,7 +52,9 @@ def test_fold_bn_keeps_the_outputs_and_the_batch_norms_that_cannot_fold():
 
     assert (norms(model), norms(folded), norms(keras_wn.fold(model))) == (9, 2, 9)
     assert not kernels_normalized(folded) and folded.name == "with_batch_norm"
-    np.testing.assert_allclose(to_numpy(folded(IMAGES)), to_numpy(model(IMAGES)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(folded(IMAGES)), to_numpy(model(IMAGES)), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_fold_bn_of_a_resnet_leaves_none():
@@ -73,9 +75,15 @@ def test_fold_bn_takes_mean_only_batch_norm_into_the_bias_alone():
         randomize(layer)
     folded = keras_wn.fold(model, fold_bn=True)
     # That behind an activation stays.
-    assert sum(isinstance(layer, norm) for layer in folded.layers) == 1 and not kernels_normalized(folded)
-    np.testing.assert_array_equal(to_numpy(folded.layers[1].kernel), to_numpy(model.layers[1].kernel))
-    np.testing.assert_allclose(to_numpy(folded(IMAGES)), to_numpy(model(IMAGES)), rtol=1e-4, atol=1e-4)
+    assert sum(isinstance(layer, norm) for layer in folded.layers) == 1 and not kernels_normalized(
+        folded
+    )
+    np.testing.assert_array_equal(
+        to_numpy(folded.layers[1].kernel), to_numpy(model.layers[1].kernel)
+    )
+    np.testing.assert_allclose(
+        to_numpy(folded(IMAGES)), to_numpy(model(IMAGES)), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("method", ["wn_mobn", "bwn"])
@@ -91,11 +99,16 @@ def test_fold_bn_leaves_no_mean_only_batch_norm_in_a_resnet(method):
 
 
 @pytest.mark.skipif(
-    keras.backend.backend() == "tensorflow", reason="TensorFlow has no channels-first convolution on a CPU"
+    keras.backend.backend() == "tensorflow",
+    reason="TensorFlow has no channels-first convolution on a CPU",
 )
 def test_fold_bn_channels_first():
     model = keras.Sequential(
-        [keras.Input((3, 8, 8)), kl.Conv2D(4, 3, data_format="channels_first"), kl.BatchNormalization(axis=1)]
+        [
+            keras.Input((3, 8, 8)),
+            kl.Conv2D(4, 3, data_format="channels_first"),
+            kl.BatchNormalization(axis=1),
+        ]
     )
     randomize(model.layers[0])
     x = IMAGES.transpose(0, 3, 1, 2)

@@ -14,7 +14,9 @@ MODELS = {**CASES, "subclassed": (Subclassed, SERIES)}
 
 
 # The class of a subclassed model is saved by name, and this one is a test's: no .keras file of it.
-@pytest.mark.parametrize("name, end", [(name, "weights.h5") for name in MODELS] + [(name, "keras") for name in CASES])
+@pytest.mark.parametrize(
+    "name, end", [(name, "weights.h5") for name in MODELS] + [(name, "keras") for name in CASES]
+)
 def test_plain_file_loads_and_goes_back(name, end, tmp_path):
     make, x = MODELS[name]
     model = make()
@@ -39,7 +41,8 @@ def make_built(make, x):
 
 def small(**options):
     return keras.Sequential(
-        [keras.Input((4,)), keras_wn.layers.WNDense(3, name="first", **options), kl.Dense(2)], name="m"
+        [keras.Input((4,)), keras_wn.layers.WNDense(3, name="first", **options), kl.Dense(2)],
+        name="m",
     )
 
 
@@ -85,4 +88,6 @@ def test_folded_weights_of_every_method_load_back(name, tmp_path):
     # Activations and joins have plain weights of their own.
     keras_wn.fold(model).save_weights(tmp_path / "plain.weights.h5")
     load_plain_weights(other, tmp_path / "plain.weights.h5")
-    np.testing.assert_allclose(to_numpy(other(images)), to_numpy(model(images)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        to_numpy(other(images)), to_numpy(model(images)), rtol=1e-3, atol=1e-4
+    )

@@ -27,7 +27,9 @@ def test_adapted_statistics_are_kept(tmp_path):
     same(normalized, model, VECTORS)
     same(keras_wn.fold(normalized), model, VECTORS)
     model.save_weights(tmp_path / "a.weights.h5")
-    other = keras_wn.weight_norm(keras.Sequential([keras.Input((4,)), kl.Normalization(), kl.Dense(3)]))
+    other = keras_wn.weight_norm(
+        keras.Sequential([keras.Input((4,)), kl.Normalization(), kl.Dense(3)])
+    )
     load_plain_weights(other, tmp_path / "a.weights.h5")
     same(other, model, VECTORS)
 
@@ -36,7 +38,9 @@ def test_adapted_statistics_are_kept(tmp_path):
 def test_vocabularies_are_kept():
     lookup = kl.IntegerLookup()
     lookup.adapt(np.array([12, 36, 1138, 42]))
-    model = keras.Sequential([keras.Input((2,), dtype="int64"), lookup, kl.Embedding(5, 3), kl.Flatten(), kl.Dense(2)])
+    model = keras.Sequential(
+        [keras.Input((2,), dtype="int64"), lookup, kl.Embedding(5, 3), kl.Flatten(), kl.Dense(2)]
+    )
     same(keras_wn.weight_norm(model), model, np.array([[42, 7], [12, 36]]))
 
 
@@ -60,7 +64,9 @@ def test_subclassed_model_with_a_weight_a_tuple_and_attention(tmp_path):
     model.scale.assign(7.0)
     normalized = keras_wn.weight_norm(model)
     same(normalized, model, SERIES)
-    assert isinstance(normalized.parts[0], WNDense) and isinstance(normalized.attention, WeightNormalization)
+    assert isinstance(normalized.parts[0], WNDense) and isinstance(
+        normalized.attention, WeightNormalization
+    )
     folded = keras_wn.fold(normalized)
     same(folded, model, SERIES)
     folded.save_weights(tmp_path / "a.weights.h5")
@@ -85,7 +91,9 @@ def test_fold_reaches_into_time_distributed_cells_and_subclassed_models():
     randomize(model)
     folded = keras_wn.fold(model)
     same(folded, model, SERIES)
-    assert not any(type(layer).__module__.startswith("keras_wn") for layer in folded._flatten_layers())
+    assert not any(
+        type(layer).__module__.startswith("keras_wn") for layer in folded._flatten_layers()
+    )
 
 
 def test_plain_file_reaches_wrappers_and_owners_behind_others(tmp_path):
@@ -116,12 +124,17 @@ def test_fold_names_a_subclass_that_may_compute_something_else():
             return super().call(x) * 2
 
     model = keras.Sequential([keras.Input((4,)), Doubled(3, name="mine")])
-    with pytest.raises(ValueError, match="layer 'mine' is a Doubled, which may compute something else"):
+    with pytest.raises(
+        ValueError, match="layer 'mine' is a Doubled, which may compute something else"
+    ):
         keras_wn.fold(model)
 
 
 def test_fold_keeps_names_and_what_is_frozen():
-    layers = [WeightNormalization(kl.Dense(4, name="d"), name=name, trainable=name == "a") for name in ("a", "b")]
+    layers = [
+        WeightNormalization(kl.Dense(4, name="d"), name=name, trainable=name == "a")
+        for name in ("a", "b")
+    ]
     model = keras.Sequential([keras.Input((4,)), *layers])
     folded = keras_wn.fold(model)
     assert [(layer.name, layer.trainable) for layer in folded.layers] == [("a", True), ("b", False)]
@@ -136,10 +149,16 @@ def test_batch_norm_in_training_mode_stays():
     same(folded, model, VECTORS)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others' batch norm computes in float32 here")
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="others' batch norm computes in float32 here"
+)
 def test_fold_bn_in_float64_is_exact():
     model = keras.Sequential(
-        [keras.Input((4,), dtype="float64"), kl.Dense(3, dtype="float64"), kl.BatchNormalization(dtype="float64")]
+        [
+            keras.Input((4,), dtype="float64"),
+            kl.Dense(3, dtype="float64"),
+            kl.BatchNormalization(dtype="float64"),
+        ]
     )
     randomize(model.layers[0])
     folded = keras_wn.fold(model, fold_bn=True)

@@ -22,7 +22,8 @@ SERIES = RNG.normal(size=(2, 6, 4)).astype("float32")
 
 def sequential():
     return keras.Sequential(
-        [keras.Input((8, 8, 3)), kl.Conv2D(4, 3, activation="relu"), kl.Flatten(), kl.Dense(2)], name="s"
+        [keras.Input((8, 8, 3)), kl.Conv2D(4, 3, activation="relu"), kl.Flatten(), kl.Dense(2)],
+        name="s",
     )
 
 
@@ -35,7 +36,9 @@ def residual():
     x = kl.Add()([x, shared(shared(x))])
     x = kl.Conv2DTranspose(5, 2)(kl.DepthwiseConv2D(2)(x))
     x = kl.SeparableConv2D(6, 2)(x)
-    nested = keras.Sequential([keras.Input((3, 3, 6)), kl.Flatten(), kl.Dense(7, activation="tanh")], name="nested")
+    nested = keras.Sequential(
+        [keras.Input((3, 3, 6)), kl.Flatten(), kl.Dense(7, activation="tanh")], name="nested"
+    )
     return keras.Model(inputs, kl.Dense(2)(nested(x)), name="residual")
 
 
@@ -47,7 +50,11 @@ def recurrent():
     return keras.Model(inputs, kl.GRU(2)(x), name="recurrent")
 
 
-CASES = {"sequential": (sequential, IMAGES), "residual": (residual, IMAGES), "recurrent": (recurrent, SERIES)}
+CASES = {
+    "sequential": (sequential, IMAGES),
+    "residual": (residual, IMAGES),
+    "recurrent": (recurrent, SERIES),
+}
 
 
 def kernels_normalized(model):
@@ -93,7 +100,9 @@ def test_fold_keeps_the_outputs_of_trained_gains(name):
     normalized = keras_wn.weight_norm(make())
     for variable in normalized.trainable_variables:
         variable.assign(to_numpy(variable) * RNG.uniform(0.5, 1.5, variable.shape))
-    np.testing.assert_allclose(to_numpy(keras_wn.fold(normalized)(x)), to_numpy(normalized(x)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(keras_wn.fold(normalized)(x)), to_numpy(normalized(x)), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -107,7 +116,9 @@ def test_fold_keeps_the_outputs_of_every_method(name):
 
 
 def test_folded_model_loads_without_the_package(tmp_path):
-    model = keras.Sequential([keras.Input((8, 8, 3)), layers.NormPropConv2D(4, 3), kl.Flatten(), layers.WNDense(2)])
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.NormPropConv2D(4, 3), kl.Flatten(), layers.WNDense(2)]
+    )
     keras_wn.fold(model).save(tmp_path / "folded.keras")
     np.save(tmp_path / "x.npy", IMAGES)
     code = (
@@ -117,14 +128,22 @@ def test_folded_model_loads_without_the_package(tmp_path):
         "assert 'keras_wn' not in sys.modules\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "folded.keras"), str(tmp_path / "x.npy")]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
-    np.testing.assert_allclose(np.array(json.loads(output)), to_numpy(model(IMAGES)), rtol=1e-5, atol=1e-6)
+    output = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    np.testing.assert_allclose(
+        np.array(json.loads(output)), to_numpy(model(IMAGES)), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_fold_keeps_an_activation_of_the_package():
-    model = keras.Sequential([keras.Input((4,)), layers.WNDense(3, activation=layers.NormalizedReLU(0.1))])
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.WNDense(3, activation=layers.NormalizedReLU(0.1))]
+    )
     x = RNG.normal(size=(5, 4)).astype("float32")
-    np.testing.assert_allclose(to_numpy(keras_wn.fold(model)(x)), to_numpy(model(x)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(keras_wn.fold(model)(x)), to_numpy(model(x)), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_layers_that_are_normalized_already_stay():
@@ -132,7 +151,11 @@ def test_layers_that_are_normalized_already_stay():
         [keras.Input((4,)), layers.WNDense(3), layers.WeightNormalization(kl.Dense(2)), kl.Dense(2)]
     )
     again = keras_wn.weight_norm(model)
-    assert [type(x) for x in again.layers] == [layers.WNDense, layers.WeightNormalization, layers.WNDense]
+    assert [type(x) for x in again.layers] == [
+        layers.WNDense,
+        layers.WeightNormalization,
+        layers.WNDense,
+    ]
 
 
 class Subclassed(keras.Model):
@@ -144,7 +167,10 @@ class Subclassed(keras.Model):
         self.first = kl.Dense(units)
         self.again = self.first if units == 4 else kl.Dense(units)
         self.blocks = [kl.Conv1D(units, 2), kl.ReLU(), kl.LSTM(units, return_sequences=True)]
-        self.heads = {"a": kl.Dense(2), "b": keras.Sequential([kl.Dense(2), kl.BatchNormalization()])}
+        self.heads = {
+            "a": kl.Dense(2),
+            "b": keras.Sequential([kl.Dense(2), kl.BatchNormalization()]),
+        }
 
     def call(self, x):
         x = self.again(self.first(x))
@@ -161,10 +187,14 @@ def test_subclassed_model_there_and_back(units, tmp_path):
     model = Subclassed(units)
     before = to_numpy(model(SERIES))
     normalized = keras_wn.weight_norm(model)
-    assert type(normalized) is Subclassed and len(kernels_normalized(normalized)) == (6 if units == 3 else 5)
+    assert type(normalized) is Subclassed and len(kernels_normalized(normalized)) == (
+        6 if units == 3 else 5
+    )
     assert (normalized.again is normalized.first) == (units == 4)
     np.testing.assert_allclose(to_numpy(normalized(SERIES)), before, rtol=1e-4, atol=1e-5)
-    assert len(normalized.trainable_variables) == len(model.trainable_variables) + (7 if units == 3 else 6)
+    assert len(normalized.trainable_variables) == len(model.trainable_variables) + (
+        7 if units == 3 else 6
+    )
     for variable in normalized.trainable_variables:
         variable.assign(to_numpy(variable) * RNG.uniform(0.5, 1.5, variable.shape))
     after = to_numpy(normalized(SERIES))
@@ -207,13 +237,17 @@ def test_subclassed_model_without_a_config_is_refused_by_name_and_can_be_wrapped
     x = np.ones((1, 4), "float32")
     plain = to_numpy(model(x))
     for convert in (keras_wn.weight_norm, keras_wn.fold):
-        with pytest.raises(ValueError, match="Model 'mine' .*cannot be made again from its get_config"):
+        with pytest.raises(
+            ValueError, match="Model 'mine' .*cannot be made again from its get_config"
+        ):
             convert(model)
     np.testing.assert_allclose(to_numpy(layers.WeightNormalization(model)(x)), plain, rtol=1e-5)
 
 
 def test_zero_filters_keep_the_outputs_and_can_learn():
-    model = keras.Sequential([keras.Input((4,)), kl.Dense(3, kernel_initializer="zeros", use_bias=False)])
+    model = keras.Sequential(
+        [keras.Input((4,)), kl.Dense(3, kernel_initializer="zeros", use_bias=False)]
+    )
     normalized = keras_wn.weight_norm(model)
     x = np.ones((2, 4), "float32")
     np.testing.assert_array_equal(to_numpy(normalized(x)), 0)
@@ -249,5 +283,7 @@ def test_unbuilt_model_and_a_model_without_kernels_are_refused():
     with pytest.raises(ValueError, match="fold_bn=True on model 'mine' .* graph is not known"):
         keras_wn.fold(WithoutConfig(kl.Dense(2)), fold_bn=True)
     for convert in (keras_wn.weight_norm, keras_wn.fold):
-        with pytest.raises(ValueError, match="model='resnet' is not allowed. Allowed: a Keras model"):
+        with pytest.raises(
+            ValueError, match="model='resnet' is not allowed. Allowed: a Keras model"
+        ):
             convert("resnet")

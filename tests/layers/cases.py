@@ -30,30 +30,70 @@ CASES = {
         IMAGES,
     ),
     "conv2d_grouped": (layers.WNConv2D, {"filters": 6, "kernel_size": 3, "groups": 2}, IMAGES),
-    "conv2d_dilated": (layers.WNConv2D, {"filters": 3, "kernel_size": 2, "dilation_rate": 2}, IMAGES),
+    "conv2d_dilated": (
+        layers.WNConv2D,
+        {"filters": 3, "kernel_size": 2, "dilation_rate": 2},
+        IMAGES,
+    ),
     "conv3d": (layers.WNConv3D, {"filters": 3, "kernel_size": 2}, VOLUMES),
-    "conv1d_transpose": (layers.WNConv1DTranspose, {"filters": 3, "kernel_size": 3, "strides": 2}, SERIES),
-    "conv2d_transpose": (layers.WNConv2DTranspose, {"filters": 3, "kernel_size": 3, "padding": "same"}, IMAGES),
+    "conv1d_transpose": (
+        layers.WNConv1DTranspose,
+        {"filters": 3, "kernel_size": 3, "strides": 2},
+        SERIES,
+    ),
+    "conv2d_transpose": (
+        layers.WNConv2DTranspose,
+        {"filters": 3, "kernel_size": 3, "padding": "same"},
+        IMAGES,
+    ),
     "conv3d_transpose": (layers.WNConv3DTranspose, {"filters": 2, "kernel_size": 2}, VOLUMES),
-    "depthwise_conv1d": (layers.WNDepthwiseConv1D, {"kernel_size": 3, "depth_multiplier": 2}, SERIES),
+    "depthwise_conv1d": (
+        layers.WNDepthwiseConv1D,
+        {"kernel_size": 3, "depth_multiplier": 2},
+        SERIES,
+    ),
     "depthwise_conv2d": (layers.WNDepthwiseConv2D, {"kernel_size": 3}, IMAGES),
     "separable_conv1d": (layers.WNSeparableConv1D, {"filters": 3, "kernel_size": 3}, SERIES),
-    "separable_conv2d": (layers.WNSeparableConv2D, {"filters": 3, "kernel_size": 3, "depth_multiplier": 2}, IMAGES),
-    "einsum_dense": (layers.WNEinsumDense, {"equation": "abc,cde->abde", "output_shape": (None, 2, 3)}, SERIES),
-    "einsum_dense_ellipsis": (layers.WNEinsumDense, {"equation": "...x,xy->...y", "output_shape": 3}, SERIES),
+    "separable_conv2d": (
+        layers.WNSeparableConv2D,
+        {"filters": 3, "kernel_size": 3, "depth_multiplier": 2},
+        IMAGES,
+    ),
+    "einsum_dense": (
+        layers.WNEinsumDense,
+        {"equation": "abc,cde->abde", "output_shape": (None, 2, 3)},
+        SERIES,
+    ),
+    "einsum_dense_ellipsis": (
+        layers.WNEinsumDense,
+        {"equation": "...x,xy->...y", "output_shape": 3},
+        SERIES,
+    ),
     "embedding": (layers.WNEmbedding, {"input_dim": 6, "output_dim": 4}, TOKENS),
 }
 if keras.backend.backend() != "tensorflow":  # Which has no channels-first convolution on a CPU.
     FIRST = {"kernel_size": 3, "data_format": "channels_first"}
     CASES |= {
-        "conv1d_channels_first": (layers.WNConv1D, {"filters": 3, **FIRST}, SERIES.transpose(0, 2, 1)),
-        "conv2d_channels_first": (layers.WNConv2D, {"filters": 3, **FIRST}, IMAGES.transpose(0, 3, 1, 2)),
+        "conv1d_channels_first": (
+            layers.WNConv1D,
+            {"filters": 3, **FIRST},
+            SERIES.transpose(0, 2, 1),
+        ),
+        "conv2d_channels_first": (
+            layers.WNConv2D,
+            {"filters": 3, **FIRST},
+            IMAGES.transpose(0, 3, 1, 2),
+        ),
         "conv2d_transpose_channels_first": (
             layers.WNConv2DTranspose,
             {"filters": 3, **FIRST},
             IMAGES.transpose(0, 3, 1, 2),
         ),
-        "depthwise_conv2d_channels_first": (layers.WNDepthwiseConv2D, FIRST, IMAGES.transpose(0, 3, 1, 2)),
+        "depthwise_conv2d_channels_first": (
+            layers.WNDepthwiseConv2D,
+            FIRST,
+            IMAGES.transpose(0, 3, 1, 2),
+        ),
     }
 # Axes of a kernel's output units, counted from the end, where they are not the last alone.
 UNITS = {
@@ -70,7 +110,9 @@ UNITS = {
     "embedding": (-2,),
 }
 # Convolutions with groups have no CPU gradient on TensorFlow outside XLA.
-WITH_GRADIENT = [name for name in CASES if name != "conv2d_grouped" or keras.backend.backend() != "tensorflow"]
+WITH_GRADIENT = [
+    name for name in CASES if name != "conv2d_grouped" or keras.backend.backend() != "tensorflow"
+]
 
 
 def build(name, **extra):
@@ -97,7 +139,10 @@ def fan_in(name, kernel_name, kernel):
 
 def norms(name, kernels):
     """Norm of each output unit of each kernel, axes kept."""
-    return {k: np.sqrt(np.square(v).sum(axis=fan_in(name, k, v), keepdims=True)) for k, v in kernels.items()}
+    return {
+        k: np.sqrt(np.square(v).sum(axis=fan_in(name, k, v), keepdims=True))
+        for k, v in kernels.items()
+    }
 
 
 def set_plain(plain, layer):

@@ -58,7 +58,11 @@ def test_trelu_is_the_maximum_with_alpha_per_channel():
 def test_trelu_gives_the_gradient_to_the_input_above_alpha_and_else_to_alpha():
     dense = keras.layers.Dense(4, use_bias=False, kernel_initializer="identity")
     chain = keras.Sequential(
-        [keras.Input((4,)), dense, layers.TReLU(alpha_initializer=keras.initializers.Constant(-0.5))]
+        [
+            keras.Input((4,)),
+            dense,
+            layers.TReLU(alpha_initializer=keras.initializers.Constant(-0.5)),
+        ]
     )
     cotangent = np.array([[2.0, 3.0, 5.0, 7.0]], "float32")
     found = gradients(chain, X, cotangent)

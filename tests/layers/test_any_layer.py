@@ -57,11 +57,15 @@ def test_own_layer_is_normalized_over_the_axes_that_are_named(tmp_path):
     np.testing.assert_allclose(to_numpy(layer(X)), to_numpy(plain(X)), rtol=1e-5, atol=1e-5)
     of_w = next(value for value in gradients(plain, X, cotangent).values() if value.ndim == 2)
     found = gradients(layer, X, cotangent)
-    np.testing.assert_allclose(found["kernel_g"], (of_w * v).sum(0) / np.linalg.norm(v, axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        found["kernel_g"], (of_w * v).sum(0) / np.linalg.norm(v, axis=0), rtol=1e-4, atol=1e-5
+    )
 
     model = keras.Sequential([keras.Input((5, 4)), layer])
     model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(to_numpy(keras.models.load_model(tmp_path / "model.keras")(X)), to_numpy(model(X)))
+    np.testing.assert_array_equal(
+        to_numpy(keras.models.load_model(tmp_path / "model.keras")(X)), to_numpy(model(X))
+    )
     folded = keras_wn.fold(model)
     assert type(folded.layers[0]) is GraphConv
     np.testing.assert_allclose(to_numpy(folded(X)), to_numpy(model(X)), rtol=1e-5, atol=1e-6)
@@ -121,7 +125,10 @@ class Ambiguous(kl.Layer):
     "weights, message",
     [
         (["w", "other", "w"], "'w' and 'w' in weights=.* are the same weight of layer 'crossed'"),
-        (["kernel"], "'kernel' of layer 'crossed' is the name of one weight and the attribute that holds another"),
+        (
+            ["kernel"],
+            "'kernel' of layer 'crossed' is the name of one weight and the attribute that holds another",
+        ),
     ],
 )
 def test_name_of_two_weights_and_weight_of_two_names_are_refused(weights, message):
@@ -131,7 +138,9 @@ def test_name_of_two_weights_and_weight_of_two_names_are_refused(weights, messag
 
 @pytest.mark.parametrize("argument", ["axis", "gain_axis"])
 def test_no_axis_at_all_is_refused(argument):
-    with pytest.raises(ValueError, match=rf"{argument}=\(\) is not allowed. Allowed: an integer, a tuple of them"):
+    with pytest.raises(
+        ValueError, match=rf"{argument}=\(\) is not allowed. Allowed: an integer, a tuple of them"
+    ):
         WeightNormalization(kl.Dense(3), **{argument: ()})
 
 
@@ -170,11 +179,15 @@ def test_weight_that_the_gains_cannot_hold_is_refused(tmp_path):
     plain = keras.Sequential([keras.Input((5, 4)), kl.Conv1D(3, 2, name="conv")])
     plain.save_weights(tmp_path / "plain.weights.h5")
     model = keras.Sequential(
-        [keras.Input((5, 4)), WeightNormalization(kl.Conv1D(3, 2, name="conv"), axis=0, gain_axis=(0, 1))]
+        [
+            keras.Input((5, 4)),
+            WeightNormalization(kl.Conv1D(3, 2, name="conv"), axis=0, gain_axis=(0, 1)),
+        ]
     )
     before = model.get_weights()
     with pytest.raises(
-        ValueError, match=r"Layer 'conv' has a gain that is constant along the axes \(0, 1\) and cannot hold"
+        ValueError,
+        match=r"Layer 'conv' has a gain that is constant along the axes \(0, 1\) and cannot hold",
     ):
         keras_wn.interop.load_plain_weights(model, tmp_path / "plain.weights.h5")
     for a, b in zip(before, model.get_weights(), strict=True):
@@ -192,10 +205,14 @@ def test_one_kernel_has_v_g_and_effective_kernel():
     layer = WeightNormalization(kl.Dense(3))
     layer(X)
     assert layer.v is layer.layer.kernel and layer.g is layer.gains["kernel"]
-    np.testing.assert_array_equal(to_numpy(layer.effective_kernel), to_numpy(layer.effective_kernels["kernel"]))
+    np.testing.assert_array_equal(
+        to_numpy(layer.effective_kernel), to_numpy(layer.effective_kernels["kernel"])
+    )
     lstm = WeightNormalization(kl.LSTM(3))
     lstm(X)
-    assert set(lstm.v) == set(lstm.g) == set(lstm.effective_kernel) == {"kernel", "recurrent_kernel"}
+    assert (
+        set(lstm.v) == set(lstm.g) == set(lstm.effective_kernel) == {"kernel", "recurrent_kernel"}
+    )
     strict = WeightNormalization(kl.Dense(3), use_gain=False)
     strict(X)
     assert strict.g is None
@@ -211,7 +228,9 @@ def test_stateful_layer_is_reset():
 
 
 def test_bidirectional_around_the_wrapper_says_what_to_do():
-    with pytest.raises(ValueError, match=r"wrap the Bidirectional, WeightNormalization\(Bidirectional\(...\)\)"):
+    with pytest.raises(
+        ValueError, match=r"wrap the Bidirectional, WeightNormalization\(Bidirectional\(...\)\)"
+    ):
         kl.Bidirectional(WeightNormalization(kl.LSTM(3)))
 
 
@@ -227,11 +246,16 @@ def test_layer_without_inputs_puts_out_its_bias(use_gain):
 
 @pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`:UserWarning")
 def test_quantize_leaves_the_layer_inside_as_it_is_and_warns():
-    model = keras.Sequential([keras.Input((4,)), WeightNormalization(kl.Dense(3, name="inside")), kl.Dense(2)])
+    model = keras.Sequential(
+        [keras.Input((4,)), WeightNormalization(kl.Dense(3, name="inside")), kl.Dense(2)]
+    )
     x = X[:, 0]
     wrapper = model.layers[0]
     before = to_numpy(wrapper(x))
-    with pytest.warns(UserWarning, match="Layer 'inside' is weight-normalized and cannot be quantized .mode='int8'."):
+    with pytest.warns(
+        UserWarning,
+        match="Layer 'inside' is weight-normalized and cannot be quantized .mode='int8'.",
+    ):
         model.quantize("int8")
     np.testing.assert_array_equal(to_numpy(wrapper(x)), before)
     assert model.layers[1].quantization_mode == "int8"

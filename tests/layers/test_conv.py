@@ -10,7 +10,9 @@ IMAGES = np.random.default_rng(0).normal(size=(4, 6, 6, 3)).astype("float32")
 
 
 def net(**arguments):
-    model = keras.Sequential([keras.Input((6, 6, 3)), BoundedWNConv2D(5, 3, **arguments), keras.layers.Flatten()])
+    model = keras.Sequential(
+        [keras.Input((6, 6, 3)), BoundedWNConv2D(5, 3, **arguments), keras.layers.Flatten()]
+    )
     return model, model.layers[0]
 
 
@@ -55,7 +57,9 @@ def test_folded_it_is_a_plain_convolution():
     folded = keras_wn.fold(model)
     assert type(folded.layers[0]) is keras.layers.Conv2D
     np.testing.assert_allclose(filter_norms(folded.layers[0].kernel), 2.0, rtol=1e-5)
-    np.testing.assert_allclose(to_numpy(folded(IMAGES)), to_numpy(model(IMAGES)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(folded(IMAGES)), to_numpy(model(IMAGES)), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_without_a_gain_it_is_refused():

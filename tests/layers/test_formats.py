@@ -44,7 +44,9 @@ def from_json(model):
     return copied
 
 
-@pytest.mark.parametrize("copied", [cloned, from_json, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize(
+    "copied", [cloned, from_json, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
 def test_copy_puts_out_the_same_and_shares_nothing(copied):
     model = trained_away()
     before = to_numpy(model(IMAGES))
@@ -56,7 +58,8 @@ def test_copy_puts_out_the_same_and_shares_nothing(copied):
 
 
 @pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="SavedModel is TensorFlow's; runs in the main suite"
+    keras.backend.backend() != "tensorflow",
+    reason="SavedModel is TensorFlow's; runs in the main suite",
 )
 def test_saved_model_puts_out_the_same(tmp_path):
     import tensorflow as tf
@@ -64,7 +67,9 @@ def test_saved_model_puts_out_the_same(tmp_path):
     model = trained_away()
     model.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
-    np.testing.assert_allclose(exported.serve(IMAGES).numpy(), to_numpy(model(IMAGES)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        exported.serve(IMAGES).numpy(), to_numpy(model(IMAGES)), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_layers_that_are_not_trainable_stay_and_others_train():
@@ -82,7 +87,9 @@ def test_layers_that_are_not_trainable_stay_and_others_train():
     assert np.any(to_numpy(model.layers[-1].g) != gain)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "torch", reason="XLA is not PyTorch's; runs on the other backends")
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="XLA is not PyTorch's; runs on the other backends"
+)
 def test_compiled_by_xla_or_not_a_step_is_the_same():
     weights = []
     for jit_compile in (True, False):

@@ -67,7 +67,12 @@ def model_with_frozen_gain():
 
 
 def trained(model):
-    return {(layer.name, v.name) for layer in model.layers for v in layer.trainable_variables if "seed" not in v.name}
+    return {
+        (layer.name, v.name)
+        for layer in model.layers
+        for v in layer.trainable_variables
+        if "seed" not in v.name
+    }
 
 
 def by_name(model):
@@ -80,7 +85,10 @@ def test_frozen_gain_stays_frozen_through_clones_and_files(tmp_path):
     model.fit(IMAGES, np.ones((2, 2)), verbose=0)
     expected = trained(model)
     assert ("separable", "pointwise_kernel_g") in expected
-    assert not {("separable", "depthwise_kernel_g"), ("wrapped", "kernel_g"), ("dense", "kernel_g")} & expected
+    assert (
+        not {("separable", "depthwise_kernel_g"), ("wrapped", "kernel_g"), ("dense", "kernel_g")}
+        & expected
+    )
     model.save(tmp_path / "model.keras")
     copies = {
         "clone": keras.models.clone_model(model),
@@ -91,7 +99,9 @@ def test_frozen_gain_stays_frozen_through_clones_and_files(tmp_path):
         ),
     }
     for name, copy in copies.items():
-        found = {entry for entry in trained(copy) if entry[0] in {layer.name for layer in model.layers}}
+        found = {
+            entry for entry in trained(copy) if entry[0] in {layer.name for layer in model.layers}
+        }
         assert found == expected, name
     np.testing.assert_array_equal(to_numpy(copies["file"](IMAGES)), to_numpy(model(IMAGES)))
     copies["file"].fit(IMAGES, np.ones((2, 2)), verbose=0)
@@ -103,7 +113,9 @@ def test_frozen_gain_stays_frozen_through_clones_and_files(tmp_path):
 
 
 def test_fold_and_weight_norm_leave_frozen_what_was_frozen():
-    model = keras.Sequential([keras.Input((4,)), kl.Dense(3, name="a"), WNDense(3, name="b"), WNDense(2, name="c")])
+    model = keras.Sequential(
+        [keras.Input((4,)), kl.Dense(3, name="a"), WNDense(3, name="b"), WNDense(2, name="c")]
+    )
     model.get_layer("a").kernel.trainable = False
     model.get_layer("b").g.trainable = False
     model.get_layer("c").v.trainable = False
@@ -115,7 +127,9 @@ def test_fold_and_weight_norm_leave_frozen_what_was_frozen():
 
 
 def test_training_leaves_a_frozen_gain_alone():
-    model = keras.Sequential([keras.Input((6, 6, 4)), WNConv2D(3, 6, trainable_gain=False), kl.Flatten()])
+    model = keras.Sequential(
+        [keras.Input((6, 6, 4)), WNConv2D(3, 6, trainable_gain=False), kl.Flatten()]
+    )
     before = to_numpy(model.layers[0].g).copy()
     model.compile("sgd", "mse")
     model.fit(IMAGES, np.ones((2, 3)), verbose=0)
@@ -124,7 +138,8 @@ def test_training_leaves_a_frozen_gain_alone():
 
 def test_bad_options_are_refused():
     with pytest.raises(
-        ValueError, match="WNDense: trainable_gain='no' is not allowed. Allowed: True, False, or a dict"
+        ValueError,
+        match="WNDense: trainable_gain='no' is not allowed. Allowed: True, False, or a dict",
     ):
         WNDense(3, trainable_gain="no")
     layer = WNSeparableConv2D(3, 3, trainable_gain={"kernel": False}, name="s")
@@ -148,7 +163,9 @@ def test_gain_in_log_space(name, tmp_path):
     assert {v.name for v in layer.variables} >= {f"{kernel}_log_g" for kernel in gains}
     starts = by_kernel(layer, layer.v)
     for kernel, length in norms(name, starts).items():
-        np.testing.assert_allclose(np.exp(gains[kernel]), length.reshape(gains[kernel].shape), rtol=1e-5)
+        np.testing.assert_allclose(
+            np.exp(gains[kernel]), length.reshape(gains[kernel].shape), rtol=1e-5
+        )
     randomize(layer)
     for kernel, length in norms(name, by_kernel(layer, layer.effective_kernel)).items():
         s = by_kernel(layer, layer.g)[kernel]
@@ -157,7 +174,9 @@ def test_gain_in_log_space(name, tmp_path):
     np.testing.assert_allclose(to_numpy(layer(x)), to_numpy(plain(x)), rtol=1e-4, atol=1e-4)
     model = keras.Sequential([keras.Input(x.shape[1:], dtype=x.dtype.name), layer])
     model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(to_numpy(keras.saving.load_model(tmp_path / "model.keras")(x)), to_numpy(model(x)))
+    np.testing.assert_array_equal(
+        to_numpy(keras.saving.load_model(tmp_path / "model.keras")(x)), to_numpy(model(x))
+    )
 
 
 def test_gradient_of_the_log_gain_is_g_times_that_of_g():
@@ -176,7 +195,9 @@ def test_gradient_of_the_log_gain_is_g_times_that_of_g():
 def test_log_gain_refuses_what_has_no_logarithm():
     with pytest.raises(ValueError, match="log_gain=True with use_gain=False"):
         layers.WNDense(3, use_gain=False, log_gain=True)
-    with pytest.raises(ValueError, match="log_gain=True: a gain of .* is 0.0. Allowed: positive numbers"):
+    with pytest.raises(
+        ValueError, match="log_gain=True: a gain of .* is 0.0. Allowed: positive numbers"
+    ):
         build("dense", log_gain=True, gain_initializer="zeros")
 
 
@@ -213,7 +234,9 @@ def test_regularizer_can_act_on_w(log_gain):
 def test_constraint_can_act_on_w(wrapped, log_gain):
     on_w = keras_wn.constraints.EffectiveKernelConstraint("non_neg")
     if wrapped:
-        layer = layers.WeightNormalization(keras.layers.Dense(3, kernel_constraint=on_w), log_gain=log_gain)
+        layer = layers.WeightNormalization(
+            keras.layers.Dense(3, kernel_constraint=on_w), log_gain=log_gain
+        )
     else:
         layer = layers.WNDense(3, kernel_constraint=on_w, log_gain=log_gain)
     model = keras.Sequential([keras.Input((4,)), layer])
@@ -234,15 +257,25 @@ def test_constraint_can_act_on_w(wrapped, log_gain):
 
 def test_what_acts_on_w_is_refused_where_there_is_none():
     for layer in (
-        keras.layers.Dense(3, kernel_regularizer=keras_wn.regularizers.EffectiveKernelRegularizer("l2")),
-        keras.layers.Dense(3, kernel_constraint=keras_wn.constraints.EffectiveKernelConstraint("non_neg")),
+        keras.layers.Dense(
+            3, kernel_regularizer=keras_wn.regularizers.EffectiveKernelRegularizer("l2")
+        ),
+        keras.layers.Dense(
+            3, kernel_constraint=keras_wn.constraints.EffectiveKernelConstraint("non_neg")
+        ),
     ):
         model = keras.Sequential([keras.Input((4,)), layer])
         model.compile(optimizer="sgd", loss="mse")
         with pytest.raises(ValueError, match="not allowed on the kernel of a plain layer"):
             model.train_on_batch(VECTORS, np.ones((5, 3), "float32"))
-    with pytest.raises(ValueError, match="without a gain the norm of w is 1. Allowed: use_gain=True"):
-        build("dense", use_gain=False, kernel_constraint=keras_wn.constraints.EffectiveKernelConstraint("non_neg"))
+    with pytest.raises(
+        ValueError, match="without a gain the norm of w is 1. Allowed: use_gain=True"
+    ):
+        build(
+            "dense",
+            use_gain=False,
+            kernel_constraint=keras_wn.constraints.EffectiveKernelConstraint("non_neg"),
+        )
 
 
 def test_what_acts_on_w_is_saved(tmp_path):
@@ -311,7 +344,11 @@ print("the same on four devices")
 """
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution.ModelParallel needs JAX")
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="keras.distribution.ModelParallel needs JAX"
+)
 def test_layout_map_shards_a_gain_as_its_kernel():
-    result = subprocess.run([sys.executable, "-c", SHARDING_PROGRAM], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", SHARDING_PROGRAM], capture_output=True, text=True, check=False
+    )
     assert "the same on four devices" in result.stdout, result.stderr[-2000:]

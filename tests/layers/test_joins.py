@@ -58,7 +58,9 @@ def convolution(name):
 def block(into_kernels, projection):
     """A residual block whose join's weights are in its kernels, or in the join."""
     x = keras.Input(IMAGES.shape[1:])
-    branch_scale, shortcut_scale = layers.JoinWeights(4, name="join")(x) if into_kernels else (None, None)
+    branch_scale, shortcut_scale = (
+        layers.JoinWeights(4, name="join")(x) if into_kernels else (None, None)
+    )
     branch = convolution("branch")(x, scale=branch_scale)
     if projection:
         shortcut = convolution("shortcut")(x, scale=shortcut_scale)
@@ -71,7 +73,10 @@ def block(into_kernels, projection):
 @pytest.fixture(params=[False, True], ids=["identity", "projection"])
 def blocks(request):
     pair = [block(into_kernels, request.param) for into_kernels in (True, False)]
-    values = {variable.path: np.random.default_rng(1).normal(size=variable.shape) for variable in pair[0].weights}
+    values = {
+        variable.path: np.random.default_rng(1).normal(size=variable.shape)
+        for variable in pair[0].weights
+    }
     for model in pair:
         for variable in model.weights:
             variable.assign(values[variable.path])
@@ -121,7 +126,10 @@ def test_a_saved_block_puts_out_the_same(blocks, tmp_path):
     ids=lambda value: getattr(value, "name", None),
 )
 def test_scale_multiplies_w_and_not_the_bias(layer, inputs):
-    if keras.backend.backend() == "tensorflow" and getattr(layer, "data_format", None) == "channels_first":
+    if (
+        keras.backend.backend() == "tensorflow"
+        and getattr(layer, "data_format", None) == "channels_first"
+    ):
         pytest.skip("TensorFlow has no such convolution on a CPU.")
     layer.build(inputs.shape)
     randomize(layer)
@@ -146,7 +154,9 @@ def test_weights_for_no_number_of_channels_are_refused(channels):
 
 def test_a_constant_scale_folds():
     x = keras.Input(IMAGES.shape[1:])
-    model = keras.Model(x, convolution("branch")(x, scale=np.array([1.0, 2.0, -1.0, 0.5], "float32")))
+    model = keras.Model(
+        x, convolution("branch")(x, scale=np.array([1.0, 2.0, -1.0, 0.5], "float32"))
+    )
     np.testing.assert_allclose(to_numpy(fold(model)(IMAGES)), to_numpy(model(IMAGES)), atol=1e-5)
 
 
@@ -174,8 +184,13 @@ def test_what_pytorch_lacks_is_not_given_to_it():
 
 def test_a_scale_that_may_depend_on_the_input_is_not_folded():
     x, other = keras.Input(IMAGES.shape[1:]), keras.Input(batch_shape=(4,))
-    model = keras.Model([x, other], convolution("branch")(x, scale=keras.layers.Identity(name="given")(other)))
-    with pytest.raises(ValueError, match=r"'branch' takes its scale from 'given' \(Identity\). Allowed: JoinWeights"):
+    model = keras.Model(
+        [x, other], convolution("branch")(x, scale=keras.layers.Identity(name="given")(other))
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"'branch' takes its scale from 'given' \(Identity\). Allowed: JoinWeights",
+    ):
         fold(model)
 
 

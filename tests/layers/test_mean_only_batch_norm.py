@@ -45,15 +45,22 @@ def test_untrained_it_is_the_identity_in_inference():
 
 def test_on_channels_of_variance_1_it_is_batch_normalization():
     x = (X - X.mean(axis=AXES)) / X.std(axis=AXES) + 3
-    ours, theirs = MeanOnlyBatchNormalization(momentum=0.9), keras.layers.BatchNormalization(momentum=0.9, epsilon=0)
-    np.testing.assert_allclose(to_numpy(ours(x, training=True)), to_numpy(theirs(x, training=True)), atol=1e-5)
+    ours, theirs = (
+        MeanOnlyBatchNormalization(momentum=0.9),
+        keras.layers.BatchNormalization(momentum=0.9, epsilon=0),
+    )
+    np.testing.assert_allclose(
+        to_numpy(ours(x, training=True)), to_numpy(theirs(x, training=True)), atol=1e-5
+    )
     np.testing.assert_allclose(to_numpy(ours.moving_mean), to_numpy(theirs.moving_mean), rtol=1e-5)
     np.testing.assert_allclose(to_numpy(ours(x)), to_numpy(theirs(x)), atol=1e-5)
 
 
 def test_bias_before_it_has_no_effect_and_no_gradient_in_training():
     layer = built()
-    np.testing.assert_allclose(to_numpy(layer(X + 7, training=True)), to_numpy(layer(X, training=True)), atol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(layer(X + 7, training=True)), to_numpy(layer(X, training=True)), atol=1e-5
+    )
 
 
 class InTraining(keras.layers.Layer):
@@ -109,7 +116,9 @@ def test_means_are_taken_in_float32_under_mixed_precision():
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.0, float("nan")])
 def test_momentum_out_of_range_is_refused(momentum):
-    with pytest.raises(ValueError, match=f"momentum={momentum} is not allowed. Allowed: at least 0 and less than 1"):
+    with pytest.raises(
+        ValueError, match=f"momentum={momentum} is not allowed. Allowed: at least 0 and less than 1"
+    ):
         MeanOnlyBatchNormalization(momentum=momentum)
 
 

@@ -11,10 +11,26 @@ from tests.helpers import gradients, randomize, to_numpy
 
 # Name -> layer, and a shape of inputs of which the output is smaller than the kernel, and one where it is larger.
 CASES = {
-    "dense": (lambda **options: layers.WNDense(5, activation="tanh", **options), (2, 40), (2, 30, 40)),
-    "conv1d": (lambda **options: layers.WNConv1D(5, 3, padding="same", **options), (2, 6, 8), (2, 60, 8)),
-    "conv2d": (lambda **options: layers.WNConv2D(6, 3, groups=2, **options), (2, 4, 4, 8), (2, 9, 9, 8)),
-    "conv3d": (lambda **options: layers.WNConv3D(4, 2, use_bias=False, **options), (2, 2, 3, 3, 8), (2, 6, 6, 6, 8)),
+    "dense": (
+        lambda **options: layers.WNDense(5, activation="tanh", **options),
+        (2, 40),
+        (2, 30, 40),
+    ),
+    "conv1d": (
+        lambda **options: layers.WNConv1D(5, 3, padding="same", **options),
+        (2, 6, 8),
+        (2, 60, 8),
+    ),
+    "conv2d": (
+        lambda **options: layers.WNConv2D(6, 3, groups=2, **options),
+        (2, 4, 4, 8),
+        (2, 9, 9, 8),
+    ),
+    "conv3d": (
+        lambda **options: layers.WNConv3D(4, 2, use_bias=False, **options),
+        (2, 2, 3, 3, 8),
+        (2, 6, 6, 6, 8),
+    ),
 }
 
 
@@ -48,7 +64,10 @@ def test_only_where_the_output_is_smaller(name):
 
 
 def test_causal_padding_scales_the_kernel():
-    layer, plain = layers.WNConv1D(5, 3, padding="causal"), keras.layers.Conv1D(5, 3, padding="causal")
+    layer, plain = (
+        layers.WNConv1D(5, 3, padding="causal"),
+        keras.layers.Conv1D(5, 3, padding="causal"),
+    )
     x = np.random.default_rng(0).normal(size=(1, 4, 8)).astype("float32")
     layer(x), plain(x)
     randomize(layer)
@@ -74,13 +93,19 @@ def test_bfloat16_keeps_the_scale_exact():
     x = np.ones((1, 64), "float32")
     layer(x)
     layer.g.assign([8 * (1 + 2**-8) * 32])
-    assert abs(float(to_numpy(ops.cast(layer(x), "float32"))[0, 0]) / (64 * 32 * (1 + 2**-8)) - 1) < 2**-8
+    assert (
+        abs(float(to_numpy(ops.cast(layer(x), "float32"))[0, 0]) / (64 * 32 * (1 + 2**-8)) - 1)
+        < 2**-8
+    )
 
 
 def test_float16_scales_the_kernel():
     # 4096 entries of 100, before their scale, would sum to more than float16 holds.
     layer = layers.WNDense(
-        1, kernel_initializer=keras.initializers.Constant(100.0), gain_initializer="ones", dtype="mixed_float16"
+        1,
+        kernel_initializer=keras.initializers.Constant(100.0),
+        gain_initializer="ones",
+        dtype="mixed_float16",
     )
     outputs = to_numpy(layer(np.ones((1, 4096), "float32")))
     np.testing.assert_allclose(outputs, 64, rtol=1e-2)

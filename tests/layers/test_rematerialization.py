@@ -23,7 +23,8 @@ SCOPES = {
 
 def mlp():
     return keras.Sequential(
-        [kl.Dense(5, activation="gelu"), kl.Dropout(0.5, seed=3), kl.Dense(3, name="inner")], name="outer"
+        [kl.Dense(5, activation="gelu"), kl.Dropout(0.5, seed=3), kl.Dense(3, name="inner")],
+        name="outer",
     )
 
 
@@ -74,7 +75,11 @@ class _Called:
 
 
 @pytest.mark.parametrize(
-    "name, scope", [*((name, "full") for name in LAYERS), *(("dense", scope) for scope in SCOPES if scope != "full")]
+    "name, scope",
+    [
+        *((name, "full") for name in LAYERS),
+        *(("dense", scope) for scope in SCOPES if scope != "full"),
+    ],
 )
 def test_gradients_are_those_without(name, scope):
     if (keras.backend.backend(), scope) == ("jax", "larger_than"):
@@ -85,7 +90,9 @@ def test_gradients_are_those_without(name, scope):
     assert found.keys() == expected.keys()
     for variable, gradient in expected.items():
         assert np.any(gradient != 0)
-        np.testing.assert_allclose(found[variable], gradient, rtol=1e-4, atol=1e-5, err_msg=variable)
+        np.testing.assert_allclose(
+            found[variable], gradient, rtol=1e-4, atol=1e-5, err_msg=variable
+        )
 
 
 @pytest.mark.parametrize("name", ["dense", "lstm", "subclass"])
@@ -93,7 +100,9 @@ def test_gradients_in_mixed_precision(name):
     expected = gradients_of(LAYERS[name], None, SERIES, "mixed_bfloat16")
     found = gradients_of(LAYERS[name], SCOPES["full"], SERIES, "mixed_bfloat16")
     for variable, gradient in expected.items():
-        np.testing.assert_allclose(found[variable].astype("float32"), gradient.astype("float32"), rtol=2e-2, atol=2e-2)
+        np.testing.assert_allclose(
+            found[variable].astype("float32"), gradient.astype("float32"), rtol=2e-2, atol=2e-2
+        )
 
 
 def test_layer_made_in_the_scope_and_wrapped_outside():
@@ -108,7 +117,9 @@ def test_layer_made_in_the_scope_and_wrapped_outside():
     cotangent = np.ones((3, 6, 3), "float32")
     found, expected = gradients(layer, SERIES, cotangent), gradients(plain, SERIES, cotangent)
     for variable, gradient in expected.items():
-        np.testing.assert_allclose(found[variable], gradient, rtol=1e-4, atol=1e-5, err_msg=variable)
+        np.testing.assert_allclose(
+            found[variable], gradient, rtol=1e-4, atol=1e-5, err_msg=variable
+        )
 
 
 # XLA takes a quarter of a minute for it on TensorFlow.
@@ -118,7 +129,9 @@ COMPILED = slow(True) if keras.backend.backend() == "tensorflow" else True
 @pytest.mark.parametrize("jit_compile", [False, COMPILED])
 def test_fit_is_that_without(jit_compile):
     if jit_compile == {"jax": False, "torch": True}.get(keras.backend.backend()):
-        pytest.skip("JAX takes half a minute for this without a compiler, and PyTorch minutes with one")
+        pytest.skip(
+            "JAX takes half a minute for this without a compiler, and PyTorch minutes with one"
+        )
 
     def trained(mode):
         keras.utils.set_random_seed(2)

@@ -6,7 +6,16 @@ import pytest
 
 from keras_wn import layers
 from tests.helpers import filter_norms, gradients, randomize, to_numpy
-from tests.layers.cases import CASES, VECTORS, WITH_GRADIENT, build, by_kernel, fan_in, norms, set_plain
+from tests.layers.cases import (
+    CASES,
+    VECTORS,
+    WITH_GRADIENT,
+    build,
+    by_kernel,
+    fan_in,
+    norms,
+    set_plain,
+)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -51,7 +60,10 @@ def test_gradients_are_equation_3_of_the_paper(name, use_gain):
         np.testing.assert_allclose(actual[kernel], of_v, rtol=5e-4, atol=5e-5)
         if use_gain:
             np.testing.assert_allclose(
-                actual[f"{kernel}_g"], of_g.reshape(actual[f"{kernel}_g"].shape), rtol=5e-4, atol=5e-5
+                actual[f"{kernel}_g"],
+                of_g.reshape(actual[f"{kernel}_g"].shape),
+                rtol=5e-4,
+                atol=5e-5,
             )
 
 
@@ -103,7 +115,9 @@ def test_mixed_precision_computes_in_half_and_norms_in_full(policy):
     assert layer.v.dtype == layer.g.dtype == "float32"
     np.testing.assert_allclose(filter_norms(layer.effective_kernel), to_numpy(layer.g), rtol=1e-5)
     set_plain(plain, layer)
-    np.testing.assert_allclose(to_numpy(keras.ops.cast(layer(x), "float32")), to_numpy(plain(x)), rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(
+        to_numpy(keras.ops.cast(layer(x), "float32")), to_numpy(plain(x)), rtol=0.02, atol=0.02
+    )
 
 
 def test_regularizer_acts_on_v():
@@ -130,7 +144,9 @@ def test_float64_is_computed_in_float64():
     layer.g.assign(g)
     # JAX holds float64 in float32 unless it is told otherwise.
     rtol = 1e-14 if to_numpy(layer.v.value).dtype == "float64" else 1e-6
-    np.testing.assert_allclose(to_numpy(layer.effective_kernel), g * v / np.linalg.norm(v, axis=0), rtol=rtol)
+    np.testing.assert_allclose(
+        to_numpy(layer.effective_kernel), g * v / np.linalg.norm(v, axis=0), rtol=rtol
+    )
 
 
 def test_embedding_starts_at_the_weights_that_it_is_given():
@@ -151,7 +167,9 @@ def test_fit_trains_v_and_g():
     before = [to_numpy(v).copy() for v in layer.trainable_variables]
     model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
     model.fit(x, np.ones((5, 3), "float32"), epochs=2, verbose=0)
-    assert all(np.any(old != to_numpy(v)) for old, v in zip(before, layer.trainable_variables, strict=True))
+    assert all(
+        np.any(old != to_numpy(v)) for old, v in zip(before, layer.trainable_variables, strict=True)
+    )
 
 
 def test_weights_file_of_a_plain_layer_is_refused_and_changes_nothing(tmp_path):
@@ -159,13 +177,17 @@ def test_weights_file_of_a_plain_layer_is_refused_and_changes_nothing(tmp_path):
     keras.Sequential([keras.Input(x.shape[1:]), plain]).save_weights(tmp_path / "plain.weights.h5")
     model = keras.Sequential([keras.Input(x.shape[1:]), layer])
     before = to_numpy(layer.v).copy()
-    with pytest.raises(ValueError, match=r"expected the variables \['bias', 'kernel', 'kernel_g'\]"):
+    with pytest.raises(
+        ValueError, match=r"expected the variables \['bias', 'kernel', 'kernel_g'\]"
+    ):
         model.load_weights(tmp_path / "plain.weights.h5")
     np.testing.assert_array_equal(to_numpy(layer.v), before)
 
 
 def test_lora_and_quantization_are_refused():
-    with pytest.raises(ValueError, match=r"WNDense does not support lora_rank. Received: lora_rank=2"):
+    with pytest.raises(
+        ValueError, match=r"WNDense does not support lora_rank. Received: lora_rank=2"
+    ):
         layers.WNDense(3, lora_rank=2)
     layer, _, _ = build("dense")
     with pytest.raises(NotImplementedError, match="rank=2"):

@@ -31,7 +31,9 @@ X = np.ones((3, 5), "float32")
 
 
 def _substituted(layer, kernel, **kwargs):
-    return to_numpy(call_substituted(layer, layer.call, {id(layer.dense.kernel): kernel}, X, **kwargs))
+    return to_numpy(
+        call_substituted(layer, layer.call, {id(layer.dense.kernel): kernel}, X, **kwargs)
+    )
 
 
 def test_call_reads_the_substitute_and_the_variable_stays():
@@ -81,8 +83,15 @@ def subclasses():
 
 
 def wrapped():
-    inner = [keras.layers.Conv1D(5, 2), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5, seed=1)]
-    return [layers.WeightNormalization(keras.Sequential(inner)), layers.WeightNormalization(keras.layers.LSTM(2))]
+    inner = [
+        keras.layers.Conv1D(5, 2),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.5, seed=1),
+    ]
+    return [
+        layers.WeightNormalization(keras.Sequential(inner)),
+        layers.WeightNormalization(keras.layers.LSTM(2)),
+    ]
 
 
 @pytest.mark.parametrize("parts", [subclasses, wrapped])
@@ -97,7 +106,9 @@ def test_values_that_are_given_are_used_and_updates_are_returned(parts):
     fixed = [v.value for v in other.non_trainable_variables]
 
     outputs, same = model.stateless_call(trainable, fixed, SERIES, training=False)
-    np.testing.assert_allclose(to_numpy(outputs), to_numpy(other(SERIES, training=False)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(outputs), to_numpy(other(SERIES, training=False)), rtol=1e-5, atol=1e-6
+    )
     for a, b in zip(same, fixed, strict=True):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
 
@@ -118,7 +129,10 @@ def test_compiled_by_jax(parts):
     import jax
 
     model = keras.Sequential([keras.Input((6, 3)), *parts()])
-    state = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
+    state = (
+        [v.value for v in model.trainable_variables],
+        [v.value for v in model.non_trainable_variables],
+    )
 
     def loss(trainable, fixed):
         outputs, fixed = model.stateless_call(trainable, fixed, SERIES, training=True)
@@ -130,7 +144,9 @@ def test_compiled_by_jax(parts):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
     # Twice through: what a gradient penalty needs.
     second = jax.grad(
-        lambda trainable: sum(keras.ops.sum(g**2) for g in jax.grad(loss, has_aux=True)(trainable, state[1])[0])
+        lambda trainable: sum(
+            keras.ops.sum(g**2) for g in jax.grad(loss, has_aux=True)(trainable, state[1])[0]
+        )
     )
     assert all(np.all(np.isfinite(g)) for g in second(state[0]))
 
@@ -181,7 +197,9 @@ PAIRS = {
         lambda: ones(kl.Dense, activity_regularizer="l2"),
     ),
     "two_layers_inside": (
-        lambda: WeightNormalization(keras.Sequential([ones(PlainWithLoss), ones(kl.Dense, activity_regularizer="l1")])),
+        lambda: WeightNormalization(
+            keras.Sequential([ones(PlainWithLoss), ones(kl.Dense, activity_regularizer="l1")])
+        ),
         lambda: keras.Sequential([ones(PlainWithLoss), ones(kl.Dense, activity_regularizer="l1")]),
     ),
 }
@@ -207,7 +225,10 @@ def test_losses_of_eager_and_stateless_calls_are_those_of_the_plain_layer(name):
         model(VECTORS)
         model(VECTORS)
         eager = sorted(float(to_numpy(loss)) for loss in model.losses)
-        trainable, others = ([v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables))
+        trainable, others = (
+            [v.value for v in vs]
+            for vs in (model.trainable_variables, model.non_trainable_variables)
+        )
         _, _, losses = model.stateless_call(trainable, others, VECTORS, return_losses=True)
         listed.append((eager, sorted(float(to_numpy(loss)) for loss in losses)))
     assert len(listed[0][0]) == len(listed[1][0]) > 0

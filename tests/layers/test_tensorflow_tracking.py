@@ -103,14 +103,20 @@ def test_checkpoint_manager_resumes_a_custom_loop(tmp_path):
         model, optimizer = small_model(), keras.optimizers.SGD(0.1, momentum=0.9)
         optimizer.build(model.trainable_variables)
         checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
-        return model, optimizer, tf.train.CheckpointManager(checkpoint, str(tmp_path), max_to_keep=2)
+        return (
+            model,
+            optimizer,
+            tf.train.CheckpointManager(checkpoint, str(tmp_path), max_to_keep=2),
+        )
 
     def train(model, optimizer, steps):
         for _ in range(steps):
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(tf.square(model(SERIES, training=True) - 1.0))
             variables = model.trainable_variables
-            optimizer.apply_gradients(zip(tape.gradient(loss, [v.value for v in variables]), variables, strict=True))
+            optimizer.apply_gradients(
+                zip(tape.gradient(loss, [v.value for v in variables]), variables, strict=True)
+            )
 
     model, optimizer, manager = start()
     train(model, optimizer, 3)

@@ -1,7 +1,9 @@
 import keras
 import numpy as np
 import pytest
-from keras.src.testing import TestCase  # Not exported: the suite that Keras tests its own layers with.
+from keras.src.testing import (
+    TestCase,
+)  # Not exported: the suite that Keras tests its own layers with.
 
 import keras_wn
 from keras_wn.layers import WeightNormalization
@@ -102,7 +104,9 @@ def test_saved_and_loaded_wrapper_puts_out_the_same(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["dense", "lstm", "bidirectional", "nested_model"])
 def test_fit_trains(name):
-    model = keras.Sequential([keras.Input((6, 4)), WeightNormalization(CASES[name][0]()), keras.layers.Flatten()])
+    model = keras.Sequential(
+        [keras.Input((6, 4)), WeightNormalization(CASES[name][0]()), keras.layers.Flatten()]
+    )
     target = np.ones(model(SERIES).shape, "float32")
     model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
     losses = model.fit(SERIES, target, epochs=5, verbose=0).history["loss"]
@@ -110,7 +114,9 @@ def test_fit_trains(name):
 
 
 def test_data_dependent_init_sets_wrapped_layers():
-    model = keras.Sequential([keras.Input((6, 4)), WeightNormalization(keras.layers.Conv1D(5, 2, activation="relu"))])
+    model = keras.Sequential(
+        [keras.Input((6, 4)), WeightNormalization(keras.layers.Conv1D(5, 2, activation="relu"))]
+    )
     conv = model.layers[0].layer
     randomize(conv)
     keras_wn.data_dependent_init(model, SERIES)
@@ -143,7 +149,9 @@ def test_layer_of_a_mixed_policy_computes_in_half_and_norms_in_full(policy):
     kernel.assign(to_numpy(kernel) * 1e-4)  # Squares that underflow in float16.
     assert keras.backend.standardize_dtype(wrapped(SERIES).dtype) == policy.removeprefix("mixed_")
     outputs = to_numpy(keras.ops.cast(wrapped(SERIES), "float32"))
-    np.testing.assert_allclose(outputs, SERIES @ to_numpy(wrapped.effective_kernels["kernel"]), rtol=0.03, atol=0.03)
+    np.testing.assert_allclose(
+        outputs, SERIES @ to_numpy(wrapped.effective_kernels["kernel"]), rtol=0.03, atol=0.03
+    )
     assert np.abs(outputs).max() > 0.3
 
 
@@ -166,7 +174,9 @@ def test_frozen_layer_has_a_frozen_gain():
 def test_removal_leaves_what_acted_on_w_on_the_kernel():
     layer = keras.layers.Dense(
         3,
-        kernel_regularizer=keras_wn.regularizers.EffectiveKernelRegularizer(keras.regularizers.L2(1.0)),
+        kernel_regularizer=keras_wn.regularizers.EffectiveKernelRegularizer(
+            keras.regularizers.L2(1.0)
+        ),
         kernel_constraint=keras_wn.constraints.EffectiveKernelConstraint("non_neg"),
     )
     wrapped = WeightNormalization(layer)

@@ -24,7 +24,9 @@ def test_axis_chooses_the_norm():
     assert tuple(wrapped.gains["kernel"].shape) == (4,)
     everything = WeightNormalization(keras.layers.Dense(3), axis=(0, 1), use_gain=False)
     everything(SERIES)
-    np.testing.assert_allclose(np.linalg.norm(to_numpy(everything.effective_kernels["kernel"])), 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.linalg.norm(to_numpy(everything.effective_kernels["kernel"])), 1, rtol=1e-6
+    )
 
 
 def test_data_init_of_tensorflow_addons_is_explained():
@@ -35,7 +37,10 @@ def test_data_init_of_tensorflow_addons_is_explained():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: WeightNormalization("dense"), "layer='dense' is not allowed. Allowed: an instance of a Keras layer"),
+        (
+            lambda: WeightNormalization("dense"),
+            "layer='dense' is not allowed. Allowed: an instance of a Keras layer",
+        ),
         (lambda: WeightNormalization(keras.layers.Dense), "Allowed: an instance of a Keras layer"),
         (
             lambda: WeightNormalization(keras.layers.ReLU(name="r"))(SERIES),
@@ -49,7 +54,10 @@ def test_data_init_of_tensorflow_addons_is_explained():
             lambda: WeightNormalization(keras.layers.LSTM(3, name="l"), weights=["gain"])(SERIES),
             r"layer 'l' has no weights \['gain'\]. Allowed: bias, kernel, recurrent_kernel",
         ),
-        (lambda: WeightNormalization(WNDense(3, name="w"))(SERIES), "layer 'w' is weight-normalized already"),
+        (
+            lambda: WeightNormalization(WNDense(3, name="w"))(SERIES),
+            "layer 'w' is weight-normalized already",
+        ),
     ],
 )
 def test_bad_input_is_refused(make, message):
@@ -60,9 +68,18 @@ def test_bad_input_is_refused(make, message):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: WeightNormalization(keras.layers.Dense(3), axis="a"), "axis='a' is not allowed. Allowed: an integer"),
-        (lambda: WeightNormalization(keras.layers.Dense(3), weights="kernel"), "weights='kernel' is not allowed"),
-        (lambda: WeightNormalization(keras.layers.Dense(3), weights=[]), r"weights=\[\] is not allowed"),
+        (
+            lambda: WeightNormalization(keras.layers.Dense(3), axis="a"),
+            "axis='a' is not allowed. Allowed: an integer",
+        ),
+        (
+            lambda: WeightNormalization(keras.layers.Dense(3), weights="kernel"),
+            "weights='kernel' is not allowed",
+        ),
+        (
+            lambda: WeightNormalization(keras.layers.Dense(3), weights=[]),
+            r"weights=\[\] is not allowed",
+        ),
         (
             lambda: WeightNormalization(keras.layers.Dense(3, name="d")).kernels,
             "Layer 'd' is not built: it has no kernel",
@@ -90,5 +107,7 @@ def test_quantized_kernel_is_refused():
     dense = keras.layers.Dense(3, name="d")
     dense(SERIES)
     dense.quantize("int8")
-    with pytest.raises(ValueError, match="Layer 'd': kernel is quantized .* Allowed: kernels of floats"):
+    with pytest.raises(
+        ValueError, match="Layer 'd': kernel is quantized .* Allowed: kernels of floats"
+    ):
         WeightNormalization(dense)(SERIES)

@@ -14,7 +14,10 @@ SERIES = RNG.normal(size=(3, 6, 4)).astype("float32")
 # Attention layer, and the shapes of its gains: per head and unit; the output's per channel.
 ATTENTION = {
     "multi_head": (lambda: keras.layers.MultiHeadAttention(2, 3), [(2, 3), (2, 3), (2, 3), (4,)]),
-    "grouped_query": (lambda: keras.layers.GroupQueryAttention(3, 4, 2), [(4, 3), (2, 3), (2, 3), (4,)]),
+    "grouped_query": (
+        lambda: keras.layers.GroupQueryAttention(3, 4, 2),
+        [(4, 3), (2, 3), (2, 3), (4,)],
+    ),
 }
 
 
@@ -33,10 +36,14 @@ def test_attention(name, built, tmp_path):
     outputs = to_numpy(model([SERIES, value]))
     np.testing.assert_allclose(outputs, to_numpy(attention(SERIES, value)), rtol=1e-4, atol=1e-5)
     model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(to_numpy(keras.saving.load_model(tmp_path / "model.keras")([SERIES, value])), outputs)
+    np.testing.assert_array_equal(
+        to_numpy(keras.saving.load_model(tmp_path / "model.keras")([SERIES, value])), outputs
+    )
 
 
-@pytest.mark.parametrize("cell", [keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell])
+@pytest.mark.parametrize(
+    "cell", [keras.layers.LSTMCell, keras.layers.GRUCell, keras.layers.SimpleRNNCell]
+)
 def test_cell_in_a_recurrent_layer(cell, tmp_path):
     inner = cell(3)
     plain = to_numpy(keras.layers.RNN(inner)(SERIES))
@@ -58,14 +65,18 @@ def test_mask_and_dropout_state_pass_through():
     embedding = keras.layers.Embedding(5, 4, mask_zero=True)
     lstm = keras.layers.LSTM(3)
     masked = to_numpy(lstm(embedding(tokens)))
-    np.testing.assert_allclose(to_numpy(WeightNormalization(lstm)(embedding(tokens))), masked, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(WeightNormalization(lstm)(embedding(tokens))), masked, rtol=1e-5, atol=1e-6
+    )
     unmasked = to_numpy(lstm(to_numpy(embedding(tokens))))
     assert np.any(np.abs(masked - unmasked) > 1e-4)
 
     dropped = WeightNormalization(keras.layers.LSTM(3, dropout=0.5, seed=1))
     draws = [to_numpy(dropped(SERIES, training=True)) for _ in range(3)]
     assert np.any(draws[0] != draws[1]) and np.any(draws[1] != draws[2])
-    np.testing.assert_array_equal(to_numpy(dropped(SERIES)), to_numpy(dropped(SERIES, training=False)))
+    np.testing.assert_array_equal(
+        to_numpy(dropped(SERIES)), to_numpy(dropped(SERIES, training=False))
+    )
 
 
 def test_batch_norm_inside_a_wrapped_model_updates_its_statistics():
@@ -87,7 +98,9 @@ def test_recurrent_state_and_metrics_inside_are_kept():
     for layer in (stateful, other):
         layer.reset_states()
     for _ in range(2):
-        np.testing.assert_allclose(to_numpy(wrapped(batch)), to_numpy(other(batch)), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            to_numpy(wrapped(batch)), to_numpy(other(batch)), rtol=1e-5, atol=1e-6
+        )
 
     class Counting(keras.layers.Layer):
         def __init__(self):
@@ -127,7 +140,9 @@ def test_arguments_pass_as_the_layer_names_them(built):
         lstm(SERIES)
         attention(SERIES, SERIES)
     outputs = to_numpy(WeightNormalization(lstm)(SERIES, initial_state=state))
-    np.testing.assert_allclose(outputs, to_numpy(lstm(SERIES, initial_state=state)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        outputs, to_numpy(lstm(SERIES, initial_state=state)), rtol=1e-5, atol=1e-6
+    )
     outputs = to_numpy(WeightNormalization(attention)(query=SERIES, value=SERIES))
     np.testing.assert_allclose(outputs, to_numpy(attention(SERIES, SERIES)), rtol=1e-4, atol=1e-5)
 

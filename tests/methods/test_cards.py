@@ -16,7 +16,8 @@ NOISE = np.random.default_rng(0).normal(size=(32, 64, 64, 3)).astype("float32")
 
 def test_unknown_method_is_refused_with_the_allowed_names():
     with pytest.raises(
-        ValueError, match="Unknown method 'batchnorm'. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust"
+        ValueError,
+        match="Unknown method 'batchnorm'. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust",
     ):
         methods.get("batchnorm")
 
@@ -33,7 +34,9 @@ def test_card_of_ones_own_is_taken_as_it_is():
 def test_card_is_complete(name):
     card = methods.get(name)
     assert card.name == name
-    assert card.join in methods.JOINS and set(card.unstable_joins) <= set(methods.JOINS) - {card.join}
+    assert card.join in methods.JOINS and set(card.unstable_joins) <= set(methods.JOINS) - {
+        card.join
+    }
     assert card.learning_rate > 0 and card.warmup_epochs >= 0 and card.weight_decay >= 0
     assert card.ours and card.references and card.scale_of_v
 
@@ -64,7 +67,9 @@ def test_wn_trelu_is_strict_everywhere_but_in_the_classifier():
 
 
 def test_place_names_the_roles_that_there_are():
-    with pytest.raises(ValueError, match="role='first' is not allowed. Allowed: stem, inner, last, shortcut"):
+    with pytest.raises(
+        ValueError, match="role='first' is not allowed. Allowed: stem, inner, last, shortcut"
+    ):
         methods.Place("first")
     with pytest.raises(ValueError, match="blocks=0 is not allowed. Allowed: 1 or more"):
         methods.Place("last", 0)
@@ -77,13 +82,19 @@ def test_mean_only_batch_norm_follows_every_convolution_in_place_of_a_bias(name)
     assert len(convolutions) == 20 and not any(c.use_bias for c in convolutions)
     norms = [model.get_layer(f"{c.name}_bn") for c in convolutions]
     assert all(n.input is c.output for n, c in zip(norms, convolutions, strict=True))
-    assert {(type(n), n.momentum) for n in norms} == {(keras_wn.layers.MeanOnlyBatchNormalization, 0.9)}
+    assert {(type(n), n.momentum) for n in norms} == {
+        (keras_wn.layers.MeanOnlyBatchNormalization, 0.9)
+    }
 
 
 def test_wn_mobn_starts_with_standard_deviation_1_but_a_tenth_at_the_end_of_a_branch():
     model = keras_wn.models.cifar_resnet(8, method="wn_mobn")
     methods.get("wn_mobn").initialize(model, NOISE[:, :32, :32])
-    norms = [layer for layer in model.layers if isinstance(layer, keras_wn.layers.MeanOnlyBatchNormalization)]
+    norms = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras_wn.layers.MeanOnlyBatchNormalization)
+    ]
     outputs = keras.Model(model.input, [layer.output for layer in norms])
     in_inference, in_training = (outputs(NOISE[:, :32, :32], training=t) for t in (False, True))
     assert len(norms) == 9
@@ -95,13 +106,17 @@ def test_wn_mobn_starts_with_standard_deviation_1_but_a_tenth_at_the_end_of_a_br
 
 def test_bwn_fixes_each_layers_norm_at_that_of_its_start():
     model = ResNet18(method="bwn", input_shape=(32, 32, 3), classes=10)
-    convolutions = [layer for layer in model.layers if isinstance(layer, keras_wn.layers.BoundedWNConv2D)]
+    convolutions = [
+        layer for layer in model.layers if isinstance(layer, keras_wn.layers.BoundedWNConv2D)
+    ]
     assert len(convolutions) == 20
     for layer in convolutions:
         rho = to_numpy(layer.g)
         assert np.all(rho == rho[0]) and not layer.g.trainable
         # To the paper's definition, the root of the mean square of the filters' norms.
-        np.testing.assert_allclose(rho[0], np.sqrt(np.mean(filter_norms(layer.v) ** 2)), rtol=0.05, err_msg=layer.name)
+        np.testing.assert_allclose(
+            rho[0], np.sqrt(np.mean(filter_norms(layer.v) ** 2)), rtol=0.05, err_msg=layer.name
+        )
     assert methods.get("bwn").weight_decay == 0
 
 
@@ -134,7 +149,9 @@ def test_wn_robust_has_orthogonal_filters_and_activations_in_branches_alone():
     np.testing.assert_allclose(to_numpy(model(-x)), -to_numpy(model(x)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("channels, filters, kernel_size", [(64, 64, 3), (256, 64, 1), (64, 256, 1), (16, 32, 3)])
+@pytest.mark.parametrize(
+    "channels, filters, kernel_size", [(64, 64, 3), (256, 64, 1), (64, 256, 1), (16, 32, 3)]
+)
 def test_wn_robust_keeps_the_squared_norm_at_each_position(channels, filters, kernel_size):
     x = np.random.default_rng(0).normal(size=(2, 32, 32, channels)).astype("float32")
     convolution = methods.get("wn_robust").convolution
@@ -145,7 +162,9 @@ def test_wn_robust_keeps_the_squared_norm_at_each_position(channels, filters, ke
         (methods.Place("shortcut", 4), 1),
     ):
         inputs = keras.Input(x.shape[1:])
-        y = to_numpy(keras.Model(inputs, convolution(inputs, filters, kernel_size, 1, place, "c"))(x))
+        y = to_numpy(
+            keras.Model(inputs, convolution(inputs, filters, kernel_size, 1, place, "c"))(x)
+        )
         # Away from the border, which sees zeros.
         ratio = np.mean(np.sum(y**2, axis=-1)[:, 1:-1, 1:-1]) / np.mean(np.sum(x**2, axis=-1))
         np.testing.assert_allclose(ratio, factor, rtol=0.05)
@@ -153,11 +172,19 @@ def test_wn_robust_keeps_the_squared_norm_at_each_position(channels, filters, ke
 
 def test_normprop_gain_is_the_papers_but_1_at_the_end_of_a_branch():
     model = ResNet18(method="normprop", input_shape=(32, 32, 3), classes=10)
-    gains = {layer.name: to_numpy(layer.g)[0] for layer in model.layers if hasattr(layer, "effective_kernel")}
+    gains = {
+        layer.name: to_numpy(layer.g)[0]
+        for layer in model.layers
+        if hasattr(layer, "effective_kernel")
+    }
     for name, gain in gains.items():
         expected = 1.0 if name.endswith("conv2") else 1 / 1.21
         np.testing.assert_allclose(gain, expected, rtol=1e-6, err_msg=name)
-    assert all(np.allclose(filter_norms(c.v), 1) for c in model.layers if isinstance(c, keras_wn.layers.NormPropConv2D))
+    assert all(
+        np.allclose(filter_norms(c.v), 1)
+        for c in model.layers
+        if isinstance(c, keras_wn.layers.NormPropConv2D)
+    )
 
 
 def variances(name, join=None):
@@ -198,18 +225,29 @@ def test_variance_with_wn_trelu_stays_at_its_join_and_vanishes_when_halved():
 def test_weighted_join_is_in_the_kernels_of_a_card_that_knows_it():
     inside = ResNet18("wn_trelu", (32, 32, 3), 10, join="weighted")
     at_join = ResNet18(
-        dataclasses.replace(methods.get("wn_trelu"), takes_scale=False), (32, 32, 3), 10, join="weighted"
+        dataclasses.replace(methods.get("wn_trelu"), takes_scale=False),
+        (32, 32, 3),
+        10,
+        join="weighted",
     )
     rng = np.random.default_rng(0)
-    there = {variable.path.replace("_join/", "_join_weights/"): variable for variable in at_join.weights}
+    there = {
+        variable.path.replace("_join/", "_join_weights/"): variable for variable in at_join.weights
+    }
     for variable in inside.weights:
         # Of about the length that keeps the variance, and weights of about 1 for branch and shortcut.
-        value = rng.uniform(0.5, 1.5, variable.shape) if "_join" in variable.path else to_numpy(variable)
+        value = (
+            rng.uniform(0.5, 1.5, variable.shape)
+            if "_join" in variable.path
+            else to_numpy(variable)
+        )
         variable.assign(value)
         there.pop(variable.path).assign(value)
     assert not there
     images = NOISE[:4, :32, :32]
-    np.testing.assert_allclose(to_numpy(inside(images)), to_numpy(at_join(images)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(inside(images)), to_numpy(at_join(images)), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_weighted_join_starts_as_its_shortcuts():

@@ -11,7 +11,9 @@ from tests.helpers import to_numpy
 def test_resnet50_with_bn_has_the_parameters_of_keras_applications_less_the_listed_differences():
     ours = ResNet50(method="bn", input_shape=(64, 64, 3), classes=1000)
     theirs = keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=1000)
-    biases = sum(layer.bias.shape[0] for layer in theirs.layers if isinstance(layer, keras.layers.Conv2D))
+    biases = sum(
+        layer.bias.shape[0] for layer in theirs.layers if isinstance(layer, keras.layers.Conv2D)
+    )
     assert ours.count_params() == theirs.count_params() - biases == 25_610_152
 
     def kernel_shapes(model):
@@ -21,7 +23,8 @@ def test_resnet50_with_bn_has_the_parameters_of_keras_applications_less_the_list
 
 
 @pytest.mark.parametrize(
-    "depth, blocks, convolutions", [(18, 8, 20), (34, 16, 36), (50, 16, 53), (101, 33, 104), (152, 50, 155)]
+    "depth, blocks, convolutions",
+    [(18, 8, 20), (34, 16, 36), (50, 16, 53), (101, 33, 104), (152, 50, 155)],
 )
 def test_each_depth_has_its_blocks_and_convolutions(depth, blocks, convolutions):
     model = models.get(f"resnet{depth}")(method="none", input_shape=(32, 32, 3), classes=10)
@@ -34,7 +37,10 @@ def test_each_depth_has_its_blocks_and_convolutions(depth, blocks, convolutions)
 
 def test_spatial_sizes_at_224_are_the_papers():
     model = ResNet50(method="none")
-    sizes = [model.get_layer(name).output.shape[1:] for name in ("stem_out", "stem_pool", "stage1_block3_out")]
+    sizes = [
+        model.get_layer(name).output.shape[1:]
+        for name in ("stem_out", "stem_pool", "stage1_block3_out")
+    ]
     assert sizes == [(112, 112, 64), (56, 56, 64), (56, 56, 256)]
     sizes = [model.get_layer(f"stage{s}_block1_out").output.shape[1:] for s in (2, 3, 4)]
     assert sizes == [(28, 28, 512), (14, 14, 1024), (7, 7, 2048)]

@@ -9,7 +9,12 @@ import types
 import keras
 import pytest
 from keras.src import layers as keras_layers
-from keras.src.layers.convolutional import conv_test, conv_transpose_test, depthwise_conv_test, separable_conv_test
+from keras.src.layers.convolutional import (
+    conv_test,
+    conv_transpose_test,
+    depthwise_conv_test,
+    separable_conv_test,
+)
 from keras.src.layers.core import dense_test, einsum_dense_test, embedding_test
 
 from keras_wn.interop.weight_norm_model import SUBCLASSES
@@ -69,13 +74,21 @@ SKIPPED = {
 class _RealClasses:
     """Keras' layer test runs on the real class, g and all; the numerical tests on the one that does what the plain layer does."""
 
-    def run_layer_test(self, layer_cls, init_kwargs, *args, expected_num_trainable_weights=None, **kwargs):
+    def run_layer_test(
+        self, layer_cls, init_kwargs, *args, expected_num_trainable_weights=None, **kwargs
+    ):
         if issubclass(layer_cls, tuple(SWAPPED.values())):
             layer_cls = layer_cls.__base__
             if expected_num_trainable_weights is not None:
-                expected_num_trainable_weights += 2 if "Separable" in layer_cls.__name__ else 1  # A gain per kernel.
+                expected_num_trainable_weights += (
+                    2 if "Separable" in layer_cls.__name__ else 1
+                )  # A gain per kernel.
         super().run_layer_test(
-            layer_cls, init_kwargs, *args, expected_num_trainable_weights=expected_num_trainable_weights, **kwargs
+            layer_cls,
+            init_kwargs,
+            *args,
+            expected_num_trainable_weights=expected_num_trainable_weights,
+            **kwargs,
         )
 
 
@@ -83,8 +96,14 @@ def _swap(module):
     """The module's test classes with `layers` in them meaning the swapped-in classes."""
     found = {}
     for name, test_class in vars(module).items():
-        if isinstance(test_class, type) and name.endswith("Test") and test_class.__module__ == module.__name__:
-            found[name] = type(f"Test{name}", (_RealClasses, test_class), {"_swapped_module": module})
+        if (
+            isinstance(test_class, type)
+            and name.endswith("Test")
+            and test_class.__module__ == module.__name__
+        ):
+            found[name] = type(
+                f"Test{name}", (_RealClasses, test_class), {"_swapped_module": module}
+            )
     return found
 
 

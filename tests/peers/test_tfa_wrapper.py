@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as kl
-from keras.src.testing import TestCase  # Not exported: the suite that Keras tests its own layers with.
+from keras.src.testing import (
+    TestCase,
+)  # Not exported: the suite that Keras tests its own layers with.
 
 import keras_wn
 from keras_wn.layers import WeightNormalization
@@ -25,7 +27,10 @@ LAYERS = {
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 @pytest.mark.parametrize(
     "layer, inputs, outputs, weights",
-    [(kl.Conv2D(5, 2), (2, 4, 4, 3), (2, 3, 3, 5), 3), (kl.Dense(5, use_bias=False), (2, 4), (2, 5), 2)],
+    [
+        (kl.Conv2D(5, 2), (2, 4, 4, 3), (2, 3, 3, 5), 3),
+        (kl.Dense(5, use_bias=False), (2, 4), (2, 5), 2),
+    ],
 )
 def test_layer_suite_with_and_without_bias(layer, inputs, outputs, weights):
     TestCase().run_layer_test(
@@ -65,7 +70,9 @@ def test_in_a_time_distributed_layer():
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_serialization(name):
-    layer = WeightNormalization(LAYERS[name][0](), axis=None, use_gain=True, weights=["kernel"], log_gain=True)
+    layer = WeightNormalization(
+        LAYERS[name][0](), axis=None, use_gain=True, weights=["kernel"], log_gain=True
+    )
     copied = keras.layers.deserialize(keras.layers.serialize(layer))
     assert copied.get_config() == layer.get_config()
     assert type(copied.layer) is type(layer.layer)
@@ -99,7 +106,9 @@ def test_weights_file(name, tmp_path):
 def test_forward_pass_is_the_layers(name):
     make, shape = LAYERS[name]
     x, layer = np.ones((1, *shape), "float32"), make()
-    np.testing.assert_allclose(to_numpy(layer(x)), to_numpy(WeightNormalization(layer)(x)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(layer(x)), to_numpy(WeightNormalization(layer)(x)), rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"use_gain": False}, {"log_gain": True}])
@@ -136,7 +145,9 @@ def test_model_of_issue_2869_trains_and_saves(tmp_path):
             kl.Dense(1, activation="sigmoid"),
         ]
     )
-    model.compile(loss="binary_crossentropy", optimizer=keras.optimizers.Adam(1e-2), metrics=["accuracy"])
+    model.compile(
+        loss="binary_crossentropy", optimizer=keras.optimizers.Adam(1e-2), metrics=["accuracy"]
+    )
     history = model.fit(tokens[:150], labels[:150], epochs=5, batch_size=32, verbose=0)
     assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
     assert model.evaluate(tokens[150:], labels[150:], verbose=0, return_dict=True)["accuracy"] > 0.9

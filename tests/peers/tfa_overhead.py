@@ -42,7 +42,9 @@ def _steps(shape, x, y):
         if name == "wrapper":
             layer = tfa.layers.WeightNormalization(layer, data_init=False)
         model = tf.keras.Sequential([tf.keras.Input(shape.inputs), layer])
-        found[name] = tensorflow_step.make(model, tf.keras.optimizers.SGD(1e-3), x, y, jit_compile=False)
+        found[name] = tensorflow_step.make(
+            model, tf.keras.optimizers.SGD(1e-3), x, y, jit_compile=False
+        )
     return found
 
 

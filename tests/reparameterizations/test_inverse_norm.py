@@ -18,14 +18,18 @@ WEIGHTS = np.array([0.5, -1.0, 2.0, 3.0], "float32")
 
 
 def on(backend):
-    return pytest.mark.skipif(keras.backend.backend() != backend, reason=f"{backend}'s own derivatives.")
+    return pytest.mark.skipif(
+        keras.backend.backend() != backend, reason=f"{backend}'s own derivatives."
+    )
 
 
 @pytest.mark.parametrize("v", [V, MODERATE], ids=["any length", "moderate"])
 def test_is_one_over_the_norm(v):
     expected = np.linalg.norm(v.astype("float64").reshape(-1, 4), axis=0)
     expected = np.where(expected == 0, 0, 1 / np.where(expected == 0, 1, expected))
-    np.testing.assert_allclose(to_numpy(inverse_norm(keras.ops.array(v), AXIS)).reshape(-1), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        to_numpy(inverse_norm(keras.ops.array(v), AXIS)).reshape(-1), expected, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("v", [V, MODERATE], ids=["any length", "moderate"])
@@ -47,7 +51,10 @@ def test_second_derivative_is_that_of_the_formula():
 def test_jax_has_forward_mode():
     import jax
 
-    tangents = [jax.jvp(lambda v, f=f: f(v, AXIS), (MODERATE,), (DIRECTION,))[1] for f in (inverse_norm, reciprocal)]
+    tangents = [
+        jax.jvp(lambda v, f=f: f(v, AXIS), (MODERATE,), (DIRECTION,))[1]
+        for f in (inverse_norm, reciprocal)
+    ]
     np.testing.assert_allclose(*tangents, rtol=1e-5)
 
 
@@ -57,7 +64,10 @@ def test_torch_has_forward_mode():
     import torch
 
     v, direction = torch.tensor(MODERATE), torch.tensor(DIRECTION)
-    tangents = [torch.func.jvp(lambda v, f=f: f(v, AXIS), (v,), (direction,))[1] for f in (inverse_norm, reciprocal)]
+    tangents = [
+        torch.func.jvp(lambda v, f=f: f(v, AXIS), (v,), (direction,))[1]
+        for f in (inverse_norm, reciprocal)
+    ]
     np.testing.assert_allclose(*tangents, rtol=1e-5)
 
 
@@ -67,7 +77,9 @@ def test_torch_maps_over_it():
 
     both = torch.tensor(np.stack([MODERATE, V]))
     one = torch.func.grad(lambda v: scalar(inverse_norm, v))
-    np.testing.assert_allclose(torch.func.vmap(one)(both), torch.stack([one(v) for v in both]), rtol=1e-5)
+    np.testing.assert_allclose(
+        torch.func.vmap(one)(both), torch.stack([one(v) for v in both]), rtol=1e-5
+    )
 
 
 @on("tensorflow")
@@ -81,7 +93,9 @@ def test_tensorflow_differentiates_it_in_a_graph():
             value = scalar(inverse_norm, v)
         return tape.gradient(value, v)
 
-    np.testing.assert_allclose(of(tf.constant(MODERATE)), gradient(reciprocal)(MODERATE), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        of(tf.constant(MODERATE)), gradient(reciprocal)(MODERATE), rtol=1e-5, atol=1e-7
+    )
 
 
 @on("tensorflow")
@@ -92,7 +106,9 @@ def test_tensorflow_takes_a_float64_variable_of_a_strategy():
         v = tf.Variable(MODERATE.astype("float64"))
     with tf.GradientTape() as tape:
         value = scalar(lambda v, axis: keras.ops.cast(inverse_norm(v, axis), "float32"), v)
-    np.testing.assert_allclose(tape.gradient(value, v), gradient(reciprocal)(MODERATE), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        tape.gradient(value, v), gradient(reciprocal)(MODERATE), rtol=1e-4, atol=1e-6
+    )
 
 
 @on("tensorflow")
@@ -105,7 +121,9 @@ def test_tensorflow_takes_a_large_tensor_in_parts(numbers, monkeypatch):
     assert len(tensorflow_backend._parts(v, AXIS)) == 3
     assert len(tensorflow_backend._parts(v, (1,))) == 1
     np.testing.assert_allclose(inverse_norm(v, AXIS), reciprocal(v, AXIS), rtol=1e-6)
-    np.testing.assert_allclose(gradient(inverse_norm)(MODERATE), gradient(reciprocal)(MODERATE), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        gradient(inverse_norm)(MODERATE), gradient(reciprocal)(MODERATE), rtol=1e-4, atol=1e-6
+    )
 
 
 def scalar(function, v):

@@ -41,8 +41,12 @@ def test_w_and_derivatives_of_first_and_second_order_are_those_of_the_formula():
         gradient = jax.grad(loss, (0, 1))
         second = jax.grad(lambda v, g: sum(jax.numpy.vdot(x, x) for x in gradient(v, g)), (0, 1))
         forward = jax.jvp(function, (V, G), (DIRECTION, G))
-        return jax.tree.leaves([function(V, G), gradient(V, G), jax.jit(gradient)(V, G), second(V, G), forward])
+        return jax.tree.leaves(
+            [function(V, G), gradient(V, G), jax.jit(gradient)(V, G), second(V, G), forward]
+        )
 
-    for found, expected in zip(results(lambda v, g: weight_norm(v, g, AXIS)), results(formula), strict=True):
+    for found, expected in zip(
+        results(lambda v, g: weight_norm(v, g, AXIS)), results(formula), strict=True
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
         assert np.any(expected != 0)

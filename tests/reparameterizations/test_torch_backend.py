@@ -7,7 +7,9 @@ import pytest
 from keras_wn.reparameterizations.torch_backend import make_weight_norm
 from keras_wn.reparameterizations.weight_norm import scale, weight_norm
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own operation.")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="PyTorch's own operation."
+)
 
 AXIS = (0, 1)
 RNG = np.random.default_rng(0)
@@ -41,11 +43,15 @@ def test_w_and_both_gradients_are_those_of_the_formula(dtype):
     v, g = tensors(dtype)
     w = fused_weight_norm(v, g, AXIS)
     torch.testing.assert_close(w, formula(v, g))
-    for found, expected in zip(*(torch.autograd.grad(weighted(x), (v, g)) for x in (w, formula(v, g))), strict=True):
+    for found, expected in zip(
+        *(torch.autograd.grad(weighted(x), (v, g)) for x in (w, formula(v, g))), strict=True
+    ):
         torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("trained", [(True, True), (True, False), (False, True)], ids=["both", "v", "g"])
+@pytest.mark.parametrize(
+    "trained", [(True, True), (True, False), (False, True)], ids=["both", "v", "g"]
+)
 def test_second_derivatives_are_those_of_differences(trained):
     import torch
 
@@ -66,7 +72,9 @@ def test_norms_over_long_fan_ins_keep_their_digits():
 
     v = torch.tensor(np.random.default_rng(0).normal(size=(100_000, 8)).astype("float32"))
     w = weight_norm(v, torch.ones(8), (0,))
-    torch.testing.assert_close(torch.linalg.vector_norm(w.double(), dim=0), torch.ones(8).double(), rtol=5e-7, atol=0)
+    torch.testing.assert_close(
+        torch.linalg.vector_norm(w.double(), dim=0), torch.ones(8).double(), rtol=5e-7, atol=0
+    )
 
 
 @pytest.mark.parametrize("mode", ["real", "fake"])
@@ -91,7 +99,9 @@ def test_formula_stays_in_forward_mode_and_transforms():
     v, g = tensors()
     direction = v.new_tensor(DIRECTION)
     expected = torch.func.jvp(lambda v: formula(v, g), (v,), (direction,))[1]
-    torch.testing.assert_close(torch.func.jvp(lambda v: weight_norm(v, g, AXIS), (v,), (direction,))[1], expected)
+    torch.testing.assert_close(
+        torch.func.jvp(lambda v: weight_norm(v, g, AXIS), (v,), (direction,))[1], expected
+    )
     with forward_ad.dual_level():
         dual = weight_norm(forward_ad.make_dual(v, direction), g, AXIS)
         torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, expected)

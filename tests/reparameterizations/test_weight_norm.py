@@ -33,7 +33,9 @@ def test_norm_of_half_precision_is_taken_in_float32(dtype):
     v = keras.ops.cast(np.full((4, 1), 1e-4), dtype)
     result = norm(v, (0,))
     assert keras.backend.standardize_dtype(result.dtype) == "float32"
-    np.testing.assert_allclose(to_numpy(result), 2 * to_numpy(keras.ops.cast(v[0, 0], "float32")), rtol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(result), 2 * to_numpy(keras.ops.cast(v[0, 0], "float32")), rtol=1e-5
+    )
 
 
 DIRECTION = np.array([1, 2, -2, 4], "float32") / 5
@@ -47,7 +49,9 @@ def test_length_of_v_does_not_matter_to_w_and_divides_its_gradient(length):
     along = COTANGENT[:, 0] @ DIRECTION
     np.testing.assert_allclose(of_g, [along], rtol=1e-5)
     expected = 2 * (COTANGENT[:, 0].astype("float64") - along * DIRECTION.astype("float64"))
-    np.testing.assert_allclose(of_v[:, 0].astype("float64") * length, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        of_v[:, 0].astype("float64") * length, expected, rtol=1e-4, atol=1e-5
+    )
     np.testing.assert_allclose(to_numpy(norm(v, (0,)))[0, 0], np.float32(length), rtol=1e-6)
 
 
@@ -76,7 +80,9 @@ def test_subnormal_and_largest_halves_are_exact(half):
 
     for length in (6e-8, 6e4) if half == "float16" else (1e-30, 1e30):
         v = keras.ops.cast(np.full((4, 1), length, "float32"), half)
-        np.testing.assert_allclose(to_numpy(weight_norm(v, np.ones(1, "float32"), (0,))), 0.5, rtol=1e-6)
+        np.testing.assert_allclose(
+            to_numpy(weight_norm(v, np.ones(1, "float32"), (0,))), 0.5, rtol=1e-6
+        )
 
 
 COTANGENT = np.array([[0.3, -1.0], [1.1, 0.4], [0.2, 0.7], [-0.5, 0.9]], "float32")

@@ -13,7 +13,9 @@ RUNNERS = HERE.parents[1] / "runners"
 
 def start(script, *flags, **environment):
     # What TensorFlow Datasets set in this process would bring TensorFlow's messages back.
-    inherited = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
+    }
     return subprocess.Popen(
         [sys.executable, script, *flags],
         stdout=subprocess.PIPE,
@@ -44,4 +46,7 @@ def wait_for(process, folder, step):
 
 def newest_step(folder):
     """Step of the newest checkpoint in a run's folder; -1 without one."""
-    return max((int(path.name[5:13]) for path in pathlib.Path(folder, "checkpoints").glob("step-*")), default=-1)
+    return max(
+        (int(path.name[5:13]) for path in pathlib.Path(folder, "checkpoints").glob("step-*")),
+        default=-1,
+    )

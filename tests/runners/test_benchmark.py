@@ -44,7 +44,9 @@ def test_bad_input_is_one_line_and_exit_status_2(flag, message):
 @pytest.mark.slow
 @pytest.mark.parametrize("what", list(NAMES))
 def test_prints_tables_and_writes_their_figures(what, tmp_path):
-    code, out, err = finish(BENCHMARK, *f"--what={what}".split(), *SMALL, f"--output={tmp_path}/figures.json")
+    code, out, err = finish(
+        BENCHMARK, *f"--what={what}".split(), *SMALL, f"--output={tmp_path}/figures.json"
+    )
     assert code == 0, err
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["what"] == what.split()[0] and figures["backend"] == "tensorflow"
@@ -58,9 +60,19 @@ def test_prints_tables_and_writes_their_figures(what, tmp_path):
 
 @pytest.mark.slow
 def test_every_network_and_batch_size_has_a_table(tmp_path):
-    sizes = ("--model=cifar_resnet8,cifar_resnet14", "--batch_size=4,8", "--image_size=32", "--rounds=1")
+    sizes = (
+        "--model=cifar_resnet8,cifar_resnet14",
+        "--batch_size=4,8",
+        "--image_size=32",
+        "--rounds=1",
+    )
     code, out, err = finish(BENCHMARK, "--methods=none", *sizes)
     assert code == 0, err
-    titles = [line.split(", ")[:2] for line in out.splitlines() if line.startswith("training step: ")]
+    titles = [
+        line.split(", ")[:2] for line in out.splitlines() if line.startswith("training step: ")
+    ]
     networks = [f"training step: cifar_resnet{depth}" for depth in (8, 8, 14, 14)]
-    assert titles == [[network, batch] for network, batch in zip(networks, ["batch 4", "batch 8"] * 2, strict=True)]
+    assert titles == [
+        [network, batch]
+        for network, batch in zip(networks, ["batch 4", "batch 8"] * 2, strict=True)
+    ]

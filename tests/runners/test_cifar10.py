@@ -11,15 +11,26 @@ CIFAR = RUNNERS / "cifar10.py"
 
 @pytest.mark.slow
 def test_data_that_are_not_there_are_said_in_one_line(tmp_path):
-    code, _, err = finish(CIFAR, "--norm=wn", f"--data_dir={tmp_path}", f"--model_dir={tmp_path}/run")
+    code, _, err = finish(
+        CIFAR, "--norm=wn", f"--data_dir={tmp_path}", f"--model_dir={tmp_path}/run"
+    )
     assert code == 2
-    assert f"cifar10.py: error: --data_dir={tmp_path}: cifar10 is not prepared." in err and "Traceback" not in err
+    assert (
+        f"cifar10.py: error: --data_dir={tmp_path}: cifar10 is not prepared." in err
+        and "Traceback" not in err
+    )
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
 def test_trains_a_net_for_small_images_by_default(tmp_path):
-    flags = ("--norm=bn", "--use_synthetic_data", "--dry_run", "--batch_size=8", f"--model_dir={tmp_path}/run")
+    flags = (
+        "--norm=bn",
+        "--use_synthetic_data",
+        "--dry_run",
+        "--batch_size=8",
+        f"--model_dir={tmp_path}/run",
+    )
     code, out, err = finish(CIFAR, *flags)
     assert code == 0, err
     assert "Run: cifar_resnet20, batch normalization (--norm=bn)" in out

@@ -22,13 +22,24 @@ def trials(folder):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--suite=speed"], "--suite=speed: unknown. Allowed: accuracy, stability, regularization, signal, cost, all."),
+        (
+            ["--suite=speed"],
+            "--suite=speed: unknown. Allowed: accuracy, stability, regularization, signal, cost, all.",
+        ),
         # The rest is for `nox -s slow`: Keras takes seconds to start.
         slow(["--methods=wn,bnn"], "--methods=bnn: unknown. Allowed: none, bn, wn"),
-        slow(["--shard=3/2"], "--shard=3/2: not allowed. Allowed: a part and the number of parts, as 2/4."),
+        slow(
+            ["--shard=3/2"],
+            "--shard=3/2: not allowed. Allowed: a part and the number of parts, as 2/4.",
+        ),
         slow(["--seeds=0"], "flag --seeds=0"),
-        slow(["--label_noise=1"], "--label_noise=1.0: not allowed. Allowed: at least 0 and less than 1."),
-        slow(["--report_only", "--out=/nowhere"], "--out=/nowhere: no trials.jsonl can be read there"),
+        slow(
+            ["--label_noise=1"],
+            "--label_noise=1.0: not allowed. Allowed: at least 0 and less than 1.",
+        ),
+        slow(
+            ["--report_only", "--out=/nowhere"], "--out=/nowhere: no trials.jsonl can be read there"
+        ),
         slow(["--out=/proc/study"], "--out=/proc/study: cannot be written"),
     ],
 )
@@ -52,11 +63,15 @@ def test_a_comparison_that_is_stopped_goes_on_and_ends_as_one_that_was_not(tmp_p
     """One is killed, then stopped by SIGTERM, then goes on; another is split over two processes."""
     for number in (signal.SIGKILL, signal.SIGTERM):
         process = start(COMPARE, *QUICK, f"--out={tmp_path}/stopped")
-        done = len(trials(tmp_path / "stopped")) if (tmp_path / "stopped/trials.jsonl").exists() else 0
+        done = (
+            len(trials(tmp_path / "stopped")) if (tmp_path / "stopped/trials.jsonl").exists() else 0
+        )
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.1)
-            if (tmp_path / "stopped/trials.jsonl").exists() and len(trials(tmp_path / "stopped")) > done + 1:
+            if (tmp_path / "stopped/trials.jsonl").exists() and len(
+                trials(tmp_path / "stopped")
+            ) > done + 1:
                 break
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
@@ -72,7 +87,9 @@ def test_a_comparison_that_is_stopped_goes_on_and_ends_as_one_that_was_not(tmp_p
     for shard in shards:
         _, err = shard.communicate(timeout=280)
         assert shard.returncode == 0, err
-    finals = [{t["id"]: t["final"] for t in trials(tmp_path / name)} for name in ("stopped", "split")]
+    finals = [
+        {t["id"]: t["final"] for t in trials(tmp_path / name)} for name in ("stopped", "split")
+    ]
     assert len(finals[0]) == len(trials(tmp_path / "stopped"))  # None twice.
     assert finals[0] == finals[1]
     assert (tmp_path / "stopped/report.html").exists() and (tmp_path / "split/report.md").exists()

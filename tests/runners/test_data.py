@@ -23,14 +23,29 @@ def result_of(folder):
 
 
 @pytest.mark.slow
-def test_image_folder_with_a_corrupt_file_trains_and_names_it(image_folder, tmp_path, config, capsys):  # noqa: F811
+def test_image_folder_with_a_corrupt_file_trains_and_names_it(
+    image_folder,
+    tmp_path,
+    config,
+    capsys,  # noqa: F811
+):
     broken = image_folder / "train/bee/bee_3.JPEG"
     broken.write_bytes(broken.read_bytes()[:300])
-    flags = {"data_dir": str(image_folder), "batch_size": 8, "image_size": 32, "train_epochs": 2, "init_batches": 1}
+    flags = {
+        "data_dir": str(image_folder),
+        "batch_size": 8,
+        "image_size": 32,
+        "train_epochs": 2,
+        "init_batches": 1,
+    }
     result = loop.train(config(**flags))
     out, err = capsys.readouterr()
-    assert out.startswith("Data: images in folders by class: 24 training, 3 validation, 9 test images.")
-    assert "bee_3.JPEG" in err and [name[-10:] for name in result["corrupt_images"]] == ["bee_3.JPEG"]
+    assert out.startswith(
+        "Data: images in folders by class: 24 training, 3 validation, 9 test images."
+    )
+    assert "bee_3.JPEG" in err and [name[-10:] for name in result["corrupt_images"]] == [
+        "bee_3.JPEG"
+    ]
     assert result["status"] == "finished"
     with pytest.raises(UsageError, match="bee_3.JPEG.* Allowed: at most --max_corrupt=0."):
         loop.train(config(**flags, max_corrupt=0, model_dir=str(tmp_path / "strict")))
@@ -41,7 +56,11 @@ def test_image_folder_with_a_corrupt_file_trains_and_names_it(image_folder, tmp_
     [
         (lambda root: shutil.rmtree(root / "val"), "val"),
         (
-            lambda root: [shutil.rmtree(root / part / name) for part in ("train", "val") for name in ("ant", "bee")],
+            lambda root: [
+                shutil.rmtree(root / part / name)
+                for part in ("train", "val")
+                for name in ("ant", "bee")
+            ],
             "class",
         ),
         (lambda root: shutil.rmtree(root / "val/ant"), "ant"),
@@ -50,7 +69,9 @@ def test_image_folder_with_a_corrupt_file_trains_and_names_it(image_folder, tmp_
 )
 def test_half_an_image_folder_is_refused(image_folder, tmp_path, damage, message, config):  # noqa: F811
     damage(image_folder)
-    asked = config(data_dir=str(image_folder), image_size=32, batch_size=8, model_dir=str(tmp_path / "run"))
+    asked = config(
+        data_dir=str(image_folder), image_size=32, batch_size=8, model_dir=str(tmp_path / "run")
+    )
     with pytest.raises(UsageError, match=message) as error:
         loop.train(asked)
     assert "\n" not in str(error.value)
@@ -62,7 +83,12 @@ def test_cifar_trains_by_mock_data(config, augment):  # noqa: F811
     with tfds.testing.mock_data(num_examples=96):
         result = loop.train(
             config(
-                dataset="cifar10", augment=augment, batch_size=16, train_epochs=1, warmup_epochs=0.0, norm="wn_trelu"
+                dataset="cifar10",
+                augment=augment,
+                batch_size=16,
+                train_epochs=1,
+                warmup_epochs=0.0,
+                norm="wn_trelu",
             )
         )
     assert result["status"] == "finished" and result["data"]["images"]["test"] == 96
@@ -81,11 +107,15 @@ def test_imagenet_from_tars_through_the_runner_to_a_result(tmp_path, form):
     result = result_of(tmp_path / "run")
     assert out.startswith("Data: ImageNet, as TensorFlow Datasets prepared it")
     assert (
-        result["status"] == "finished" and result["data"]["images"]["test"] == 7 and result["data"]["classes"] == 1000
+        result["status"] == "finished"
+        and result["data"]["images"]["test"] == 7
+        and result["data"]["classes"] == 1000
     )
 
 
 def test_prepare_says_what_is_missing_and_its_size(tmp_path, capsys):
-    with pytest.raises(UsageError, match=r"missing ILSVRC2012_img_train.tar \(147,897,477,120 bytes\)"):
+    with pytest.raises(
+        UsageError, match=r"missing ILSVRC2012_img_train.tar \(147,897,477,120 bytes\)"
+    ):
         prepare.run(None, str(tmp_path), "array_record")
     assert "missing: ILSVRC2012_img_train.tar, 147,897,477,120 bytes" in capsys.readouterr().out

@@ -33,7 +33,9 @@ def finish(*flags):
 
 @pytest.mark.slow
 def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
-    code, out, err = finish("--norm=wn_trelu", "--model=cifar_resnet20", "--dry_run", f"--model_dir={tmp_path}/run")
+    code, out, err = finish(
+        "--norm=wn_trelu", "--model=cifar_resnet20", "--dry_run", f"--model_dir={tmp_path}/run"
+    )
     assert code == 0, err
     headings, numbers = out.splitlines()[-4:-2]
     assert headings.split() == "method train top-1 validation top-1 test top-1 gap images/s".split()
@@ -45,7 +47,10 @@ def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
 @pytest.mark.parametrize(
     "flag, message",
     [
-        slow("--norm=bnn", "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn."),
+        slow(
+            "--norm=bnn",
+            "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn.",
+        ),
         ("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
         slow("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),
     ],

@@ -14,7 +14,9 @@ TWO_DEVICES = "--xla_force_host_platform_device_count=2"
 
 def run(folder, *flags, devices=1):
     environment = {"KERAS_BACKEND": "jax", "XLA_FLAGS": TWO_DEVICES if devices == 2 else ""}
-    code, out, err = finish(HERE / "tiny.py", "--train_epochs=2", f"--model_dir={folder}", *flags, **environment)
+    code, out, err = finish(
+        HERE / "tiny.py", "--train_epochs=2", f"--model_dir={folder}", *flags, **environment
+    )
     assert code == 0, err
     return out
 

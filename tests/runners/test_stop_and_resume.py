@@ -32,7 +32,10 @@ def undisturbed():
 
 def metrics(folder):
     with open(f"{folder}/metrics.jsonl") as lines:
-        return [{k: v for k, v in json.loads(line).items() if k != "images_per_second"} for line in lines]
+        return [
+            {k: v for k, v in json.loads(line).items() if k != "images_per_second"}
+            for line in lines
+        ]
 
 
 def assert_as_undisturbed(folder):
@@ -50,7 +53,11 @@ def test_signal_saves_ends_and_leaves_a_run_that_goes_on_exactly(tmp_path, numbe
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number, err
-    assert f"{number.name}: stopping after this step" in out and "INTERRUPTED" in out and "Traceback" not in err
+    assert (
+        f"{number.name}: stopping after this step" in out
+        and "INTERRUPTED" in out
+        and "Traceback" not in err
+    )
     result = json.loads((folder / "result.json").read_text())
     assert (result["status"], result["stopped_by"]) == ("interrupted", number.name)
     # The state is that of the step at which it ended, not of a checkpoint before.
@@ -87,6 +94,8 @@ def test_resume_with_other_flags_lists_them_and_changes_nothing(tmp_path):
     code, _, err = finish(HERE / "tiny.py", "--dry_run", "--norm=wn", f"--model_dir={folder}")
     assert code == 0, err
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    code, _, err = finish(HERE / "tiny.py", "--dry_run", "--norm=bn", "--seed=1", f"--model_dir={folder}", "--resume")
+    code, _, err = finish(
+        HERE / "tiny.py", "--dry_run", "--norm=bn", "--seed=1", f"--model_dir={folder}", "--resume"
+    )
     assert code == 2 and "--norm=bn (there: wn)" in err and "--seed=1 (there: 0)" in err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

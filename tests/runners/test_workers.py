@@ -21,15 +21,22 @@ def weights(folder):
 
 def free_addresses(count):
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        sockets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
         return [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
 
 
 def start_workers(*flags):
     addresses = free_addresses(2)
-    tasks = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in range(2)]
+    tasks = [
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in range(2)
+    ]
     return [
-        start(HERE / "tiny.py", *FLAGS, "--strategy=multi_worker", *flags, TF_CONFIG=json.dumps(task)) for task in tasks
+        start(
+            HERE / "tiny.py", *FLAGS, "--strategy=multi_worker", *flags, TF_CONFIG=json.dumps(task)
+        )
+        for task in tasks
     ]
 
 
@@ -54,7 +61,10 @@ def test_two_workers_are_one_process(undisturbed, tmp_path):
     for one, two in zip(weights(tmp_path / "one"), weights(undisturbed), strict=True):
         # 80 steps: rounding has grown from the 1e-6 of the few in tests/training/test_multi_worker.py.
         np.testing.assert_allclose(one, two, atol=1e-4, rtol=0)
-    results = [json.loads((folder / "result.json").read_text()) for folder in (tmp_path / "one", undisturbed)]
+    results = [
+        json.loads((folder / "result.json").read_text())
+        for folder in (tmp_path / "one", undisturbed)
+    ]
     # 1,297 and 250 images divide among two workers so that each is scored once.
     for split, figures in results[0]["final"].items():
         assert results[1]["final"][split] == pytest.approx(figures, rel=1e-4), split
@@ -62,7 +72,9 @@ def test_two_workers_are_one_process(undisturbed, tmp_path):
 
 @pytest.mark.kill
 @pytest.mark.parametrize("victim", [0, 1], ids=["chief", "worker"])
-def test_run_whose_process_is_killed_ten_times_ends_as_if_it_were_not(undisturbed, tmp_path, victim):
+def test_run_whose_process_is_killed_ten_times_ends_as_if_it_were_not(
+    undisturbed, tmp_path, victim
+):
     folder, rng, resume = tmp_path / "run", np.random.default_rng(victim), []
     for _ in range(10):
         processes = start_workers(f"--model_dir={folder}", *resume)
@@ -86,5 +98,7 @@ def test_worker_that_never_comes_is_named(tmp_path):
     task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
     flags = ("--strategy=multi_worker", "--worker_timeout=2", f"--model_dir={tmp_path}/run")
     code, _, err = finish(HERE / "tiny.py", *flags, TF_CONFIG=json.dumps(task))
-    assert code == 2 and f"after 2 s, {addresses[1]} did not answer" in err and "Traceback" not in err
+    assert (
+        code == 2 and f"after 2 s, {addresses[1]} did not answer" in err and "Traceback" not in err
+    )
     assert not (tmp_path / "run").exists()

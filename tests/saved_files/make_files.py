@@ -45,9 +45,15 @@ def every_layer():
         layers.WNConv3D(4, 2, name="conv3d")(volume),
         layers.WNConv3DTranspose(4, 2, name="transpose3d")(volume),
         layers.WNEmbedding(6, 4, name="embedding")(tokens),
-        layers.WeightNormalization(keras.layers.Conv2D(4, 3, padding="same"), name="wrapped_conv")(image),
-        layers.WeightNormalization(keras.layers.GRU(4, return_sequences=True), name="wrapped_gru")(series),
-        layers.WeightNormalization(keras.layers.Dense(4), use_gain=False, name="wrapped_strict")(series),
+        layers.WeightNormalization(keras.layers.Conv2D(4, 3, padding="same"), name="wrapped_conv")(
+            image
+        ),
+        layers.WeightNormalization(keras.layers.GRU(4, return_sequences=True), name="wrapped_gru")(
+            series
+        ),
+        layers.WeightNormalization(keras.layers.Dense(4), use_gain=False, name="wrapped_strict")(
+            series
+        ),
         layers.MeanOnlyBatchNormalization(name="mean_only")(image),
         layers.TReLU(name="trelu")(four),
         layers.NormalizedReLU(name="normalized_relu")(four),
@@ -58,7 +64,9 @@ def every_layer():
     pool[5] = keras.layers.GlobalAveragePooling3D
     x = keras.layers.Concatenate()([pool[len(x.shape)]()(x) for x in outputs])
     dense = layers.WNDense(5, name="wn_dense", **on_w)(x)
-    outputs = keras.layers.Concatenate()([layers.NormPropDense(3, name="norm_prop_dense", **unit)(x), dense])
+    outputs = keras.layers.Concatenate()(
+        [layers.NormPropDense(3, name="norm_prop_dense", **unit)(x), dense]
+    )
     return keras.Model([image, series, volume, tokens], outputs, name="every_layer")
 
 
@@ -81,7 +89,9 @@ def main(folder):
             for x in model.inputs
         ]
         arrays |= {f"{name}/input{i}": x for i, x in enumerate(inputs)}
-        arrays[f"{name}/output"] = keras.ops.convert_to_numpy(model(inputs if len(inputs) > 1 else inputs[0]))
+        arrays[f"{name}/output"] = keras.ops.convert_to_numpy(
+            model(inputs if len(inputs) > 1 else inputs[0])
+        )
         model.save(folder / f"{name}.keras")
     networks["every_layer"].save_weights(folder / "every_layer.weights.h5")
     np.savez_compressed(folder / "inputs_and_outputs.npz", **arrays)

@@ -43,6 +43,7 @@ def test_validation_and_test_images_are_never_touched():
 @pytest.mark.parametrize("size", [5, 1297, 10**6])
 def test_a_size_that_cannot_be_drawn_is_refused(size):
     with pytest.raises(
-        UsageError, match=f"--train_size={size}: not allowed. Allowed with --dataset=digits: 10 to 1287"
+        UsageError,
+        match=f"--train_size={size}: not allowed. Allowed with --dataset=digits: 10 to 1287",
     ):
         data.load(dataclasses.replace(TINY, train_size=size))

@@ -50,7 +50,9 @@ def test_a_torn_last_line_is_dropped_and_said_and_the_next_one_is_whole(log, rec
 def test_another_protocol_is_refused_with_what_differs(log):
     other = {**TINY.record(DATA), "batch_size": 64, "tuning": {**TINY.tuning, "trials": 9}}
     before = log.path.read_bytes()
-    with pytest.raises(UsageError, match=r"batch_size: there 32, asked 64; tuning.trials: there 2, asked 9"):
+    with pytest.raises(
+        UsageError, match=r"batch_size: there 32, asked 64; tuning.trials: there 2, asked 9"
+    ):
         log.start(json.loads(json.dumps(other)))
     assert log.path.read_bytes() == before
 
@@ -71,7 +73,9 @@ def test_a_file_that_is_no_log_is_refused_and_kept(tmp_path, text):
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(UsageError, match=re.escape(f"--out={tmp_path}/none: no trials.jsonl can be read there")):
+    with pytest.raises(
+        UsageError, match=re.escape(f"--out={tmp_path}/none: no trials.jsonl can be read there")
+    ):
         Log(tmp_path / "none/trials.jsonl").read()
 
 
@@ -83,7 +87,9 @@ def test_no_room_leaves_the_log_as_it_was(log, record, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(log_module.os, "fsync", full)
-    with pytest.raises(UsageError, match="cannot be written .No space left on device.. The trials in it are whole"):
+    with pytest.raises(
+        UsageError, match="cannot be written .No space left on device.. The trials in it are whole"
+    ):
         log.append(record)
     assert log.path.read_bytes() == before
 
@@ -97,7 +103,9 @@ def _append_many(path, name):
 @pytest.mark.slow
 def test_processes_that_append_at_once_do_not_tear_each_others_lines(log):
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_append_many, args=(os.fspath(log.path), name)) for name in "ab"]
+    processes = [
+        context.Process(target=_append_many, args=(os.fspath(log.path), name)) for name in "ab"
+    ]
     for process in processes:
         process.start()
     for process in processes:

@@ -29,7 +29,13 @@ def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
         batch_size=8,
     )
     spec = request_of(protocol=protocol).spec(
-        "accuracy", "final", "bn", Setting(0.05, 1e-4, 0.0), 1, splits=("train", "test"), curve_epochs=(1, 2, 3)
+        "accuracy",
+        "final",
+        "bn",
+        Setting(0.05, 1e-4, 0.0),
+        1,
+        splits=("train", "test"),
+        curve_epochs=(1, 2, 3),
     )
     whole = Trials(protocol, tmp_path / "whole").run(spec)
     end_epoch = Trial.end_epoch

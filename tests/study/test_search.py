@@ -18,17 +18,25 @@ def test_points_fill_the_range_of_learning_rates_evenly():
     rates = np.sort(np.log([point.learning_rate for point in points]))
     # Fifteen points of a base-2 sequence are the sixteenths of the range.
     np.testing.assert_allclose(np.diff(rates), np.log(100) / 16, rtol=2e-3)
-    assert all(1e-5 <= point.weight_decay <= 1e-2 and 0 <= point.warmup_share <= 0.4 for point in points)
+    assert all(
+        1e-5 <= point.weight_decay <= 1e-2 and 0 <= point.warmup_share <= 0.4 for point in points
+    )
 
 
 def test_a_search_that_goes_on_continues_the_sequence():
-    assert search.settings(RANGES, 0, 8) == search.settings(RANGES, 0, 5) + search.settings(RANGES, 5, 3)
+    assert search.settings(RANGES, 0, 8) == search.settings(RANGES, 0, 5) + search.settings(
+        RANGES, 5, 3
+    )
 
 
 def test_the_best_validation_is_chosen_and_a_tie_by_loss():
     trials = [trial(0.1, 0.8), trial(0.2, 0.9), trial(0.4, 0.7)]
     choice = search.choose(trials, epochs=10)
-    assert (choice.setting.learning_rate, choice.trial, choice.edge) == (0.2, trials[1]["id"], False)
+    assert (choice.setting.learning_rate, choice.trial, choice.edge) == (
+        0.2,
+        trials[1]["id"],
+        False,
+    )
     assert choice.setting.warmup_share == pytest.approx(0.2)
     tied = [trial(0.1, 0.8), trial(0.2, 0.8), trial(0.4, 0.8)]
     tied[1]["final"]["validation"] = {"loss": 0.01, "top1": 0.8}
@@ -41,7 +49,9 @@ def test_a_diverged_trial_is_never_chosen_but_shows_that_the_edge_was_passed():
     assert choice.setting.learning_rate == 0.2 and not choice.edge
 
 
-@pytest.mark.parametrize("best, expected", [(0, (0.1 / 80, 0.01)), (2, (1.0, 8.0)), (1, (0.01, 1.0))])
+@pytest.mark.parametrize(
+    "best, expected", [(0, (0.1 / 80, 0.01)), (2, (1.0, 8.0)), (1, (0.01, 1.0))]
+)
 def test_an_extension_looks_beyond_the_edge_that_is_best(best, expected):
     trials = [trial(rate, 0.9 if i == best else 0.5) for i, rate in enumerate((0.02, 0.1, 0.9))]
     assert search.extended(RANGES, trials) == pytest.approx(expected)

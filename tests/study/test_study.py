@@ -23,7 +23,9 @@ class Answering:
     def run(self, specs):
         self.networks.update(spec.network for spec in specs)
         self._given.append((threading.get_ident(), specs))
-        return {"kind": "process", "id": f"p{id(self)}"}, [result(spec, 0.5, self._status) for spec in specs]
+        return {"kind": "process", "id": f"p{id(self)}"}, [
+            result(spec, 0.5, self._status) for spec in specs
+        ]
 
     def close(self, at_once=False):
         pass
@@ -34,7 +36,15 @@ def study(tmp_path, request_of):
     log = Log(tmp_path / "trials.jsonl")
     log.start(TINY.record(DATA))
 
-    def make(given, suites=("accuracy", "stability"), jobs=2, shard=(1, 1), patience=5.0, status="finished", **request):
+    def make(
+        given,
+        suites=("accuracy", "stability"),
+        jobs=2,
+        shard=(1, 1),
+        patience=5.0,
+        status="finished",
+        **request,
+    ):
         workers = Workers(lambda beside: Answering(given, status), jobs)
         return Study(request_of(**request), suites, log, workers, jobs, shard, patience)
 

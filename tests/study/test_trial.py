@@ -30,7 +30,14 @@ def test_a_trial_gives_the_same_whatever_ran_before_it(trials, request_of):
 def test_measuring_in_between_does_not_change_the_training(trials, request_of):
     plain = request_of().spec("accuracy", "x", "wn", FINE, seed=3, splits=("train", "test"))
     watched = request_of().spec(
-        "accuracy", "x", "wn", FINE, seed=3, splits=("train", "test"), curve_epochs=(1, 3), signal_epochs=(0, 2)
+        "accuracy",
+        "x",
+        "wn",
+        FINE,
+        seed=3,
+        splits=("train", "test"),
+        curve_epochs=(1, 3),
+        signal_epochs=(0, 2),
     )
     record = trials.run(watched)
     assert record["final"] == trials.run(plain)["final"]
@@ -50,7 +57,9 @@ def test_a_diverged_trial_ends_early_and_leaves_no_trace_in_the_next(trials, req
 
 
 def test_figures_are_those_of_inference_on_every_image(trials, request_of):
-    spec = request_of().spec("accuracy", "x", "bn", FINE, seed=0, splits=("train", "validation", "test"))
+    spec = request_of().spec(
+        "accuracy", "x", "bn", FINE, seed=0, splits=("train", "validation", "test")
+    )
     record = trials.run(spec)
     model, splits = trials._networks[spec.network].step.model, trials._draws[0].splits
     for name in spec.splits:
@@ -77,6 +86,8 @@ def test_trials_of_one_network_share_one_trace(trials, request_of, monkeypatch):
     network = trials._networks[spec.network]
     traces = []
     call = network.step.model.stateless_call
-    monkeypatch.setattr(network.step.model, "stateless_call", lambda *a, **k: traces.append(1) or call(*a, **k))
+    monkeypatch.setattr(
+        network.step.model, "stateless_call", lambda *a, **k: traces.append(1) or call(*a, **k)
+    )
     trials.run(request_of().spec("accuracy", "tune", "none", Setting(0.01, 1e-3, 0.1), seed=4))
     assert trials._networks[spec.network] is network and not traces

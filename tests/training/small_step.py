@@ -24,7 +24,9 @@ def network(method, input_shape, classes, join=None, dropout=0.0):
     card = methods.get(method)
     inputs = x = keras.Input(input_shape)
     for i in range(3):
-        x = card.activation(f"act_{i}")(card.convolution(x, 8, 3, 1, methods.Place("inner"), f"conv_{i}"))
+        x = card.activation(f"act_{i}")(
+            card.convolution(x, 8, 3, 1, methods.Place("inner"), f"conv_{i}")
+        )
     x = keras.layers.Dropout(dropout)(keras.layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, card.head(classes, "logits")(x))
 
@@ -34,7 +36,9 @@ def make(strategy="none", **flags):
     models._BUILDERS["small"] = network
     virtual = 2 if strategy == "mirrored" else 0
     flags = {"norm": "wn", "batch_size": ROWS, "image_size": 8, **flags}
-    config = TrainConfig(model="small", strategy=strategy, virtual_devices=virtual, **flags).resolved()
+    config = TrainConfig(
+        model="small", strategy=strategy, virtual_devices=virtual, **flags
+    ).resolved()
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(0)
     chosen = devices.of_run(config)

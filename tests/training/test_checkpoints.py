@@ -11,7 +11,9 @@ from keras_wn.training.errors import UsageError
 def variables_of(seed=0, classes=2):
     """Variables of a model with dropout and of its optimizer."""
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5, seed=1), keras.layers.Dense(classes)])
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dropout(0.5, seed=1), keras.layers.Dense(classes)]
+    )
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     optimizer.build(model.trainable_variables)
     return [*model.variables, *optimizer.variables]
@@ -52,7 +54,10 @@ def assert_restored(checkpoints, held, step):
 def test_the_newest_is_restored_with_optimizer_and_random_state_and_two_are_kept(saved, tmp_path):
     checkpoints, held = saved
     assert_restored(checkpoints, held[3], 3)
-    assert [path.name[:13] for path in sorted(tmp_path.iterdir())] == ["step-00000002", "step-00000003"]
+    assert [path.name[:13] for path in sorted(tmp_path.iterdir())] == [
+        "step-00000002",
+        "step-00000003",
+    ]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "a bit turned over", "emptied"])
@@ -62,7 +67,9 @@ def test_a_damaged_newest_one_falls_back_loudly(saved, tmp_path, damage, capsys)
     content = bytearray(path.read_bytes())
     if damage == "a bit turned over":
         content[len(content) // 2] ^= 1
-    path.write_bytes(content[: {"truncated": len(content) // 2, "emptied": 0}.get(damage, len(content))])
+    path.write_bytes(
+        content[: {"truncated": len(content) // 2, "emptied": 0}.get(damage, len(content))]
+    )
     assert_restored(checkpoints, held[2], 2)
     assert f"*** Checkpoint {path.name} is damaged" in capsys.readouterr().err
 
@@ -72,7 +79,8 @@ def test_all_damaged_is_an_error_and_none_is_the_start(saved, tmp_path):
     for path in tmp_path.iterdir():
         path.write_bytes(b"")
     with pytest.raises(
-        UsageError, match="no checkpoint in .* is whole .*step-00000002.* Allowed: --overwrite to start anew"
+        UsageError,
+        match="no checkpoint in .* is whole .*step-00000002.* Allowed: --overwrite to start anew",
     ):
         checkpoints.restore_newest(variables_of())
     for path in tmp_path.iterdir():
@@ -83,14 +91,19 @@ def test_all_damaged_is_an_error_and_none_is_the_start(saved, tmp_path):
 def test_one_of_another_method_is_refused_and_changes_nothing(saved, tmp_path):
     variables = variables_of(seed=9)
     before = values(variables)
-    with pytest.raises(UsageError, match="another run: norm 'wn', not 'bn'. Allowed: this run's own"):
+    with pytest.raises(
+        UsageError, match="another run: norm 'wn', not 'bn'. Allowed: this run's own"
+    ):
         Checkpoints(tmp_path, {"norm": "bn"}).restore_newest(variables)
     for old, new in zip(before, values(variables), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_one_of_another_number_of_classes_is_refused(saved):
-    with pytest.raises(UsageError, match="does not fit this run's network .*the data set, with its number of classes"):
+    with pytest.raises(
+        UsageError,
+        match="does not fit this run's network .*the data set, with its number of classes",
+    ):
         saved[0].restore_newest(variables_of(classes=3))
 
 
@@ -100,5 +113,8 @@ def test_a_run_that_goes_on_from_an_earlier_step_replaces_the_later_ones(saved, 
     variables = variables_of()
     step, _ = checkpoints.restore_newest(variables)
     checkpoints.write(changed(variables), step + 1, sums=[0.1 * 3, 1.0, 2.0, 4.0])
-    assert [path.name[:13] for path in sorted(tmp_path.iterdir())] == ["step-00000002", "step-00000003"]
+    assert [path.name[:13] for path in sorted(tmp_path.iterdir())] == [
+        "step-00000002",
+        "step-00000003",
+    ]
     assert_restored(checkpoints, values(variables), 3)

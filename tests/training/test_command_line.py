@@ -27,7 +27,9 @@ def test_status_of_main_is_the_exit_status(monkeypatch):
         (["--no_such_flag=1"], "Unknown command line flag 'no_such_flag'"),
     ],
 )
-def test_arguments_that_are_no_flags_are_refused_in_one_line(monkeypatch, capsys, arguments, message):
+def test_arguments_that_are_no_flags_are_refused_in_one_line(
+    monkeypatch, capsys, arguments, message
+):
     assert run(monkeypatch, lambda: 0, *arguments) == 2
     assert capsys.readouterr().err.startswith(f"runner.py: error: {message}")
 

@@ -14,28 +14,48 @@ def test_what_is_not_given_comes_from_the_card(norm):
 
 
 def test_what_is_given_stays():
-    config = TrainConfig(norm="normprop", join="sum", weight_decay=0.0, base_learning_rate=1.0).resolved()
+    config = TrainConfig(
+        norm="normprop", join="sum", weight_decay=0.0, base_learning_rate=1.0
+    ).resolved()
     assert (config.join, config.weight_decay, config.base_learning_rate) == ("sum", 0.0, 1.0)
 
 
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"norm": "bnn"}, "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn."),
+        (
+            {"norm": "bnn"},
+            "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn.",
+        ),
         (
             {"model": "vgg"},
             "--model=vgg: unknown. Allowed: resnet18, resnet34, resnet50, resnet101, resnet152, cifar_resnet8,",
         ),
         ({"join": "add"}, "--join=add: unknown. Allowed: sum, rsqrt2, weighted."),
-        ({"schedule": "linear"}, "--schedule=linear: unknown. Allowed: polynomial, cosine, stepwise."),
-        ({"precision": "half"}, "--precision=half: unknown. Allowed: float32, mixed_bfloat16, mixed_float16."),
+        (
+            {"schedule": "linear"},
+            "--schedule=linear: unknown. Allowed: polynomial, cosine, stepwise.",
+        ),
+        (
+            {"precision": "half"},
+            "--precision=half: unknown. Allowed: float32, mixed_bfloat16, mixed_float16.",
+        ),
         ({"batch_size": 0}, "--batch_size=0: not allowed. Allowed: a number above 0."),
         ({"train_epochs": -1}, "--train_epochs=-1: not allowed. Allowed: a number above 0."),
-        ({"base_learning_rate": 0.0}, "--base_learning_rate=0.0: not allowed. Allowed: a number above 0."),
-        ({"base_learning_rate": float("nan")}, "--base_learning_rate=nan: not allowed. Allowed: a number above 0."),
+        (
+            {"base_learning_rate": 0.0},
+            "--base_learning_rate=0.0: not allowed. Allowed: a number above 0.",
+        ),
+        (
+            {"base_learning_rate": float("nan")},
+            "--base_learning_rate=nan: not allowed. Allowed: a number above 0.",
+        ),
         ({"weight_decay": -1e-4}, "--weight_decay=-0.0001: not allowed. Allowed: 0 or more."),
         ({"dropout": 1.0}, "--dropout=1.0: not allowed. Allowed: at least 0 and less than 1."),
-        ({"label_smoothing": 1.5}, "--label_smoothing=1.5: not allowed. Allowed: at least 0 and less than 1."),
+        (
+            {"label_smoothing": 1.5},
+            "--label_smoothing=1.5: not allowed. Allowed: at least 0 and less than 1.",
+        ),
         ({"momentum": 1.0}, "--momentum=1.0: not allowed. Allowed: at least 0 and less than 1."),
         ({"seed": -1}, "--seed=-1: not allowed. Allowed: 0 to 2^32 - 1."),
         ({"init_batches": 0}, "--init_batches=0: not allowed. Allowed: a number above 0."),
@@ -43,21 +63,42 @@ def test_what_is_given_stays():
             {"strategy": "horovod"},
             "--strategy=horovod: unknown. Allowed: auto, none, mirrored, multi_worker, tpu, data_parallel.",
         ),
-        ({"dataset": "mnist"}, "--dataset=mnist: unknown. Allowed: digits, imagenet, cifar10, cifar100."),
+        (
+            {"dataset": "mnist"},
+            "--dataset=mnist: unknown. Allowed: digits, imagenet, cifar10, cifar100.",
+        ),
         ({"augment": "auto"}, "--augment=auto: unknown. Allowed: standard, paper."),
         ({"image_size": 4}, "--image_size=4: not allowed. Allowed: 8 or more."),
-        ({"dataset": "cifar10", "image_size": 64}, "--image_size=64 with --dataset=cifar10: its images are of 32."),
+        (
+            {"dataset": "cifar10", "image_size": 64},
+            "--image_size=64 with --dataset=cifar10: its images are of 32.",
+        ),
         ({"max_corrupt": -1}, "--max_corrupt=-1: not allowed. Allowed: 0 or more."),
         ({"agc": -0.1}, "--agc=-0.1: not allowed. Allowed: 0 or more."),
         ({"ema": 1.0}, "--ema=1.0: not allowed. Allowed: at least 0 and less than 1."),
         ({"accumulation": 0}, "--accumulation=0: not allowed. Allowed: a number above 0."),
         ({"checkpoint_steps": 0}, "--checkpoint_steps=0: not allowed. Allowed: a number above 0."),
-        ({"profile_steps": "10"}, "--profile_steps=10: not allowed. Allowed: two steps as 10,20, the first from 1."),
-        ({"profile_steps": "20,10"}, "--profile_steps=20,10: not allowed. Allowed: two steps as 10,20"),
-        ({"deterministic": True, "xla": "on"}, "--deterministic with --xla=on: XLA does not promise the same bits."),
-        ({"dataset": "digits", "data_dir": "/tmp"}, "--data_dir=/tmp with --dataset=digits: they are embedded."),
+        (
+            {"profile_steps": "10"},
+            "--profile_steps=10: not allowed. Allowed: two steps as 10,20, the first from 1.",
+        ),
+        (
+            {"profile_steps": "20,10"},
+            "--profile_steps=20,10: not allowed. Allowed: two steps as 10,20",
+        ),
+        (
+            {"deterministic": True, "xla": "on"},
+            "--deterministic with --xla=on: XLA does not promise the same bits.",
+        ),
+        (
+            {"dataset": "digits", "data_dir": "/tmp"},
+            "--data_dir=/tmp with --dataset=digits: they are embedded.",
+        ),
         ({"xla": "yes"}, "--xla=yes: unknown. Allowed: auto, on, off."),
-        ({"virtual_devices": 1}, "--virtual_devices=1: not allowed. Allowed: 2 to 64, or 0 for none."),
+        (
+            {"virtual_devices": 1},
+            "--virtual_devices=1: not allowed. Allowed: 2 to 64, or 0 for none.",
+        ),
         ({"clip_norm": -1.0}, "--clip_norm=-1.0: not allowed. Allowed: 0 or more."),
         ({"data_dir": "/no/such"}, "--data_dir=/no/such: no such folder."),
     ],
@@ -70,7 +111,10 @@ def test_bad_value_is_refused_in_one_line_that_quotes_it(values, message):
 
 def test_warm_up_of_the_card_takes_at_most_half_of_the_run():
     assert TrainConfig(norm="wn", train_epochs=2).resolved().warmup_epochs == 1
-    assert TrainConfig(norm="wn", train_epochs=100).resolved().warmup_epochs == methods.get("wn").warmup_epochs
+    assert (
+        TrainConfig(norm="wn", train_epochs=100).resolved().warmup_epochs
+        == methods.get("wn").warmup_epochs
+    )
 
 
 def test_warm_up_that_leaves_no_step_is_refused():
@@ -84,7 +128,10 @@ def test_warm_up_that_leaves_no_step_is_refused():
 def test_batch_that_does_not_divide_is_refused():
     splits = digits.load()
     TrainConfig(batch_size=64).resolved().check_against(splits, replicas=2)
-    with pytest.raises(UsageError, match="--batch_size=64: does not divide among 3 devices. Allowed: multiples of 3"):
+    with pytest.raises(
+        UsageError,
+        match="--batch_size=64: does not divide among 3 devices. Allowed: multiples of 3",
+    ):
         TrainConfig(batch_size=64).resolved().check_against(splits, replicas=3)
 
 
@@ -105,5 +152,7 @@ def test_a_folder_is_imagenets_and_none_is_the_embedded_digits(tmp_path):
 def test_steps_per_loop_divides_an_epoch():
     splits = digits.load()
     TrainConfig(steps_per_loop=5).resolved().check_against(splits)
-    with pytest.raises(UsageError, match="--steps_per_loop=3: does not divide an epoch. Allowed: divisors of 20."):
+    with pytest.raises(
+        UsageError, match="--steps_per_loop=3: does not divide an epoch. Allowed: divisors of 20."
+    ):
         TrainConfig(steps_per_loop=3).resolved().check_against(splits)

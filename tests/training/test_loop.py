@@ -37,7 +37,9 @@ def test_every_method_learns_and_leaves_all_its_files(norm, config, capsys):
         assert path.stat().st_size > 0
     assert len(list(folder.checkpoints.iterdir())) == 2 and any(folder.tensorboard.rglob("events*"))
     printed = capsys.readouterr().out
-    assert printed.startswith("Data: scikit-learn's handwritten digits, embedded (no --data_dir given)")
+    assert printed.startswith(
+        "Data: scikit-learn's handwritten digits, embedded (no --data_dir given)"
+    )
     assert f"Files: {asked.model_dir}" in printed.splitlines()[-1]
 
 
@@ -55,15 +57,21 @@ def test_metrics_have_a_line_per_epoch_and_split(config):
     result = loop.train(asked)
     records = files.read_json_lines(folder_of(asked).metrics_jsonl)
     assert [(r["epoch"], r["step"], r["split"], r["mode"]) for r in records] == [
-        (e, 20 * e, *kind) for e in (1, 2, 3) for kind in (("train", "training"), ("validation", "inference"))
+        (e, 20 * e, *kind)
+        for e in (1, 2, 3)
+        for kind in (("train", "training"), ("validation", "inference"))
     ]
     rates = [r["learning_rate"] for r in records[::2]]
     peak = methods.get("wn").learning_rate * 64 / 256
     # At the last step of each epoch: the warm-up's; then steps 19 and 39 of 40 of a decay of power 2.
-    assert rates == pytest.approx([peak, peak * (1 - 19 / 40) ** 2, peak * (1 - 39 / 40) ** 2], rel=1e-4)
+    assert rates == pytest.approx(
+        [peak, peak * (1 - 19 / 40) ** 2, peak * (1 - 39 / 40) ** 2], rel=1e-4
+    )
     assert all(r["images_per_second"] > 0 for r in records if r["split"] == "train")
     assert result["final"]["validation"]["top1"] == pytest.approx(records[-1]["top1"])
-    assert result["best_validation"]["top1"] == max(r["top1"] for r in records if r["split"] == "validation")
+    assert result["best_validation"]["top1"] == max(
+        r["top1"] for r in records if r["split"] == "validation"
+    )
 
 
 def test_accuracy_at_the_end_is_in_inference_mode_on_every_image(config):
@@ -74,8 +82,12 @@ def test_accuracy_at_the_end_is_in_inference_mode_on_every_image(config):
     for name in ("train", "test"):
         examples = getattr(splits, name)
         predicted = model.predict(examples.images, verbose=0).argmax(axis=1)
-        assert result["final"][name]["top1"] == pytest.approx(np.mean(predicted == examples.labels), abs=1e-6)
-    assert result["gap_top1"] == pytest.approx(result["final"]["train"]["top1"] - result["final"]["test"]["top1"])
+        assert result["final"][name]["top1"] == pytest.approx(
+            np.mean(predicted == examples.labels), abs=1e-6
+        )
+    assert result["gap_top1"] == pytest.approx(
+        result["final"]["train"]["top1"] - result["final"]["test"]["top1"]
+    )
     in_training = files.read_json_lines(folder_of(asked).metrics_jsonl)[-2]["top1"]
     assert in_training < result["final"]["train"]["top1"] - 0.02
 
@@ -100,7 +112,10 @@ def test_saved_model_loads_in_a_fresh_process_with_keras_wn_alone(config):
 
 @pytest.mark.slow
 def test_same_seed_gives_the_same_run_and_another_seed_another(config, tmp_path):
-    runs = [config(model_dir=str(tmp_path / name), seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    runs = [
+        config(model_dir=str(tmp_path / name), seed=seed)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
     for asked in runs:
         loop.train(asked)
     a, b, c = map(weights, runs)
@@ -124,12 +139,16 @@ class _StopAfter:
 
 
 @pytest.mark.slow
-def test_interrupted_run_has_complete_files_and_resumes_to_the_same_weights(config, tmp_path, monkeypatch, capsys):
+def test_interrupted_run_has_complete_files_and_resumes_to_the_same_weights(
+    config, tmp_path, monkeypatch, capsys
+):
     whole = config(model_dir=str(tmp_path / "whole"), dropout=0.3)
     loop.train(whole)
     asked = config(dropout=0.3)
     with monkeypatch.context() as patch:
-        _StopAfter(patch, epoch=2)  # Before the second epoch's checkpoint: the first one's is the newest.
+        _StopAfter(
+            patch, epoch=2
+        )  # Before the second epoch's checkpoint: the first one's is the newest.
         result = loop.train(asked)
     assert result["status"] == "interrupted" and result["final"]["test"] is None
     assert json.loads(folder_of(asked).result_json.read_text()) == result
@@ -155,7 +174,11 @@ def test_run_interrupted_after_its_last_epoch_resumes_to_its_figures(config, mon
         patch.setattr(loop.Run, "evaluate_all", stop)
         assert loop.train(asked)["status"] == "interrupted"
     resumed = loop.train(asked, resume=True)
-    assert resumed["status"] == "finished" and resumed["step"] == 60 and resumed["final"]["test"]["top1"] > 0
+    assert (
+        resumed["status"] == "finished"
+        and resumed["step"] == 60
+        and resumed["final"]["test"]["top1"] > 0
+    )
 
 
 def test_disk_that_fills_is_one_line_and_leaves_whole_files(config, monkeypatch):
@@ -171,11 +194,14 @@ def test_disk_that_fills_is_one_line_and_leaves_whole_files(config, monkeypatch)
     assert not list(folder_of(asked).path.rglob(".writing-*"))
 
 
-def test_other_backend_and_flags_that_exclude_each_other_are_refused_before_anything_is_written(config, monkeypatch):
+def test_other_backend_and_flags_that_exclude_each_other_are_refused_before_anything_is_written(
+    config, monkeypatch
+):
     with monkeypatch.context() as patch:
         patch.setattr(keras.backend, "backend", lambda: "torch")
         with pytest.raises(
-            UsageError, match="KERAS_BACKEND=torch: not allowed for training. Allowed: tensorflow, jax."
+            UsageError,
+            match="KERAS_BACKEND=torch: not allowed for training. Allowed: tensorflow, jax.",
         ):
             loop.train(config())
     for how in ({"resume": True}, {"overwrite": True}):
@@ -231,7 +257,9 @@ def test_unstable_join_warns_and_runs(config, capsys):
 @pytest.mark.slow
 def test_label_smoothing_raises_the_least_possible_loss(config):
     plain = loop.train(config(base_learning_rate=0.05))["final"]["train"]["loss"]
-    smooth = loop.train(config(base_learning_rate=0.05, label_smoothing=0.2), overwrite=True)["final"]["train"]["loss"]
+    smooth = loop.train(config(base_learning_rate=0.05, label_smoothing=0.2), overwrite=True)[
+        "final"
+    ]["train"]["loss"]
     assert plain < 0.5 < smooth
 
 
@@ -244,7 +272,10 @@ def test_mixed_precision_trains(config, precision):
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"batch_size": 2000}, "--batch_size=2000: must be at most the number of training images. Allowed: 1 to 1297"),
+        (
+            {"batch_size": 2000},
+            "--batch_size=2000: must be at most the number of training images. Allowed: 1 to 1297",
+        ),
         (
             {"init_batches": 100},
             "--init_batches=100: must be at most what the training images give. Allowed with --batch_size=64: 1 to 20",
@@ -274,18 +305,24 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(config):
         path.unlink()
     (folder.checkpoints / "step-00000002.0123456789abcdef.weights.h5").write_bytes(b"")
     folder.result_json.unlink()
-    with pytest.raises(UsageError, match="written by an earlier version of keras_wn. Allowed: --overwrite"):
+    with pytest.raises(
+        UsageError, match="written by an earlier version of keras_wn. Allowed: --overwrite"
+    ):
         loop.train(asked, resume=True)
 
 
-@pytest.mark.parametrize("value, finite", [(1e30, True), (np.inf, False), (-np.inf, False), (np.nan, False)])
+@pytest.mark.parametrize(
+    "value, finite", [(1e30, True), (np.inf, False), (-np.inf, False), (np.nan, False)]
+)
 def test_one_number_decides_whether_weights_are_finite(value, finite):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)])
     model.layers[1].kernel.assign(np.array([[0.0], [value], [0.0]], "float32"))
     assert loop.weights_are_finite(model) == finite
 
 
-def test_training_ends_after_the_epoch_whose_weights_are_not_finite_though_the_loss_is(config, monkeypatch):
+def test_training_ends_after_the_epoch_whose_weights_are_not_finite_though_the_loss_is(
+    config, monkeypatch
+):
     record = loop.Run._record
 
     def poison(run, epoch, step, split, *rest):

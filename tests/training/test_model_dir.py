@@ -27,7 +27,9 @@ def taken(tmp_path):
 
 def test_run_of_another_configuration_is_refused_with_the_differences(taken):
     for resume in (False, True):
-        with pytest.raises(UsageError, match=r"another configuration: .*--norm=wn \(there: bn\).*--overwrite"):
+        with pytest.raises(
+            UsageError, match=r"another configuration: .*--norm=wn \(there: bn\).*--overwrite"
+        ):
             folder_of(taken, norm="wn").check(resume=resume, overwrite=False)
     assert (taken / "metrics.jsonl").read_text() == "{}\n"
 
@@ -53,8 +55,12 @@ def test_files_of_a_run_without_its_configuration_are_not_written_over(tmp_path)
         folder_of(tmp_path).check(resume=False, overwrite=False)
 
 
-@pytest.mark.parametrize("content", ["{ torn", "[]", "null", '{"flags": 1}', '{"name": "a package of mine"}'])
-@pytest.mark.parametrize("how", [{"resume": True, "overwrite": False}, {"resume": False, "overwrite": True}])
+@pytest.mark.parametrize(
+    "content", ["{ torn", "[]", "null", '{"flags": 1}', '{"name": "a package of mine"}']
+)
+@pytest.mark.parametrize(
+    "how", [{"resume": True, "overwrite": False}, {"resume": False, "overwrite": True}]
+)
 def test_folder_whose_configuration_is_no_runs_is_neither_resumed_nor_replaced(taken, content, how):
     (taken / "config.json").write_text(content)
     with pytest.raises(UsageError, match=r"its config\.json is not a run's"):
@@ -85,12 +91,18 @@ def test_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
         folder_of(tmp_path / "file").check(resume=False, overwrite=False)
     with monkeypatch.context() as patch:
         patch.setattr(
-            tempfile, "TemporaryFile", lambda **_: (_ for _ in ()).throw(OSError(30, "Read-only file system"))
+            tempfile,
+            "TemporaryFile",
+            lambda **_: (_ for _ in ()).throw(OSError(30, "Read-only file system")),
         )
         with pytest.raises(UsageError, match=r"cannot be written \(Read-only file system\)"):
             folder_of(tmp_path / "there").check(resume=False, overwrite=False)
     # Read-only for every user, the superuser too.
-    read_only = pathlib.Path("/proc/keras_wn") if os.path.isdir("/proc") else pathlib.Path("/System/keras_wn")
+    read_only = (
+        pathlib.Path("/proc/keras_wn")
+        if os.path.isdir("/proc")
+        else pathlib.Path("/System/keras_wn")
+    )
     with pytest.raises(UsageError, match=f"{read_only}: cannot be written"):
         folder_of(read_only).check(resume=False, overwrite=False)
 
@@ -98,7 +110,9 @@ def test_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 def test_disk_without_room_is_refused_with_both_sizes(tmp_path, monkeypatch):
     folder = folder_of(tmp_path)
     folder.check_space(1_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**30, 2**30 - 2**20, 2**20))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**30, 2**30 - 2**20, 2**20)
+    )
     with pytest.raises(UsageError, match="1 MiB are free, and the run's files need about 31 MiB"):
         folder.check_space(1_000_000)
 

@@ -27,10 +27,18 @@ def test_scalars_are_written_by_step(config):
     loop.train(asked)
     found = scalars(folder_of(asked).tensorboard)
     layer = "stage1_block1_conv1/kernel"
-    wanted = {"learning_rate", "images_per_second", "gradient_norm", "running/loss", "variance/stage1_block1"}
-    assert wanted | {f"norm/{layer}", f"effective_learning_rate/{layer}", "block_gradient_norm/stage1_block1"} <= set(
-        found
-    )
+    wanted = {
+        "learning_rate",
+        "images_per_second",
+        "gradient_norm",
+        "running/loss",
+        "variance/stage1_block1",
+    }
+    assert wanted | {
+        f"norm/{layer}",
+        f"effective_learning_rate/{layer}",
+        "block_gradient_norm/stage1_block1",
+    } <= set(found)
     assert set(found["learning_rate"]) == {20, 40} == set(found["gradient_norm"])
     records = files.read_json_lines(folder_of(asked).metrics_jsonl)
     assert found["learning_rate"][20] == pytest.approx(records[0]["learning_rate"])
@@ -57,8 +65,14 @@ def test_best_model_is_that_of_the_best_epoch_and_is_not_forgotten_over_a_resume
     result = loop.train(asked)
     folder = folder_of(asked)
     validation = digits.load().validation
-    predicted = keras.saving.load_model(folder.best_keras).predict(validation.images, verbose=0).argmax(axis=1)
-    assert np.mean(predicted == validation.labels) == pytest.approx(result["best_validation"]["top1"], abs=1e-6)
+    predicted = (
+        keras.saving.load_model(folder.best_keras)
+        .predict(validation.images, verbose=0)
+        .argmax(axis=1)
+    )
+    assert np.mean(predicted == validation.labels) == pytest.approx(
+        result["best_validation"]["top1"], abs=1e-6
+    )
 
     # As if the first epoch had been the best by far, and the run had been stopped after its second.
     records = files.read_json_lines(folder.metrics_jsonl)
@@ -67,7 +81,10 @@ def test_best_model_is_that_of_the_best_epoch_and_is_not_forgotten_over_a_resume
     max(folder.checkpoints.iterdir()).unlink()
     folder.result_json.unlink()
     before = folder.best_keras.read_bytes()
-    assert loop.train(asked, resume=True)["best_validation"] == {**result["best_validation"], **pick(records[1])}
+    assert loop.train(asked, resume=True)["best_validation"] == {
+        **result["best_validation"],
+        **pick(records[1]),
+    }
     assert folder.best_keras.read_bytes() == before
 
 

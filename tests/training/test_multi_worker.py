@@ -41,9 +41,17 @@ def test_two_processes_are_one(tmp_path):
         }
         # XLA compiles one of them only: all compute the same.
         flags = {**FLAGS, "xla": ("on", "off")[index]}
-        command = [sys.executable, small_step.__file__, str(tmp_path), "multi_worker", json.dumps(flags)]
+        command = [
+            sys.executable,
+            small_step.__file__,
+            str(tmp_path),
+            "multi_worker",
+            json.dumps(flags),
+        ]
         with open(tmp_path / f"{index}.log", "w") as log:
-            processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+            processes.append(
+                subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            )
     try:
         for index, process in enumerate(processes):
             assert process.wait(timeout=120) == 0, (tmp_path / f"{index}.log").read_text()[-3000:]
@@ -56,7 +64,9 @@ def test_two_processes_are_one(tmp_path):
     expected = {**small_step.values(alone), "sums": sums}
     assert len(first) == len(expected) + 1
     np.testing.assert_allclose(first["sums"], sums, rtol=1e-5)
-    for (name, value), found in zip(small_step.values(alone).items(), list(first.values())[2:], strict=True):
+    for (name, value), found in zip(
+        small_step.values(alone).items(), list(first.values())[2:], strict=True
+    ):
         np.testing.assert_allclose(found, value, atol=2e-6, err_msg=name)
     for one, two in zip(first.values(), second.values(), strict=True):
         np.testing.assert_array_equal(one, two)
@@ -84,7 +94,10 @@ def test_processes_meet():
 
 def test_a_process_that_never_comes_is_named(monkeypatch):
     addresses = free_addresses(2)
-    config = {"cluster": {"chief": addresses[:1], "worker": addresses[1:]}, "task": {"type": "chief", "index": 0}}
+    config = {
+        "cluster": {"chief": addresses[:1], "worker": addresses[1:]},
+        "task": {"type": "chief", "index": 0},
+    }
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     message = f"after 0.5 s, {addresses[1]} did not answer. Allowed: to start all 2 processes within 0.5 s"
     with pytest.raises(UsageError, match=message):
@@ -96,7 +109,9 @@ def test_another_program_at_an_address_is_no_process_of_the_run():
     with socket.create_server(("127.0.0.1", int(addresses[1].split(":")[1]))):
         with pytest.raises(UsageError, match=f"{addresses[1]} did not answer"):
             rendezvous.meet(addresses, 0, 0.5)
-        with pytest.raises(UsageError, match=f"{addresses[1]}, this process' own: .*in use. Allowed: a free port"):
+        with pytest.raises(
+            UsageError, match=f"{addresses[1]}, this process' own: .*in use. Allowed: a free port"
+        ):
             rendezvous.meet(addresses, 1, 0.5)
 
 
@@ -134,9 +149,18 @@ def config_of(cluster, job="worker", index=0):
         (config_of({"worker": ["a:70000"]}), "address 'a:70000'. Allowed: host:port"),
         (config_of({"worker": ["a:1", "a:1"]}), "address a:1 is given 2 times. Allowed: once"),
         (config_of({"chief": ["a:1", "b:1"]}), "2 processes of job chief. Allowed: 1"),
-        (config_of({"worker": ["a:1"]}, job="chief"), "task type 'chief'. Allowed, by its cluster: worker"),
-        (config_of({"worker": ["a:1", "b:1"]}, index=2), "task index 2 of 2 worker processes. Allowed: 0 to 1"),
-        (config_of({"worker": ["a:1"]}, index="0"), "task index '0' of 1 worker processes. Allowed: 0 to 0"),
+        (
+            config_of({"worker": ["a:1"]}, job="chief"),
+            "task type 'chief'. Allowed, by its cluster: worker",
+        ),
+        (
+            config_of({"worker": ["a:1", "b:1"]}, index=2),
+            "task index 2 of 2 worker processes. Allowed: 0 to 1",
+        ),
+        (
+            config_of({"worker": ["a:1"]}, index="0"),
+            "task index '0' of 1 worker processes. Allowed: 0 to 0",
+        ),
     ],
 )
 def test_tf_config_that_is_refused(text, message, monkeypatch):
@@ -149,5 +173,7 @@ def test_tf_config_that_is_refused(text, message, monkeypatch):
 
 
 def test_processes_are_numbered_from_the_chief(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", config_of({"worker": ["a:1", "b:1"], "chief": ["c:1"]}, index=1))
+    monkeypatch.setenv(
+        "TF_CONFIG", config_of({"worker": ["a:1", "b:1"], "chief": ["c:1"]}, index=1)
+    )
     assert multi_worker.read_cluster() == multi_worker.Cluster(("c:1", "a:1", "b:1"), 2)

@@ -31,7 +31,9 @@ def test_negative_decay_is_refused():
 
 
 def test_is_saved():
-    copy = keras.optimizers.deserialize(keras.optimizers.serialize(SGDL2(0.5, ("kernel",), momentum=0.9)))
+    copy = keras.optimizers.deserialize(
+        keras.optimizers.serialize(SGDL2(0.5, ("kernel",), momentum=0.9))
+    )
     assert (float(copy.l2), copy.decayed, copy.momentum) == (0.5, ("kernel",), 0.9)
 
 
@@ -60,21 +62,29 @@ def test_is_the_equation_on_kernels(shape):
 def test_a_vector_is_one_unit(shape):
     gradient, weight = RNG.normal(size=shape) + 10, RNG.normal(size=shape)
     clipped = clip_adaptively([tf.constant(gradient)], [tf.constant(weight)], 0.1)[0].numpy()
-    np.testing.assert_allclose(clipped, gradient * 0.1 * np.linalg.norm(weight) / np.linalg.norm(gradient), rtol=1e-12)
+    np.testing.assert_allclose(
+        clipped, gradient * 0.1 * np.linalg.norm(weight) / np.linalg.norm(gradient), rtol=1e-12
+    )
 
 
 def test_a_large_factor_clips_nothing():
     gradient, weight = RNG.normal(size=(5, 4)), RNG.normal(size=(5, 4))
-    np.testing.assert_array_equal(clip_adaptively([tf.constant(gradient)], [tf.constant(weight)], 1e6)[0], gradient)
+    np.testing.assert_array_equal(
+        clip_adaptively([tf.constant(gradient)], [tf.constant(weight)], 1e6)[0], gradient
+    )
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 def test_what_is_not_finite_stays_so(bad):
-    clipped, none = clip_adaptively([tf.constant([[1.0], [bad]]), None], [tf.ones((2, 1)), tf.ones(1)], 0.1)
+    clipped, none = clip_adaptively(
+        [tf.constant([[1.0], [bad]]), None], [tf.ones((2, 1)), tf.ones(1)], 0.1
+    )
     assert not np.all(np.isfinite(clipped)) and none is None
 
 
-@pytest.mark.parametrize("values, message", [((0.0, 1e-3), "factor=0.0 is not"), ((0.1, np.nan), "eps=nan is not")])
+@pytest.mark.parametrize(
+    "values, message", [((0.0, 1e-3), "factor=0.0 is not"), ((0.1, np.nan), "eps=nan is not")]
+)
 def test_values_that_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         clip_adaptively([], [], *values)

@@ -28,11 +28,15 @@ def test_cosine_is_half_in_the_middle_and_ends_at_0():
 
 
 def test_stepwise_drops_to_a_tenth_at_a_third_two_thirds_and_eight_ninths():
-    assert rates("stepwise", [29, 31, 61, 81], total=90, warmup=0) == pytest.approx([0.4, 0.04, 0.004, 0.0004])
+    assert rates("stepwise", [29, 31, 61, 81], total=90, warmup=0) == pytest.approx(
+        [0.4, 0.04, 0.004, 0.0004]
+    )
 
 
 def test_unknown_schedule_and_a_warm_up_without_end_are_refused():
-    with pytest.raises(ValueError, match="Unknown schedule 'linear'. Allowed: polynomial, cosine, stepwise"):
+    with pytest.raises(
+        ValueError, match="Unknown schedule 'linear'. Allowed: polynomial, cosine, stepwise"
+    ):
         schedules.build("linear", 0.1, 100, 10)
     with pytest.raises(ValueError, match="warm-up of 100 steps is not allowed. Allowed: 0 to 99"):
         schedules.build("cosine", 0.1, 100, 100)

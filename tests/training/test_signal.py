@@ -20,7 +20,9 @@ def test_statistics_are_those_of_the_joins_and_the_model_stays_as_it_was():
     assert [s.block for s in found] == [f"stage{s}_block{b}" for s in (1, 2, 3, 4) for b in (1, 2)]
     for old, variable in zip(before, model.variables, strict=True):
         np.testing.assert_array_equal(old, variable.numpy())
-    output = keras.Model(model.input, model.get_layer("stage3_block2_join").output)(IMAGES, training=True).numpy()
+    output = keras.Model(model.input, model.get_layer("stage3_block2_join").output)(
+        IMAGES, training=True
+    ).numpy()
     np.testing.assert_allclose(found[5].mean, output.mean(), rtol=1e-4)
     np.testing.assert_allclose(found[5].variance, output.var(axis=(0, 1, 2)).mean(), rtol=1e-4)
 

@@ -117,7 +117,9 @@ def test_infinity_on_one_replica_alone_skips_the_step_on_all(accumulation, updat
     step = make("mirrored", norm="bn", precision="mixed_float16", accumulation=accumulation)
     step.optimizer.dynamic_scale.assign(1024.0)
     images = IMAGES.copy()
-    images[0, 4:] = 6e4  # The second replica's rows of the first batch. Its loss is not finite in float16.
+    images[0, 4:] = (
+        6e4  # The second replica's rows of the first batch. Its loss is not finite in float16.
+    )
     train(step, images=images, epochs=1)
     assert all(np.all(np.isfinite(value)) for value in values(step).values())
     assert int(step.optimizer.inner_optimizer.iterations.numpy()) == updates
@@ -169,7 +171,10 @@ def test_adaptive_clipping_in_a_step(precision):
     gradients = tape.gradient(loss, [v.value for v in variables])
     clipped = clip_adaptively(gradients, variables, 0.01)
     # The classifier's are left alone.
-    used = [g if v.path.startswith("logits") else c for g, c, v in zip(gradients, clipped, variables, strict=True)]
+    used = [
+        g if v.path.startswith("logits") else c
+        for g, c, v in zip(gradients, clipped, variables, strict=True)
+    ]
     expected = [v.numpy() - RATE * g.numpy() for v, g in zip(variables, used, strict=True)]
     for strategy in ("none", "mirrored"):
         step = make(strategy, agc=0.01, momentum=0.0, precision=precision)
@@ -179,7 +184,9 @@ def test_adaptive_clipping_in_a_step(precision):
             np.testing.assert_allclose(v.numpy(), value, atol=atol, err_msg=v.path)
 
 
-@pytest.mark.parametrize("strategy, accumulation", [("none", 1), slow("mirrored", 1), slow("mirrored", 2)])
+@pytest.mark.parametrize(
+    "strategy, accumulation", [("none", 1), slow("mirrored", 1), slow("mirrored", 2)]
+)
 def test_moving_average_of_the_weights(strategy, accumulation):
     step = make(strategy, ema=0.8, accumulation=accumulation)
     average, rates = None, np.full(1, RATE, "float32")
@@ -187,7 +194,11 @@ def test_moving_average_of_the_weights(strategy, accumulation):
         step.train(IMAGES[i % 4][None], LABELS[i % 4][None], rates, DECAY)
         if (i + 1) % accumulation == 0:
             weights = [v.numpy() for v in step.model.trainable_variables]
-            average = weights if average is None else [0.8 * a + 0.2 * w for a, w in zip(average, weights, strict=True)]
+            average = (
+                weights
+                if average is None
+                else [0.8 * a + 0.2 * w for a, w in zip(average, weights, strict=True)]
+            )
     with loop.averaged_weights(step.model, step.optimizer):
         for variable, value in zip(step.model.trainable_variables, average, strict=True):
             np.testing.assert_allclose(variable.numpy(), value, atol=1e-6)
@@ -205,7 +216,9 @@ def test_before_the_first_update_there_is_no_average():
         assert_same(before, step, atol=0)
 
 
-@pytest.mark.parametrize("strategy, accumulation", [("none", 1), slow("mirrored", 1), slow("mirrored", 2)])
+@pytest.mark.parametrize(
+    "strategy, accumulation", [("none", 1), slow("mirrored", 1), slow("mirrored", 2)]
+)
 def test_several_steps_at_once_are_the_same_steps(strategy, accumulation):
     flags = {"dropout": 0.3, "accumulation": accumulation}
     one, sums = trained(strategy, **flags)
@@ -215,7 +228,12 @@ def test_several_steps_at_once_are_the_same_steps(strategy, accumulation):
 
 
 def in_process(out, backend, strategy, devices=1, **flags):
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": str(ROOT),
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
     environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
     command = [sys.executable, small_step.__file__, str(out), strategy, json.dumps(flags)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -236,17 +254,25 @@ def in_process(out, backend, strategy, devices=1, **flags):
 )
 def test_the_step_on_jax_is_that_on_tensorflow(tmp_path, devices, flags):
     expected, sums = trained(**flags)
-    found = in_process(tmp_path, "jax", "data_parallel" if devices == 2 else "none", devices, **flags)
+    found = in_process(
+        tmp_path, "jax", "data_parallel" if devices == 2 else "none", devices, **flags
+    )
     np.testing.assert_allclose(found.pop("sums"), sums, rtol=1e-4)
-    np.testing.assert_allclose(found.pop("evaluated"), expected.evaluate(IMAGES[0], LABELS[0]), rtol=1e-4)
+    np.testing.assert_allclose(
+        found.pop("evaluated"), expected.evaluate(IMAGES[0], LABELS[0]), rtol=1e-4
+    )
     weights = {name.split(" ")[1]: value for name, value in found.items()}
     for variable in expected.model.weights:
-        np.testing.assert_allclose(weights[variable.path], variable.numpy(), atol=2e-6, err_msg=variable.path)
+        np.testing.assert_allclose(
+            weights[variable.path], variable.numpy(), atol=2e-6, err_msg=variable.path
+        )
 
 
 @pytest.mark.slow
 def test_float16_on_jax_skips_what_is_not_finite(tmp_path):
-    found = in_process(tmp_path, "jax", "none", norm="bn", precision="mixed_float16", accumulation=2, agc=0.1)
+    found = in_process(
+        tmp_path, "jax", "none", norm="bn", precision="mixed_float16", accumulation=2, agc=0.1
+    )
     assert all(np.all(np.isfinite(value)) for value in found.values())
     scale = next(value for name, value in found.items() if "dynamic_scale" in name)
     assert scale <= 2**15

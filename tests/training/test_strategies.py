@@ -19,7 +19,11 @@ def finished(config, path, epochs=EPOCHS, **flags):
 
 
 def figures(result):
-    return {(split, name): value for split, record in result["final"].items() for name, value in record.items()}
+    return {
+        (split, name): value
+        for split, record in result["final"].items()
+        for name, value in record.items()
+    }
 
 
 @pytest.mark.slow
@@ -27,8 +31,12 @@ def figures(result):
 def test_run_on_two_devices_is_the_run_on_one(config, tmp_path, norm, flags):
     # 5 steps: rounding may move a unit across ReLU's kink, which changes weights by 1e-6 at once and by 1e-4 after 20 steps.
     few = {"train_epochs": 1, "warmup_epochs": 0.4, "batch_size": 256}
-    one, of_one = finished(config, tmp_path / "one", few, norm=norm, clip_norm=flags.get("clip_norm", 0.0))
-    two, of_two = finished(config, tmp_path / "two", few, norm=norm, strategy="mirrored", virtual_devices=2, **flags)
+    one, of_one = finished(
+        config, tmp_path / "one", few, norm=norm, clip_norm=flags.get("clip_norm", 0.0)
+    )
+    two, of_two = finished(
+        config, tmp_path / "two", few, norm=norm, strategy="mirrored", virtual_devices=2, **flags
+    )
     for a, b in zip(of_one.weights, of_two.weights, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-5, rtol=0, err_msg=a.path)
     # 1,297 training images do not divide by two: none is left out, none is counted twice.
@@ -52,9 +60,17 @@ def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
 @pytest.mark.parametrize(
     "name, virtual, message",
     [
-        ("mirrored", 0, "--strategy=mirrored: there is no GPU here. Allowed: --strategy=none, or --virtual_devices=2"),
+        (
+            "mirrored",
+            0,
+            "--strategy=mirrored: there is no GPU here. Allowed: --strategy=none, or --virtual_devices=2",
+        ),
         ("tpu", 0, "--strategy=tpu: no TPU here: TPU_NAME is not set, .* Allowed: on a Cloud TPU"),
-        ("multi_worker", 2, "--virtual_devices=2 with --strategy=multi_worker. Allowed: with --strategy=mirrored"),
+        (
+            "multi_worker",
+            2,
+            "--virtual_devices=2 with --strategy=multi_worker. Allowed: with --strategy=mirrored",
+        ),
         ("none", 2, "--virtual_devices=2 with --strategy=none. Allowed: with --strategy=mirrored"),
         (
             "data_parallel",

@@ -53,7 +53,10 @@ def _forward(model, x):
     if BACKEND == "jax":
         import jax
 
-        state = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
+        state = (
+            [v.value for v in model.trainable_variables],
+            [v.value for v in model.non_trainable_variables],
+        )
         forward = jax.jit(lambda *state: model.stateless_call(*state, x, training=False)[0])
 
         def run():
@@ -117,6 +120,8 @@ def _torch_step(model, optimizer, x, y):
         model.zero_grad()
         torch.mean(torch.square(model(x, training=True) - y)).backward()
         with torch.no_grad():
-            optimizer.apply([v.value.grad for v in model.trainable_variables], model.trainable_variables)
+            optimizer.apply(
+                [v.value.grad for v in model.trainable_variables], model.trainable_variables
+            )
 
     return run

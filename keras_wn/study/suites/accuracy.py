@@ -28,7 +28,9 @@ def of_method(request, done, method):
         return specs
     protocol = request.protocol
     # Measured at evenly spaced epochs, of which the last is the end.
-    points = np.linspace(0, protocol.train_epochs, protocol.curve_points + 1).round().astype(int)[1:]
+    points = (
+        np.linspace(0, protocol.train_epochs, protocol.curve_points + 1).round().astype(int)[1:]
+    )
     finals = [
         request.spec(
             NAME,
@@ -55,7 +57,14 @@ def searched(request, done, method):
         points = search.settings(tuning, len(specs), count, rates)
         specs += [
             request.spec(
-                NAME, "tune", method, point, search.SEED, number=len(specs) + i, round=number, splits=("validation",)
+                NAME,
+                "tune",
+                method,
+                point,
+                search.SEED,
+                number=len(specs) + i,
+                round=number,
+                splits=("validation",),
             )
             for i, point in enumerate(points)
         ]

@@ -12,5 +12,10 @@ def plan(request, done):
     """One trial a method, of which all are timed in turns, with nothing beside them; arguments and result as `accuracy.plan`'s."""
     del done  # Nothing is chosen.
     methods = tuple(dict.fromkeys((_BASELINE, *request.methods)))
-    options = {"model": request.protocol.cost["model"], "train_epochs": 1, "splits": (), "beside": methods}
+    options = {
+        "model": request.protocol.cost["model"],
+        "train_epochs": 1,
+        "splits": (),
+        "beside": methods,
+    }
     return [request.spec(NAME, "step", method, _SETTING, seed=0, **options) for method in methods]

@@ -98,7 +98,9 @@ FORMATS = {
 }
 
 
-@pytest.mark.parametrize("wn", [layers.WeightNormalization, keras_wn.weight_norm], ids=["wrapper", "subclasses"])
+@pytest.mark.parametrize(
+    "wn", [layers.WeightNormalization, keras_wn.weight_norm], ids=["wrapper", "subclasses"]
+)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("kind", FORMATS)
 def test_export(kind, name, wn, tmp_path):

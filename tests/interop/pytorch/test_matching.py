@@ -236,7 +236,9 @@ def test_a_failed_load_changes_nothing():
 
 def test_fresh_normalization_without_a_layer_is_no_copy_of_another():
     """Weights that are all ones and zeros are equal in modules that are not the same."""
-    model = keras.Sequential([keras.Input((4,)), kl.Dense(4), kl.LayerNormalization(), kl.Dense(4, use_bias=False)])
+    model = keras.Sequential(
+        [keras.Input((4,)), kl.Dense(4), kl.LayerNormalization(), kl.Dense(4, use_bias=False)]
+    )
     ones, zeros = np.ones(4), np.zeros(4)
     rng = np.random.default_rng(0)
     state_dict = {

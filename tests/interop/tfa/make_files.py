@@ -79,8 +79,12 @@ def randomize(model):
     """Gives each weight a value, g as well. Variances stay positive."""
     for variable in model.variables:
         if variable.dtype == tf.float32:
-            kernel = np.abs(RNG.normal(1.0, 0.3, variable.shape)) * RNG.choice([-1, 1], variable.shape)
-            variable.assign(kernel if "kernel" in variable.name else RNG.uniform(0.5, 1.5, variable.shape))
+            kernel = np.abs(RNG.normal(1.0, 0.3, variable.shape)) * RNG.choice(
+                [-1, 1], variable.shape
+            )
+            variable.assign(
+                kernel if "kernel" in variable.name else RNG.uniform(0.5, 1.5, variable.shape)
+            )
 
 
 def write(folder, name, model, x):
@@ -90,7 +94,9 @@ def write(folder, name, model, x):
     x = tf.constant(x)
     with tf.GradientTape() as tape:
         outputs = model(x, training=False)
-        loss = tf.reduce_sum(outputs * tf.reshape(tf.range(float(tf.size(outputs))), outputs.shape) / 10.0)
+        loss = tf.reduce_sum(
+            outputs * tf.reshape(tf.range(float(tf.size(outputs))), outputs.shape) / 10.0
+        )
     gradients = tape.gradient(loss, model.trainable_variables)
     np.savez(folder / f"{name}.npz", x=x.numpy(), outputs=outputs.numpy())
     model.save_weights(folder / f"{name}.weights.h5")
@@ -110,7 +116,10 @@ def write(folder, name, model, x):
 
 
 def write_gan(folder):
-    models = {"generator": programs.tcn("data_init"), "discriminator": programs.issue_2869("data_init")}
+    models = {
+        "generator": programs.tcn("data_init"),
+        "discriminator": programs.issue_2869("data_init"),
+    }
     for name, model in models.items():
         randomize(model)
         x = INPUTS[getattr(programs, "tcn" if name == "generator" else "issue_2869")]

@@ -49,14 +49,21 @@ def square(wn):
     """Two transposed convolutions, the first of as many output as input channels."""
     wrap = WRAPPERS[wn]
     return keras.Sequential(
-        [keras.Input((8, 8, 3)), wrap(kl.Conv2DTranspose(3, 2)), kl.ReLU(), wrap(kl.Conv2DTranspose(4, 2))]
+        [
+            keras.Input((8, 8, 3)),
+            wrap(kl.Conv2DTranspose(3, 2)),
+            kl.ReLU(),
+            wrap(kl.Conv2DTranspose(4, 2)),
+        ]
     )
 
 
 def square_alone(wn):
     """A transposed convolution of as many output as input channels, and no other."""
     wrap = WRAPPERS[wn]
-    return keras.Sequential([keras.Input((8, 8, 3)), wrap(kl.Conv2DTranspose(3, 2)), kl.ReLU(), wrap(kl.Conv2D(3, 2))])
+    return keras.Sequential(
+        [keras.Input((8, 8, 3)), wrap(kl.Conv2DTranspose(3, 2)), kl.ReLU(), wrap(kl.Conv2D(3, 2))]
+    )
 
 
 def recurrent(wn):
@@ -80,7 +87,9 @@ def other_layers(wn):
     x = kl.DepthwiseConv1D(3)(kl.PReLU()(x))
     x = kl.RNN([kl.LSTMCell(3), kl.GRUCell(4)], return_sequences=True)(wrap(kl.Dense(5))(x))
     x = kl.Bidirectional(kl.LSTM(2), merge_mode="sum")(kl.UnitNormalization()(x))
-    return keras.Model(inputs, wrap(kl.Dense(2))(kl.BatchNormalization(center=False, scale=False)(x)))
+    return keras.Model(
+        inputs, wrap(kl.Dense(2))(kl.BatchNormalization(center=False, scale=False)(x))
+    )
 
 
 def nested(wn):
@@ -88,7 +97,12 @@ def nested(wn):
     wrap = WRAPPERS[wn]
     inputs = keras.Input((8, 4))
     encoder = keras.Sequential(
-        [keras.Input((8, 4)), wrap(kl.Conv1D(4, 3, padding="same")), kl.BatchNormalization(), wrap(kl.Conv1D(4, 1))],
+        [
+            keras.Input((8, 4)),
+            wrap(kl.Conv1D(4, 3, padding="same")),
+            kl.BatchNormalization(),
+            wrap(kl.Conv1D(4, 1)),
+        ],
         name="encoder",
     )
     x = wrap(kl.Conv1D(4, 1))(encoder(encoder(inputs)))
@@ -112,7 +126,9 @@ class ResidualBlock(kl.Layer):
             for k in range(2):
                 with tf.name_scope(f"conv1D_{k}"):
                     name = f"conv1D_{k}"
-                    conv = kl.Conv1D(self.filters, 3, padding="causal", dilation_rate=self.dilation, name=name)
+                    conv = kl.Conv1D(
+                        self.filters, 3, padding="causal", dilation_rate=self.dilation, name=name
+                    )
                     with tf.name_scope(f"norm_{k}"):
                         conv = WRAPPERS[self.wn](conv)
                     self.blocks.append(conv)
@@ -143,7 +159,12 @@ class ResidualBlock(kl.Layer):
         return shape, shape
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "dilation": self.dilation, "wn": self.wn}
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "dilation": self.dilation,
+            "wn": self.wn,
+        }
 
 
 @serializable
@@ -177,7 +198,12 @@ class TCN(kl.Layer):
         return input_shape[0], self.filters
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "dilations": self.dilations, "wn": self.wn}
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "dilations": self.dilations,
+            "wn": self.wn,
+        }
 
 
 def tcn(wn):
@@ -254,7 +280,11 @@ class Subclassed(keras.Model):
     def call(self, x, training=None):
         x = self.first(x)
         for layer in self.middle:
-            x = layer(x, training=training) if isinstance(layer, kl.BatchNormalization) else layer(x)
+            x = (
+                layer(x, training=training)
+                if isinstance(layer, kl.BatchNormalization)
+                else layer(x)
+            )
         return self.last(self.scale(self.pair(x))) * self.temperature
 
     def get_config(self):
@@ -281,7 +311,12 @@ class ConvTranspose1d(kl.Layer):
         return tf.squeeze(self.conv1d_transpose(tf.expand_dims(x, 2)), 2)
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "stride": self.stride, "wn": self.wn}
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "stride": self.stride,
+            "wn": self.wn,
+        }
 
 
 @serializable
@@ -307,7 +342,12 @@ class ResidualStack(kl.Layer):
         return self.shortcut(x) + y
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "dilation": self.dilation, "wn": self.wn}
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "dilation": self.dilation,
+            "wn": self.wn,
+        }
 
 
 @serializable
@@ -324,7 +364,11 @@ class MelGAN(keras.Model):
                 ConvTranspose1d(channels_out, 2, wn, name=f"conv_transpose_._{i}"),
                 ResidualStack(channels_out, 1, wn, name=f"residual_stack_._{i}"),
             ]
-        layers += [kl.LeakyReLU(), WRAPPERS[wn](kl.Conv1D(1, 3, padding="same")), kl.Activation("tanh")]
+        layers += [
+            kl.LeakyReLU(),
+            WRAPPERS[wn](kl.Conv1D(1, 3, padding="same")),
+            kl.Activation("tanh"),
+        ]
         self.melgan = keras.Sequential(layers)
 
     def call(self, x):

@@ -20,8 +20,13 @@ from tests.helpers import randomize, to_numpy
 
 FOLDER = pathlib.Path(os.environ.get("KERAS_WN_TFA_FILES", ""))
 pytestmark = [
-    pytest.mark.skipif("KERAS_WN_TFA_FILES" not in os.environ, reason="needs files from TensorFlow Addons: nox -s tfa"),
-    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the programs use TensorFlow's operations"),
+    pytest.mark.skipif(
+        "KERAS_WN_TFA_FILES" not in os.environ,
+        reason="needs files from TensorFlow Addons: nox -s tfa",
+    ),
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow", reason="the programs use TensorFlow's operations"
+    ),
 ]
 OTHER_AXES = "ignore:load_tfa_weights. w is the same, but v and g are new"
 PROGRAMS = ("issue_2869", "convolutions", "recurrent", "nested", "tcn", "wdsr", "subclassed")
@@ -69,20 +74,29 @@ def make(case, wrapper=None):
 def files(case):
     ends = (".h5", "_weights.h5", "_checkpoint", "_saved", "_trained/ckpt-1")
     paths = [FOLDER / f"{case}{end}" for end in ends]
-    return [path for path in paths if path.exists() or path.with_name(f"{path.name}.index").exists()]
+    return [
+        path for path in paths if path.exists() or path.with_name(f"{path.name}.index").exists()
+    ]
 
 
 def load(model, case, path):
     """Loads with the axis of g said where the file does not show it."""
-    asked = case.startswith(("square_alone", "melgan_square")) and path != FOLDER / "square_alone-no_data_init.h5"
-    gain_axis = {"no_data_init": -1, "tensorflow_tts": -2}[case.partition("-")[2]] if asked else None
+    asked = (
+        case.startswith(("square_alone", "melgan_square"))
+        and path != FOLDER / "square_alone-no_data_init.h5"
+    )
+    gain_axis = (
+        {"no_data_init": -1, "tensorflow_tts": -2}[case.partition("-")[2]] if asked else None
+    )
     return load_tfa_weights(model, path, gain_axis=gain_axis)
 
 
 def assert_outputs(model, case):
     expected = np.load(FOLDER / f"{case}.npz")
     scale = np.abs(expected["outputs"]).max()
-    np.testing.assert_allclose(to_numpy(model(expected["x"])) / scale, expected["outputs"] / scale, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        to_numpy(model(expected["x"])) / scale, expected["outputs"] / scale, rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -106,7 +120,9 @@ def test_gradients_are_those_there(case):
     load(model, case, FOLDER / f"{case}_weights.h5")
     with tf.GradientTape() as tape:
         outputs = model(expected["x"], training=False)
-        loss = tf.reduce_sum(outputs * tf.reshape(tf.range(float(tf.size(outputs))), outputs.shape) / 10.0)
+        loss = tf.reduce_sum(
+            outputs * tf.reshape(tf.range(float(tf.size(outputs))), outputs.shape) / 10.0
+        )
     found = tape.gradient(loss, [v.value for v in model.trainable_variables])
     load(model, case, FOLDER / f"{case}_gradients.h5")
     for variable, gradient in zip(model.trainable_variables, found, strict=True):
@@ -118,7 +134,9 @@ def test_gradients_are_those_there(case):
 
 
 @pytest.mark.filterwarnings(OTHER_AXES)
-@pytest.mark.parametrize("case", [case for case in ONE_OF_EACH if not case.startswith("melgan_square")])
+@pytest.mark.parametrize(
+    "case", [case for case in ONE_OF_EACH if not case.startswith("melgan_square")]
+)
 def test_models_with_other_norms_and_plain_ones_take_the_same_w(case):
     for wrapper in ("default", "plain"):
         model = make(case, wrapper)
@@ -127,7 +145,9 @@ def test_models_with_other_norms_and_plain_ones_take_the_same_w(case):
 
 
 @pytest.mark.filterwarnings(OTHER_AXES)
-@pytest.mark.parametrize("case", ["convolutions-no_data_init", "nested-data_init", "subclassed-data_init"])
+@pytest.mark.parametrize(
+    "case", ["convolutions-no_data_init", "nested-data_init", "subclassed-data_init"]
+)
 def test_weight_norm_of_the_plain_model_takes_the_weights_too(case):
     model = keras_wn.weight_norm(make(case, "plain"))
     load(model, case, files(case)[0])
@@ -145,7 +165,9 @@ def test_loaded_programs_are_saved_and_folded(case, tmp_path):
     assert_outputs(keras_wn.fold(model), case)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.startswith(("square_alone", "melgan_square"))])
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.startswith(("square_alone", "melgan_square"))]
+)
 def test_which_axis_g_lies_along_is_asked_where_no_file_shows_it(case):
     for path in [path for path in files(case) if path != FOLDER / "square_alone-no_data_init.h5"]:
         model = make(case, "default")
@@ -168,7 +190,8 @@ def test_gain_axis_that_the_file_contradicts():
 def test_other_axes_are_reported():
     model = make("convolutions-no_data_init", "default")
     with pytest.warns(
-        UserWarning, match=r"load_tfa_weights: w is the same.*\{'weight_normalization_1': axis=\(0, 1, 2\)\}"
+        UserWarning,
+        match=r"load_tfa_weights: w is the same.*\{'weight_normalization_1': axis=\(0, 1, 2\)\}",
     ):
         report = load_tfa_weights(model, FOLDER / "convolutions-no_data_init_weights.h5")
     assert report.other_axes == {"weight_normalization_1": (0, 1, 2)}
@@ -179,11 +202,16 @@ def test_one_model_of_several():
     path = FOLDER / "gan" / "ckpt-1"
     for name, program in {"generator": "tcn", "discriminator": "issue_2869"}.items():
         model = make(program)
-        with pytest.raises(ValueError, match=r"prefix chooses one: \['discriminator', 'generator'\]"):
+        with pytest.raises(
+            ValueError, match=r"prefix chooses one: \['discriminator', 'generator'\]"
+        ):
             load_tfa_weights(model, path)
         load_tfa_weights(model, path, prefix=name)
         assert_outputs(model, name)
-    with pytest.raises(ValueError, match=r"prefix='g' is not in .*ckpt-1. Allowed: \['discriminator', 'generator'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"prefix='g' is not in .*ckpt-1. Allowed: \['discriminator', 'generator'\]",
+    ):
         load_tfa_weights(model, path, prefix="g")
 
 
@@ -216,10 +244,13 @@ def test_nested_model_alone():
 
 
 @pytest.mark.parametrize(
-    "path", ["subclassed-plain_weights.h5", "subclassed-plain_trained/ckpt-1", "subclassed-plain_saved"]
+    "path",
+    ["subclassed-plain_weights.h5", "subclassed-plain_trained/ckpt-1", "subclassed-plain_saved"],
 )
 def test_plain_models_load_into_plain_layers(path):
-    with pytest.raises(ValueError, match="is of a plain Keras model.* and then keras_wn.weight_norm"):
+    with pytest.raises(
+        ValueError, match="is of a plain Keras model.* and then keras_wn.weight_norm"
+    ):
         load_tfa_weights(make("subclassed-data_init"), FOLDER / path)
     model = make("subclassed", "plain")
     load_tfa_weights(model, FOLDER / path)
@@ -232,7 +263,12 @@ def test_names_choose_the_layers():
     load_tfa_weights(model, FOLDER / "convolutions-data_init.h5")
     first = model.get_weights()
     layers = [layer.name for layer in model.layers if layer.weights]
-    in_file = ["weight_normalization", "batch_normalization", "weight_normalization_1", "depthwise_conv2d"]
+    in_file = [
+        "weight_normalization",
+        "batch_normalization",
+        "weight_normalization_1",
+        "depthwise_conv2d",
+    ]
     in_file += ["weight_normalization_2", "conv2d_2", "weight_normalization_3"]
     for names in (
         dict(zip(layers, in_file, strict=True)),
@@ -258,11 +294,15 @@ def test_names_of_a_bidirectional_layer_and_of_layers_around_others():
 
 @pytest.mark.parametrize("case", CASES[:4])
 def test_the_newer_format_is_refused_in_words(case):
-    with pytest.raises(ValueError, match="it names no layers, as Keras 2 does in name.h5 but not name.weights.h5"):
+    with pytest.raises(
+        ValueError, match="it names no layers, as Keras 2 does in name.h5 but not name.weights.h5"
+    ):
         load_tfa_weights(make(case), FOLDER / f"{case}.weights.h5")
 
 
-@pytest.mark.parametrize("path", ["tcn-data_init.h5", "tcn-data_init_trained", "tcn-data_init_saved"])
+@pytest.mark.parametrize(
+    "path", ["tcn-data_init.h5", "tcn-data_init_trained", "tcn-data_init_saved"]
+)
 def test_files_cut_short(path, tmp_path):
     copy = tmp_path / path
     (shutil.copytree if (FOLDER / path).is_dir() else shutil.copy)(FOLDER / path, copy)

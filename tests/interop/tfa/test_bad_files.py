@@ -15,10 +15,17 @@ from keras_wn.layers import WeightNormalization
 from tests.helpers import to_numpy
 
 WEIGHTS = {
-    "wn": {"g": np.full(3, 2.0), "kernel": np.ones((4, 3)), "bias": np.ones(3), "initialized": np.array(True)},
+    "wn": {
+        "g": np.full(3, 2.0),
+        "kernel": np.ones((4, 3)),
+        "bias": np.ones(3),
+        "initialized": np.array(True),
+    },
     "dense": {"kernel": np.ones((3, 2)), "bias": np.ones(2)},
 }
-needs_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="checkpoints are TensorFlow's")
+needs_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="checkpoints are TensorFlow's"
+)
 
 
 def write(path, layers, config=None):
@@ -100,15 +107,22 @@ def test_file_that_is_cut_short(tmp_path):
 def test_arrays_that_are_not_in_the_file_itself_or_no_numbers(tmp_path):
     path = write(tmp_path / "good.h5", WEIGHTS)
     for name, replace in {
-        "link": lambda group: group.__setitem__("dense/bias:0", h5py.ExternalLink("good.h5", "/dense/dense/bias:0")),
-        "external": lambda group: group.create_dataset("dense/bias:0", (2,), "f4", external=[(str(path), 0, 8)]),
+        "link": lambda group: group.__setitem__(
+            "dense/bias:0", h5py.ExternalLink("good.h5", "/dense/dense/bias:0")
+        ),
+        "external": lambda group: group.create_dataset(
+            "dense/bias:0", (2,), "f4", external=[(str(path), 0, 8)]
+        ),
         "text": lambda group: group.__setitem__("dense/bias:0", ["a", "b"]),
     }.items():
         other = write(tmp_path / f"{name}.h5", WEIGHTS)
         with h5py.File(other, "a") as file:
             del file["dense"]["dense/bias:0"]
             replace(file["dense"])
-        refused(other, "array 'dense/bias:0' is (not in the file itself|of object, which are no numbers)")
+        refused(
+            other,
+            "array 'dense/bias:0' is (not in the file itself|of object, which are no numbers)",
+        )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +156,9 @@ def test_file_that_does_not_fit(tmp_path, change, message):
 
 def test_names_that_do_not_fit(tmp_path):
     path = write(tmp_path / "good.h5", WEIGHTS)
-    allowed = "is not allowed. Allowed: from the layers 'first', 'second' to one each of 'wn', 'dense'"
+    allowed = (
+        "is not allowed. Allowed: from the layers 'first', 'second' to one each of 'wn', 'dense'"
+    )
     refused(path, f"names with 'third': 'wn' {allowed}", names={"third": "wn"})
     refused(path, f"names with 'first': 'w' {allowed}", names={"first": "w"})
     refused(path, f"names with 'second': 'wn' {allowed}", names={"first": "wn", "second": "wn"})
@@ -161,7 +177,8 @@ def test_plain_file(tmp_path):
     weights = {"a": {"kernel": np.ones((4, 3)), "bias": np.ones(3)}, "b": WEIGHTS["dense"]}
     path = write(tmp_path / "plain.h5", weights)
     refused(
-        path, "is of a plain Keras model.* Allowed: .*load_tfa_weights.plain_model, path.* then keras_wn.weight_norm"
+        path,
+        "is of a plain Keras model.* Allowed: .*load_tfa_weights.plain_model, path.* then keras_wn.weight_norm",
     )
     target = plain_model()
     load_tfa_weights(target, path)
@@ -170,7 +187,10 @@ def test_plain_file(tmp_path):
 
 
 def transposed(*channels):
-    layers = [WeightNormalization(kl.Conv2DTranspose(n, 2, use_bias=False), axis=(0, 1, 3)) for n in channels[1:]]
+    layers = [
+        WeightNormalization(kl.Conv2DTranspose(n, 2, use_bias=False), axis=(0, 1, 3))
+        for n in channels[1:]
+    ]
     return keras.Sequential([keras.Input((3, 3, channels[0])), *layers])
 
 
@@ -214,9 +234,13 @@ def test_which_axis_g_lies_along_is_not_guessed(tmp_path):
     refused(path, "the file shows gain_axis=-2", transposed(3, 2, 2), gain_axis=-1)
 
 
-@pytest.mark.parametrize("class_name, is_known", [("Addons>WeightNormalization", True), ("WeightNormalization", False)])
+@pytest.mark.parametrize(
+    "class_name, is_known", [("Addons>WeightNormalization", True), ("WeightNormalization", False)]
+)
 def test_class_of_the_wrapper_shows_the_axis(tmp_path, class_name, is_known):
-    config = {"config": {"layers": [{"class_name": class_name, "config": {"name": "wn_0", "layer": {}}}]}}
+    config = {
+        "config": {"layers": [{"class_name": class_name, "config": {"name": "wn_0", "layer": {}}}]}
+    }
     path = write_transposed(tmp_path / "whole.h5", (2, 2), (2,), config)
     if not is_known:
         refused(path, "does not show", transposed(2, 2))
@@ -260,13 +284,17 @@ def test_layers_without_scopes_and_weights_without_names(tmp_path):
         "bias": [7.0, 8.0],
     }
     target = around([WeightNormalization(kl.Dense(2))], (None, None))
-    load_tfa_weights(target, write(tmp_path / "a.h5", {"around": weights | {"initialized": np.array(True)}}))
+    load_tfa_weights(
+        target, write(tmp_path / "a.h5", {"around": weights | {"initialized": np.array(True)}})
+    )
     np.testing.assert_allclose(to_numpy(target(np.ones((1, 2)))), [[5 + 7 + 4, 6 + 8 + 6]])
 
 
 def test_a_weight_that_is_called_g_and_is_no_gain(tmp_path):
     target = around([], ("g", "kernel"))
-    load_tfa_weights(target, write(tmp_path / "g.h5", {"around": {"g": [1.0, 2.0], "kernel": [3.0, 4.0]}}))
+    load_tfa_weights(
+        target, write(tmp_path / "g.h5", {"around": {"g": [1.0, 2.0], "kernel": [3.0, 4.0]}})
+    )
     np.testing.assert_allclose(to_numpy(target(np.zeros((1, 2)))), [[4, 6]])
 
 
@@ -281,12 +309,20 @@ def test_frozen_layers_of_which_the_order_is_lost(tmp_path):
     initialized = {f"around/wn_{i}/initialized": np.array(True) for i in range(2)}
     layers = [WeightNormalization(kl.Dense(2), name=f"layer_{i}") for i in range(2)]
     # The first layer was frozen, so that its weights come behind those of the second.
-    path = write(tmp_path / "frozen.h5", {"around": {**weights(1, 3.0), **weights(0, 2.0), **initialized}})
+    path = write(
+        tmp_path / "frozen.h5", {"around": {**weights(1, 3.0), **weights(0, 2.0), **initialized}}
+    )
     target = around(layers)
-    refused(path, "with some layers frozen, so that the order of 'around/wn_1', 'around/wn_0' is not known", target)
+    refused(
+        path,
+        "with some layers frozen, so that the order of 'around/wn_1', 'around/wn_0' is not known",
+        target,
+    )
     load_tfa_weights(target, path, names={"layer_0": "around/wn_0", "layer_1": "around/wn_1"})
     np.testing.assert_array_equal(to_numpy(layers[0].g), 2)
-    path = write(tmp_path / "trained.h5", {"around": {**weights(0, 4.0), **weights(1, 5.0), **initialized}})
+    path = write(
+        tmp_path / "trained.h5", {"around": {**weights(0, 4.0), **weights(1, 5.0), **initialized}}
+    )
     load_tfa_weights(target, path)
     np.testing.assert_array_equal(to_numpy(layers[0].g), 4)
 
@@ -306,10 +342,20 @@ def tensorflow_variable(name, value):
 def stored(layer):
     """The objects of a model as Keras 2 keeps them, the first layer wrapped or plain."""
     plain = {name: tensorflow_variable(name, WEIGHTS["wn"][name]) for name in ("kernel", "bias")}
-    wrapped = {"g": tensorflow_variable("g", WEIGHTS["wn"]["g"]), "v": plain["kernel"], "layer": checkpoint(**plain)}
+    wrapped = {
+        "g": tensorflow_variable("g", WEIGHTS["wn"]["g"]),
+        "v": plain["kernel"],
+        "layer": checkpoint(**plain),
+    }
     dense = {name: tensorflow_variable(name, value) for name, value in WEIGHTS["dense"].items()}
     first = checkpoint(**(wrapped if layer == "wrapped" else plain))
-    return checkpoint(**{"layer_with_weights-0": first, "layer-0": first, "layer_with_weights-1": checkpoint(**dense)})
+    return checkpoint(
+        **{
+            "layer_with_weights-0": first,
+            "layer-0": first,
+            "layer_with_weights-1": checkpoint(**dense),
+        }
+    )
 
 
 @needs_tensorflow
@@ -323,7 +369,9 @@ def test_checkpoints(tmp_path):
     assert report.unexpected == ["top_level_model_weights"]
     np.testing.assert_allclose(to_numpy(target(np.ones((1, 4)))), 1 + 3 * (1 + 4), rtol=1e-6)
     several = written("several", a=stored("wrapped"), b=stored("wrapped"), step=step)
-    refused(several, r"holds weights of 5 layers.* Of several models, prefix chooses one: \['a', 'b'\]")
+    refused(
+        several, r"holds weights of 5 layers.* Of several models, prefix chooses one: \['a', 'b'\]"
+    )
     refused(several, r"prefix='c' is not in .*several. Allowed: \['a', 'b'\]", prefix="c")
     refused(several, r"prefix='a/c' is not in", prefix="a/c")
     load_tfa_weights(target, several, prefix="b")
@@ -344,13 +392,18 @@ def test_foreign_checkpoints(tmp_path):
         variable = tf.compat.v1.get_variable("dense/kernel", initializer=np.ones((2, 2)))
         session.run(variable.initializer)
         tf.compat.v1.train.Saver().save(session, str(tmp_path / "tf1"))
-    refused(tmp_path / "tf1", "cannot read .*tf1: it has variables by names alone, as tf.compat.v1.train.Saver writes")
+    refused(
+        tmp_path / "tf1",
+        "cannot read .*tf1: it has variables by names alone, as tf.compat.v1.train.Saver writes",
+    )
 
 
 @needs_tensorflow
 def test_checkpoint_that_is_cut_short(tmp_path):
     path = tmp_path / "ckpt"
-    checkpoint(model=stored("wrapped"), optimizer=tensorflow_variable("slot", np.ones(100))).write(str(path))
+    checkpoint(model=stored("wrapped"), optimizer=tensorflow_variable("slot", np.ones(100))).write(
+        str(path)
+    )
     for file in tmp_path.iterdir():
         whole = file.read_bytes()
         for length in [*range(0, len(whole), 23), len(whole) - 1]:

@@ -12,21 +12,38 @@ def stage(done, name):
 def test_every_method_gets_the_same_number_of_trials_from_the_same_sequence(request_of):
     # `bn` is best in the middle, `wn` at the upper edge: its extension looks elsewhere, and is as long.
     best = {"bn": lambda rate: -abs(rate - 0.05), "wn": lambda rate: rate}
-    done = all_done(accuracy.plan, request_of(), lambda spec: 0.5 + 0.01 * best[spec.method](spec.learning_rate))
-    searched = {method: [s for s in stage(done, "tune") if s["method"] == method] for method in ("bn", "wn")}
-    assert len(searched["bn"]) == len(searched["wn"]) == TINY.tuning["trials"] + TINY.tuning["extension"]
+    done = all_done(
+        accuracy.plan, request_of(), lambda spec: 0.5 + 0.01 * best[spec.method](spec.learning_rate)
+    )
+    searched = {
+        method: [s for s in stage(done, "tune") if s["method"] == method] for method in ("bn", "wn")
+    }
+    assert (
+        len(searched["bn"])
+        == len(searched["wn"])
+        == TINY.tuning["trials"] + TINY.tuning["extension"]
+    )
     first = [
-        [(s["learning_rate"], s["weight_decay"], s["warmup_epochs"]) for s in specs if s["round"] == 0]
+        [
+            (s["learning_rate"], s["weight_decay"], s["warmup_epochs"])
+            for s in specs
+            if s["round"] == 0
+        ]
         for specs in searched.values()
     ]
     assert first[0] == first[1]
-    assert searched["wn"][-1]["learning_rate"] > TINY.tuning["learning_rate"][1] or searched["wn"][-1]["round"] == 1
+    assert (
+        searched["wn"][-1]["learning_rate"] > TINY.tuning["learning_rate"][1]
+        or searched["wn"][-1]["round"] == 1
+    )
 
 
 def test_final_trials_are_paired_by_fresh_seeds_and_alone_see_the_test_images(request_of):
     done = all_done(accuracy.plan, request_of(seeds=3))
     finals = stage(done, "final")
-    assert [(s["method"], s["seed"]) for s in finals] == [(m, seed) for m in ("bn", "wn") for seed in range(3)]
+    assert [(s["method"], s["seed"]) for s in finals] == [
+        (m, seed) for m in ("bn", "wn") for seed in range(3)
+    ]
     assert all("test" in s["splits"] and s["curve_epochs"][-1] == s["train_epochs"] for s in finals)
     assert all("test" not in s["splits"] and s["seed"] == search.SEED for s in stage(done, "tune"))
 
@@ -45,7 +62,9 @@ def test_final_trials_take_the_chosen_setting_and_wait_for_the_search(request_of
 def test_stability_covers_every_depth_rate_and_seed_without_warm_up(request_of):
     specs = SUITES["stability"](request_of(), {})
     grid = TINY.stability
-    assert len(specs) == len(set(specs)) == 2 * 2 * len(grid["models"]) * len(grid["learning_rates"])
+    assert (
+        len(specs) == len(set(specs)) == 2 * 2 * len(grid["models"]) * len(grid["learning_rates"])
+    )
     assert {spec.warmup_epochs for spec in specs} == {0.0}
 
 
@@ -64,7 +83,9 @@ def test_suites_share_their_searches(request_of):
 
 def test_cost_times_all_methods_and_the_baseline_in_turns_with_nothing_else(request_of):
     specs = SUITES["cost"](request_of(), {})
-    assert [spec.method for spec in specs] == ["none", "bn", "wn"] and all(spec.alone for spec in specs)
+    assert [spec.method for spec in specs] == ["none", "bn", "wn"] and all(
+        spec.alone for spec in specs
+    )
     # Another method is timed beside those that it is compared with: they are timed again.
     more = SUITES["cost"](request_of(methods=("bn", "wn", "normprop")), {})
     assert not {spec.id for spec in specs} & {spec.id for spec in more}

@@ -168,10 +168,12 @@ def train_steps(
 
         ends_epoch = is_due(plan.steps_per_epoch)
         logs = ends_epoch or is_due(plan.log_steps)
-        saves = ends_epoch or is_due(plan.checkpoint_steps) or stop.signal
 
         images, labels = next(batches)
         unread.append(step.train(images, labels, plan.rates[number:done], plan.decay))
+        # Read once: a signal that comes later ends the run after the next step, with its checkpoint.
+        stops = stop.signal is not None
+        saves = ends_epoch or is_due(plan.checkpoint_steps) or stops
         # The devices take this step while Python reads the figures of the one before.
         while len(unread) > (0 if logs or saves else 1):
             sums += np.asarray(unread.pop(0), "float64")
@@ -187,7 +189,8 @@ def train_steps(
             sums = np.zeros(4)
         if saves:
             run.checkpoint(done, sums)
-        stop.check()
+        if stops:
+            stop.check()
     return True
 
 

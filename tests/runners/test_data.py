@@ -24,10 +24,10 @@ def result_of(folder):
 
 @pytest.mark.slow
 def test_image_folder_with_a_corrupt_file_trains_and_names_it(
-    image_folder,
+    image_folder,  # noqa: F811
     tmp_path,
-    config,
-    capsys,  # noqa: F811
+    config,  # noqa: F811
+    capsys,
 ):
     broken = image_folder / "train/bee/bee_3.JPEG"
     broken.write_bytes(broken.read_bytes()[:300])

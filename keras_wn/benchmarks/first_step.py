@@ -29,7 +29,9 @@ def _through_runner(request):
         start = time.perf_counter()
         run = run_in(folder, request.config(variant, model_dir=folder), request.image_size)
         plan = dataclasses.replace(run.plan, rates=run.plan.rates[:1])
-        loop.train_steps(run.step, run.training_batches(0), plan, run, run.stop)
+        batches = loop.training_batches(run.config, run.splits, 0)
+        with run.shown(0):
+            loop.train_steps(run.step, batches, plan, run, run.stop)
         return run.step_ends[-1] - start
 
 

@@ -12,7 +12,9 @@ from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
 from keras_wn.training import devices, loop
+from keras_wn.training.config import TrainConfig
 from keras_wn.training.model_dir import ModelDir
+from keras_wn.training.run import Run
 
 _STEPS = 4
 
@@ -41,12 +43,11 @@ def _measured(request, variant):
     return Table(f"{_STEPS} steps: {variant}, {request}; {request.rounds} rounds in turns", rows)
 
 
-def run_in(folder, config, image_size: int) -> loop.Run:
+def run_in(folder: str, config: TrainConfig, image_size: int) -> Run:
     """A run on the digits in an empty folder."""
     pathlib.Path(folder, "checkpoints").mkdir()
-    return loop.Run(
-        config, digits.load(image_size), ModelDir(folder, config), devices.of_run(config)
-    )
+    splits = digits.load(image_size)
+    return loop.make_run(config, splits, ModelDir(folder, config), devices.of_run(config))
 
 
 def _bare(config, request):
@@ -72,13 +73,14 @@ def _bare(config, request):
 
 
 def _loop(run):
-    batches = run.training_batches(0)
+    batches = loop.training_batches(run.config, run.splits, 0)
     # One step more, whose end starts the clock.
     plan = dataclasses.replace(run.plan, rates=run.plan.rates[: _STEPS + 1])
 
     def action():
         run.step_ends.clear()
-        loop.train_steps(run.step, batches, plan, run, run.stop)
+        with run.shown(0):
+            loop.train_steps(run.step, batches, plan, run, run.stop)
         return float(np.subtract(run.step_ends[-1], run.step_ends[0]))
 
     return action

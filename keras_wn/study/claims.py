@@ -20,7 +20,7 @@ from keras_wn.study.verdicts import (
     is_below,
 )
 
-# Where a reported finding was read: in the paper itself, or in a text about it.
+# Names the source of a reported finding: the paper itself, or a text about it.
 READ = "read"
 SECOND_HAND = "second-hand"
 

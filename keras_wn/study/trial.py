@@ -27,6 +27,7 @@ from keras_wn.training import devices as device_choice
 from keras_wn.training import files, loop, provenance, signal
 from keras_wn.training.checkpoints import Checkpoints
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
+from keras_wn.training.run import evaluate, weights_are_finite
 from keras_wn.training.stop import StopRequest
 
 # Networks, starts of each network, and draws of the data that are kept in memory.
@@ -82,14 +83,14 @@ class Trials:
         trial = Trial(spec, network.step, draw)
         first, kept = 0, None
         if not isinstance(draw.splits.train, Examples):
-            # Where images are in memory, a trial takes minutes, and starts over.
+            # A trial on images in memory takes minutes. It keeps no state, and starts over.
             kept = KeptState(self._folder / spec.id, spec, network.step, trial)
             first = kept.restore()
         trial.begin(kept, first)
-        plan = dataclasses.replace(
-            loop.make_plan(config, draw.splits), log_steps=2**62, checkpoint_steps=2**62
-        )
-        batches = draw.training_batches(config, first)
+        # A trial logs and keeps its state at the ends of epochs alone.
+        plan = loop.make_plan(config, draw.splits)
+        plan = dataclasses.replace(plan, log_steps=None, checkpoint_steps=None)
+        batches = loop.training_batches(config, draw.splits, first)
         finite = loop.train_steps(network.step, batches, plan, trial, StopRequest(), first)
         trained = time.perf_counter()
 
@@ -180,7 +181,7 @@ class Network:
         plan = loop.make_plan(config, draw.splits)
         rates = plan.rates[: plan.steps_per_loop]
         self.step.load()
-        self.step.train(*next(draw.training_batches(config, 0)), rates, plan.decay)
+        self.step.train(*next(loop.training_batches(config, draw.splits, 0)), rates, plan.decay)
         self.step.store()
         self.step.evaluate(*next(iter(draw.evaluation_batches["validation"])))
         self.is_compiled = True
@@ -226,13 +227,6 @@ class Draw:
             name: evaluation_batches(getattr(self.splits, name), splits.classes) for name in _SPLITS
         }
 
-    def training_batches(self, config: TrainConfig, first: int):
-        """Iterator over the batches of several steps at a time, from a step on."""
-        batches = self.splits.train.training_batches(
-            config.batch_size, self.splits.classes, config.seed, first
-        )
-        return loop.stacked(batches, config.steps_per_loop)
-
 
 def evaluation_batches(split: Any, classes: int) -> Any:
     """A split's batches of images, labels and weights, all of one size."""
@@ -242,7 +236,7 @@ def evaluation_batches(split: Any, classes: int) -> Any:
 
 
 class Trial:
-    """What one trial measures while it trains, and how long that takes.
+    """Measures a trial while it trains, and the time that measuring takes.
 
     Args:
         spec: `TrialSpec`.
@@ -255,6 +249,8 @@ class Trial:
         signals: List of dicts, the signal by block at the epochs that the trial asks for.
         seconds: Time that measuring took while the network trained.
     """
+
+    is_alone = True
 
     def __init__(self, spec: TrialSpec, step: Any, draw: Draw):
         self._spec, self._step, self._draw = spec, step, draw
@@ -289,7 +285,7 @@ class Trial:
         # The last epoch is measured by `measure_end`.
         if epoch in self._spec.curve_epochs and epoch < self._spec.train_epochs:
             self._timed(lambda: self._extend_curves(self._figures()))
-        return loop.weights_are_finite(self._step.model)
+        return weights_are_finite(self._step.model)
 
     def checkpoint(self, step: int, sums: Sequence[float]) -> None:
         """Keeps the state of a long trial."""
@@ -311,7 +307,7 @@ class Trial:
 
     def _figures(self):
         batches = self._draw.evaluation_batches
-        return {name: loop.evaluate(self._step, batches[name]) for name in self._spec.splits}
+        return {name: evaluate(self._step, batches[name]) for name in self._spec.splits}
 
     def _extend_curves(self, figures):
         self.curves["epoch"].append(self.epochs)

@@ -223,6 +223,11 @@ class TrainConfig:
         """Images whose gradients an update of the weights averages."""
         return self.batch_size * self.accumulation
 
+    @property
+    def peak_learning_rate(self) -> float:
+        """Highest learning rate of the run, for the images of an update."""
+        return self.base_learning_rate * self.images_per_update / BASE_BATCH_SIZE
+
     def updates(self, splits: Any, epochs: float) -> int:
         """Updates of the weights in a number of epochs, which need not be whole."""
         return round(epochs * (len(splits.train) // self.batch_size) / self.accumulation)

@@ -1,11 +1,12 @@
 """Shows a run while it trains: scalars for TensorBoard, and progress on the screen."""
 
+import contextlib
 import os
 import pathlib
 import socket
 import time
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -18,6 +19,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.reparameterizations import norm
+
+# Where no terminal shows a bar.
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 class Scalars:
@@ -111,18 +115,19 @@ def _profiler():
 
 
 class Screen:
-    """Shows progress with the time left: a bar on a terminal, and a line an epoch in any case.
+    """Shows how far something is, with the time left.
+
+    On a terminal it is a bar. Elsewhere it is a line every half minute.
 
     Args:
         shown: Boolean, whether this process shows anything. In a run of several, one does.
-        total: Steps of the whole run.
     """
 
-    def __init__(self, shown: bool, total: int):
+    def __init__(self, shown: bool):
         console = Console(soft_wrap=True)
-        self._shown, self._total = shown, total
+        self._prints_lines = shown and not console.is_terminal
         self._bar = Progress(
-            TextColumn("Step"),
+            TextColumn("{task.description}"),
             MofNCompleteColumn(),
             BarColumn(),
             TimeRemainingColumn(),
@@ -131,28 +136,39 @@ class Screen:
             transient=True,
         )
 
-    def start(self, first: int) -> None:
-        """Starts the clock, after `first` steps."""
-        self._first, self._start = first, time.perf_counter()
-        self._task = self._bar.add_task("", total=self._total, completed=first)
-        self._bar.start()
+    @contextlib.contextmanager
+    def track(self, name: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Scope in which progress is shown; scopes may lie in each other.
 
-    def stop(self) -> None:
-        """Takes the bar away."""
-        self._bar.stop()
+        Args:
+            name: What is counted.
+            total: The number at the end.
+            done: The number at the start.
 
-    def advance(self, step: int) -> None:
-        """Shows that `step` steps are done."""
-        self._bar.update(self._task, completed=step)
+        Yields:
+            Function of the number that is done by now.
+        """
+        is_outermost = not self._bar.tasks
+        if is_outermost:
+            self._bar.start()
+        task = self._bar.add_task(name, total=total, completed=done)
+        start = shown = time.perf_counter()
 
-    def epoch(self, number: int, epochs: int, step: int, text: str) -> None:
-        """Says what an epoch brought, and about how long the rest takes."""
-        if not self._shown:
-            return
-        done, left = step - self._first, self._total - step
-        seconds = (time.perf_counter() - self._start) / max(done, 1) * left
-        rest = f"; about {duration(seconds)} left" if left else ""
-        print(f"Epoch {number}/{epochs}: {text}{rest}.", flush=True)
+        def show(number: int) -> None:
+            nonlocal shown
+            self._bar.update(task, completed=number)
+            now = time.perf_counter()
+            if self._prints_lines and now - shown > _SECONDS_BETWEEN_LINES and number < total:
+                shown = now
+                left = duration((now - start) / (number - done) * (total - number))
+                print(f"{name} {number} of {total}; about {left} left.", flush=True)
+
+        try:
+            yield show
+        finally:
+            self._bar.remove_task(task)
+            if is_outermost:
+                self._bar.stop()
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from keras_wn import methods
 from keras_wn.data import digits
-from keras_wn.training import files, loop
+from keras_wn.training import files, loop, run
 from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
 from tests.parameters import each_method, slow
@@ -317,7 +317,7 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(config):
 def test_one_number_decides_whether_weights_are_finite(value, finite):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)])
     model.layers[1].kernel.assign(np.array([[0.0], [value], [0.0]], "float32"))
-    assert loop.weights_are_finite(model) == finite
+    assert run.weights_are_finite(model) == finite
 
 
 def test_training_ends_after_the_epoch_whose_weights_are_not_finite_though_the_loss_is(
@@ -325,10 +325,10 @@ def test_training_ends_after_the_epoch_whose_weights_are_not_finite_though_the_l
 ):
     record = loop.Run._record
 
-    def poison(run, epoch, step, split, *rest):
-        record(run, epoch, step, split, *rest)
+    def poison(this, epoch, step, split, *rest):
+        record(this, epoch, step, split, *rest)
         if (epoch, split) == (1, "validation"):
-            bias = run.model.get_layer("logits").bias
+            bias = this.model.get_layer("logits").bias
             bias.assign(np.full(bias.shape, np.nan))
 
     monkeypatch.setattr(loop.Run, "_record", poison)
@@ -336,3 +336,24 @@ def test_training_ends_after_the_epoch_whose_weights_are_not_finite_though_the_l
     asked = config()
     assert loop.train(asked)["status"] == "diverged"
     assert list(folder_of(asked).checkpoints.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")]
+)
+def test_a_step_that_does_not_fit_in_memory_is_one_line(config, monkeypatch, error):
+    def exhausted(*arguments):
+        raise error
+
+    monkeypatch.setattr(loop, "train_steps", exhausted)
+    with pytest.raises(UsageError, match="--batch_size=64 .* does not fit in memory. Allowed: sma"):
+        loop.train(config())
+
+
+def test_another_error_keeps_its_traceback(config, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(loop, "train_steps", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        loop.train(config())

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from keras_wn.data import digits
-from keras_wn.training import files, loop
+from keras_wn.training import files, loop, monitor
 from keras_wn.training.model_dir import ModelDir
 
 
@@ -90,3 +90,18 @@ def test_best_model_is_that_of_the_best_epoch_and_is_not_forgotten_over_a_resume
 
 def pick(record):
     return {name: record[name] for name in ("epoch", "step", "top1", "top5", "loss")}
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then_with_the_time_left(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr(monitor.time, "perf_counter", lambda: next(clock))
+    with monitor.Screen(shown=True).track("Training, step", total=10, done=4) as show:
+        for number in range(5, 11):
+            show(number)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Training, step 6 of 10; about 1 min 20 s left."
+    assert len(lines) == 2
+    with monitor.Screen(shown=False).track("Training, step", total=10) as show:
+        for number in range(1, 11):
+            show(number)
+    assert capsys.readouterr().out == ""

@@ -51,7 +51,7 @@ def by_hand(gradient, weight, factor, eps=1e-3):
 def test_is_the_equation_on_kernels(shape):
     gradient, weight = RNG.normal(size=shape), RNG.normal(size=shape)
     gradient[..., 0] *= 1e-4  # A unit that is left as it is.
-    weight[..., 1] = 0.0  # One that `eps` alone lets learn.
+    weight[..., 1] = 0.0  # `eps` alone lets this unit learn.
     clipped = clip_adaptively([tf.constant(gradient)], [tf.constant(weight)], 0.1)[0].numpy()
     np.testing.assert_allclose(clipped, by_hand(gradient, weight, 0.1), rtol=1e-12)
     np.testing.assert_array_equal(clipped[..., 0], gradient[..., 0])

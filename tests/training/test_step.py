@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_wn.training import loop
 from keras_wn.training.optimizer import SGDL2, clip_adaptively
+from keras_wn.training.run import averaged_weights
 from tests.parameters import slow
 from tests.training import small_step
 from tests.training.small_step import DECAY, IMAGES, LABELS, RATE, make, train, values
@@ -199,7 +199,7 @@ def test_moving_average_of_the_weights(strategy, accumulation):
                 if average is None
                 else [0.8 * a + 0.2 * w for a, w in zip(average, weights, strict=True)]
             )
-    with loop.averaged_weights(step.model, step.optimizer):
+    with averaged_weights(step.model, step.optimizer):
         for variable, value in zip(step.model.trainable_variables, average, strict=True):
             np.testing.assert_allclose(variable.numpy(), value, atol=1e-6)
     for variable, value in zip(step.model.trainable_variables, weights, strict=True):
@@ -212,7 +212,7 @@ def test_moving_average_of_the_weights(strategy, accumulation):
 def test_before_the_first_update_there_is_no_average():
     step = make(ema=0.8)
     before = values(step)
-    with loop.averaged_weights(step.model, step.optimizer):
+    with averaged_weights(step.model, step.optimizer):
         assert_same(before, step, atol=0)
 
 

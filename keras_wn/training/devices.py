@@ -1,4 +1,4 @@
-"""What a run needs to know of the devices that it trains on."""
+"""Finds the devices that a run trains on, on TensorFlow and on JAX."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,8 @@ class Devices:
     """The devices of a run, in this process and in others.
 
     Attributes:
-        strategy: `tf.distribute.Strategy`; None on JAX, where a `keras.distribution` is set for the process.
+        strategy: `tf.distribute.Strategy`. None on JAX, where a `keras.distribution` is set for the
+            process.
         replicas: Devices that a batch is divided among, in all processes.
         workers: Processes.
         worker: Number of this process, from 0.
@@ -67,9 +68,9 @@ def of_run(config):
 
 
 def _of_jax(name, virtual_devices):
-    """The devices of a run on JAX: `data_parallel` takes all, `none` one, `auto` all if there are several.
+    """The devices of a run on JAX. Sets Keras' distribution for the process.
 
-    Keras' distribution is set for the process.
+    `data_parallel` takes all devices, `none` takes one, and `auto` takes all if there are several.
     """
     if name not in ("auto", "none", "data_parallel"):
         raise UsageError(
@@ -92,7 +93,10 @@ def _of_jax(name, virtual_devices):
 
 
 def compiles(xla):
-    """Whether XLA compiles the step: `on`, `off`, or `auto`, where it is faster: on GPUs and TPUs, and not on a CPU. JAX always does."""
+    """Whether XLA compiles the step.
+
+    JAX always compiles by XLA. On TensorFlow, `auto` turns it on for GPUs, where it is faster.
+    """
     if keras.backend.backend() == "jax":
         return True
     from keras_wn.training import strategies

@@ -11,7 +11,7 @@ import tempfile
 from keras_wn.training import files
 from keras_wn.training.errors import UsageError
 
-# What may be different between a run and its continuation.
+# Flags that may differ between a run and its continuation.
 _NOT_COMPARED = ("model_dir", "checkpoint_steps", "profile_steps", "worker_timeout")
 
 
@@ -74,13 +74,14 @@ class ModelDir:
         Raises:
             UsageError: With the space that is needed and that is free.
         """
-        # The last and the best model, and weights with momentum in two checkpoints and a third being written; 4 bytes a number.
+        # The last and the best model, and weights with momentum in two checkpoints and in a third
+        # that is being written, at 4 bytes a number.
         needed = parameters * 4 * (2 + 2 * 3)
-        # What lies there of the same run, or of the one to be replaced, makes room for what follows.
-        there = sum(
+        # The files of this run, or of the run that it replaces, make room for the new ones.
+        own = sum(
             f.stat().st_size for p in self._own_paths() for f in [p, *p.rglob("*")] if f.is_file()
         )
-        free = shutil.disk_usage(self.path).free + there
+        free = shutil.disk_usage(self.path).free + own
         if free < needed:
             raise UsageError(
                 f"--model_dir={self.path}: {free / 2**20:.0f} MiB are free, and the run's files need about {needed / 2**20:.0f} MiB. "
@@ -88,7 +89,7 @@ class ModelDir:
             )
 
     def start(self, record, overwrite):
-        """Takes the folder for a new run: removes, if asked, what another left, and writes `config.json`."""
+        """Takes the folder for a new run, removes another run if asked, and writes `config.json`."""
         if overwrite:
             for path in self._own_paths():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(

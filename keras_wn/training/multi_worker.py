@@ -81,7 +81,7 @@ def strategy(timeout=TIMEOUT):
     return _strategy(cluster, timeout)
 
 
-# One for the process: TensorFlow's server has the port.
+# Made once for the process, because TensorFlow's server keeps the port.
 @functools.cache
 def _strategy(cluster, timeout):
     rendezvous.meet(list(cluster.addresses), cluster.number, timeout)

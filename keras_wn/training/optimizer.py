@@ -1,4 +1,4 @@
-"""The update of the weights: SGD with momentum and L2 weight decay, and adaptive gradient clipping."""
+"""Updates the weights: SGD with momentum and L2 weight decay, and adaptive gradient clipping."""
 
 import math
 from collections.abc import Iterable, Sequence

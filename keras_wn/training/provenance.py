@@ -1,4 +1,4 @@
-"""Where a run's figures come from: flags, versions, data, machine."""
+"""Records where a run's figures come from: flags, versions, data, machine."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ DATA = {
 
 
 def of_run(config, splits, replicas=1):
-    """What `config.json` holds.
+    """The content of `config.json`.
 
     Args:
         config: Resolved `TrainConfig`.
@@ -60,13 +60,14 @@ def of_run(config, splits, replicas=1):
 
 
 def of_result(config, splits, replicas, wall_seconds):
-    """What `result.json` holds beside the figures.
+    """The content of `result.json` beside the figures.
 
     Args:
         config: Resolved `TrainConfig`.
         splits: `Splits`.
         replicas: Integer, devices that a batch is divided among.
-        wall_seconds: Float, from building the net to now, in this process: a resumed run counts its last part.
+        wall_seconds: Seconds from building the network to now, in this process. A resumed run
+            counts its last part alone.
     """
     # Linux counts in KiB, macOS in bytes.
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (

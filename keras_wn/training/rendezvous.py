@@ -1,4 +1,7 @@
-"""A meeting of the processes of a run, before TensorFlow, which would wait for a missing one without a word, starts."""
+"""Waits for all processes of a run, before TensorFlow starts.
+
+TensorFlow itself would wait for a missing process without a word.
+"""
 
 import contextlib
 import hashlib

@@ -53,7 +53,7 @@ def _best_validation(folder):
 
 
 def read(folder):
-    """What `result.json` holds."""
+    """The content of `result.json`."""
     return json.loads(folder.result_json.read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""How activations and gradients travel through a residual net, block by block."""
+"""Measures how activations and gradients travel through a residual network, block by block."""
 
 import contextlib
 import dataclasses
@@ -38,7 +38,8 @@ def measure(model, images, labels, loss):
         loss: Keras loss.
 
     Returns:
-        List of `BlockSignal`, from the first block to the last; and a float, the Euclidean norm of the gradient of all weights.
+        List of `BlockSignal`, from the first block to the last, and the Euclidean norm of the
+        gradient of all weights.
     """
     joins = [layer for layer in model.layers if layer.name.endswith("_join")]
     trainable, fixed = (
@@ -46,7 +47,10 @@ def measure(model, images, labels, loss):
     )
 
     def loss_and_outputs(tensors):
-        """The loss when zeros are added to the joins' outputs, so that their gradient is the outputs'; and for these weights."""
+        """The loss, with zeros added to the outputs of the joins.
+
+        The gradient with respect to the zeros is that with respect to the outputs.
+        """
         added, trainable = tensors[: len(joins)], tensors[len(joins) :]
         with contextlib.ExitStack() as stack:
             seen = [

@@ -78,11 +78,11 @@ def is_chief(strategy):
 
 
 def compiles(xla):
-    """Whether the step is compiled by XLA: `on`, `off`, or `auto`, where it is faster: on GPUs, and not on a CPU."""
+    """Whether XLA compiles the step. `auto` turns it on for GPUs, and off on a CPU, where it is slower."""
     return xla == "on" or (xla == "auto" and bool(tf.config.list_physical_devices("GPU")))
 
 
-# One for the process: the collective operations of a second one clash with the first's.
+# Made once for the process: the collective operations of a second strategy clash with these.
 @functools.cache
 def _mirrored(devices):
     tf.get_logger().setLevel("WARNING")  # Its lines of information would come twice each.
@@ -90,7 +90,7 @@ def _mirrored(devices):
 
 
 def _tpu():
-    # Where there is none, TensorFlow's resolver asks the metadata server of Google's cloud again and again, for minutes.
+    # Without a TPU, TensorFlow's resolver would ask Google's metadata server for minutes.
     if not (
         os.environ.get("TPU_NAME") or glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
     ):

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.parameters import slow
+from tests.runners import processes
 
 RUNNER = pathlib.Path(__file__).parents[2] / "runners/imagenet.py"
 
@@ -68,3 +69,12 @@ def test_help_lists_the_methods():
     assert code == 1  # As absl does.
     text = " ".join(out.split())
     assert "Method. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn." in text
+
+
+@pytest.mark.slow
+def test_two_devices_say_nothing_of_their_making(tmp_path):
+    flags = ("--dry_run", "--virtual_devices=2", f"--model_dir={tmp_path}/run")
+    code, out, err = processes.finish(processes.HERE / "tiny.py", *flags)
+    assert code == 0, err
+    assert "Devices: 2" in out
+    assert "INFO:tensorflow" not in out + err and "mirrored_strategy.py" not in out + err

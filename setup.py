@@ -10,16 +10,20 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "keras_wn/__init__.py").read_text(encoding="utf-8")
 )[1]
 
-TRAIN = [
-    "tensorflow>=2.20",
-    "tensorflow-datasets>=4.9.10",
-    "importlib_resources",  # TFDS needs it to prepare a data set, and does not declare it.
+# The runners and the study need these on any backend.
+STUDY = [
     "scikit-learn",
     "scipy",
     "matplotlib",
     "pandas",
     "jinja2",
     "tensorboard",
+]
+TRAIN = [
+    "tensorflow>=2.20",
+    "tensorflow-datasets>=4.9.10",
+    "importlib_resources",  # TFDS needs it to prepare a data set, and does not declare it.
+    *STUDY,
 ]
 
 setup(
@@ -35,6 +39,7 @@ setup(
     install_requires=["keras>=3.15", "numpy", "absl-py"],
     extras_require={
         "train": TRAIN,
+        "train-jax": ["jax", *STUDY],
         "jax": ["jax"],
         "torch": ["torch"],
         "tpu": ["jax[tpu]"],

@@ -1,51 +1,131 @@
-"""CIFAR-10 and CIFAR-100 as TensorFlow Datasets prepared them."""
+"""Reads CIFAR-10 and CIFAR-100, from their authors' binary files or from TensorFlow Datasets."""
 
 import functools
 import pathlib
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_datasets as tfds
 from sklearn.model_selection import train_test_split
 
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.training.errors import UsageError
 
-NAMES = ("cifar10", "cifar100")
 AUGMENTATIONS = (None, "standard", "paper")
 # Mean and standard deviation of the 50,000 training images, RGB, 0 to 255.
 STATISTICS = {
     "cifar10": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
     "cifar100": ((129.3, 124.1, 112.4), (68.2, 65.4, 70.4)),
 }
+NAMES = tuple(STATISTICS)
+_CLASSES = {"cifar10": 10, "cifar100": 100}
+# The authors' archive for C programs, the folder in it, and its files for training and for test.
+_BINARY = {
+    "cifar10": (
+        "cifar-10-binary.tar.gz",
+        "cifar-10-batches-bin",
+        [f"data_batch_{i}.bin" for i in range(1, 6)],
+        ["test_batch.bin"],
+    ),
+    "cifar100": ("cifar-100-binary.tar.gz", "cifar-100-binary", ["train.bin"], ["test.bin"]),
+}
+# A record of CIFAR-100 has the label of the superclass before that of the class.
+_LABEL_BYTES = {"cifar10": 1, "cifar100": 2}
 _HELD_OUT = 0.1  # 5,000 of 50,000 training images.
 # The split is part of the data set: it never changes with a run's seed.
 _SPLIT_SEED = 0
+_SIZE = 32
 _PAPER_SIZE = 28
 _PADDING = 4
 _READ_AT_ONCE = 5000
 
 
-def load(name, data_dir=None, augment="standard"):
-    """CIFAR with 45,000 images to train, 5,000 of its training images to validate, in equal shares, and 10,000 to test.
+def load(
+    name: str, data_dir: str | pathlib.Path | None = None, augment: str | None = "standard"
+) -> Splits:
+    """CIFAR with 45,000 images to train, 5,000 to validate and 10,000 to test.
+
+    The validation images are training images, as many of each class.
 
     Args:
         name: `"cifar10"` or `"cifar100"`.
-        data_dir: Folder of TFDS, or None for TFDS' own. Nothing is downloaded.
-        augment: `"standard"`: padded by 4 with the mean color, a random 32x32 window, mirrored half of the time. `"paper"`: a
-            random 28x28 window, mirrored half of the time; evaluation shows the central 28x28. None: images as they are.
+        data_dir: Folder that holds the authors' binary files in `cifar-10-batches-bin` or
+            `cifar-100-binary`, or a data set that TensorFlow Datasets prepared. None: the folder
+            of TensorFlow Datasets. Nothing is downloaded.
+        augment: `"standard"`: a random 32x32 window of the image padded by 4 with the mean color,
+            mirrored half of the time. `"paper"`: a random 28x28 window, mirrored half of the time;
+            evaluation shows the central 28x28. None: images as they are.
 
     Returns:
         `Splits`.
 
     Raises:
-        UsageError: If the set is not prepared.
+        UsageError: If a name is not allowed, or the data are missing or damaged.
     """
     if name not in NAMES:
         raise UsageError(f"--dataset={name}: no CIFAR. Allowed: {', '.join(NAMES)}.")
     if augment not in AUGMENTATIONS:
         raise UsageError(f"--augment={augment}: unknown. Allowed: standard, paper.")
-    folder = data_dir if data_dir is None else pathlib.Path(data_dir)
+    folder = None if data_dir is None else pathlib.Path(data_dir)
+    _, binary, *_ = _BINARY[name]
+    if folder is not None and (folder / binary).is_dir():
+        train, test = _read_binary(name, folder / binary)
+    else:
+        train, test = _read_tfds(name, folder)
+    size = _PAPER_SIZE if augment == "paper" else _SIZE
+    prepare = functools.partial(_prepare, statistics=STATISTICS[name], size=size)
+    change = functools.partial(_augment, statistics=STATISTICS[name], size=size, augment=augment)
+    kept, held_out = _hold_out(train[1])
+    parts = [
+        [array[rows] for array in part]
+        for part, rows in ((train, kept), (train, held_out), (test, slice(None)))
+    ]
+    examples = (Examples(*part, change, prepare) for part in parts)
+    return Splits(name, *examples, classes=_CLASSES[name])
+
+
+def _read_binary(name, folder):
+    """Images and labels of the training files, and those of the test file."""
+    _, _, *files = _BINARY[name]
+    parts = []
+    for names in files:
+        records = [_records(name, folder / file) for file in names]
+        parts.append([np.concatenate(arrays) for arrays in zip(*records, strict=True)])
+    return parts
+
+
+def _records(name, path):
+    """Images and labels of a file: a record is the label, and the image, channel by channel."""
+    if not path.is_file():
+        raise UsageError(f"--data_dir={path.parent.parent}: the file {path.name!r} is missing.")
+    data = np.frombuffer(path.read_bytes(), "uint8")
+    labels = _LABEL_BYTES[name]
+    record = labels + 3 * _SIZE**2
+    if not len(data) or len(data) % record:
+        raise UsageError(
+            f"--data_dir={path.parent.parent}: {path.name!r} has {len(data)} bytes. "
+            f"Allowed: a multiple of {record}, the bytes of an image and its label."
+        )
+    data = data.reshape(-1, record)
+    label = data[:, labels - 1].astype("int32")
+    if label.max() >= _CLASSES[name]:
+        raise UsageError(
+            f"--data_dir={path.parent.parent}: {path.name!r} has the label {label.max()}. "
+            f"Allowed: 0 to {_CLASSES[name] - 1}."
+        )
+    return data[:, labels:].reshape(-1, 3, _SIZE, _SIZE).transpose(0, 2, 3, 1), label
+
+
+def _read_tfds(name, folder):
+    """Images and labels of the training split, and of the test split."""
+    archive, binary, *_ = _BINARY[name]
+    unpack = f"{binary}/ from {archive} in --data_dir"
+    try:
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"--data_dir={folder}: {name} is not here, and {error.name} to look for it in other "
+            f"forms is not installed. Allowed: {unpack}."
+        ) from error
     try:
         parts = tfds.load(
             name, split=["train", "test"], data_dir=folder, batch_size=_READ_AT_ONCE, download=False
@@ -58,22 +138,10 @@ def load(name, data_dir=None, augment="standard"):
     ) as error:
         where = tfds.core.constants.DATA_DIR if folder is None else folder
         raise UsageError(
-            f"--data_dir={where}: {name} is not prepared. Prepare it with: tfds build {name} --data_dir={where}"
+            f"--data_dir={where}: {name} is not prepared. Prepare it with: "
+            f"tfds build {name} --data_dir={where}. Or unpack {unpack}."
         ) from error
-    train, test = (_arrays(part) for part in parts)
-    size = _PAPER_SIZE if augment == "paper" else 32
-    prepare = functools.partial(_prepare, statistics=STATISTICS[name], size=size)
-    change = functools.partial(_augment, statistics=STATISTICS[name], size=size, augment=augment)
-    kept, held_out = _hold_out(train[1])
-    parts = [
-        [array[rows] for array in part]
-        for part, rows in ((train, kept), (train, held_out), (test, slice(None)))
-    ]
-    return Splits(
-        name,
-        *(Examples(*part, change, prepare) for part in parts),
-        classes=10 if name == "cifar10" else 100,
-    )
+    return [_arrays(part) for part in parts]
 
 
 def _arrays(batches):
@@ -101,26 +169,21 @@ def _prepare(images, statistics, size):
     return _standardized(images[:, margin : margin + size, margin : margin + size], statistics)
 
 
-def _augment(images, seed, numbers, statistics, size, augment):
+def _augment(images, draws, statistics, size, augment):
     if augment is None:
         return _prepare(images, statistics, size)
     padding = _PADDING if augment == "standard" else 0
-    images = tf.pad(
-        _standardized(images, statistics), [[0, 0], [padding, padding], [padding, padding], [0, 0]]
+    images = np.pad(
+        _standardized(images, statistics), [(0, 0), (padding, padding), (padding, padding), (0, 0)]
     )
-
-    def draws(number):
-        return tf.random.stateless_uniform((3,), tf.stack([tf.constant(seed, tf.int64), number]))
-
-    drawn = tf.map_fn(draws, numbers, fn_output_signature=tf.float32)
-    offsets = tf.cast(drawn[:, :2] * (images.shape[1] - size + 1), tf.int32)
-    window = tf.range(size)
-    images = tf.gather(images, offsets[:, :1] + window, axis=1, batch_dims=1)
+    offsets = (draws[:, :2] * (images.shape[1] - size + 1)).astype(int)
+    rows = offsets[:, :1] + np.arange(size)
+    columns = offsets[:, 1:] + np.arange(size)
     # A mirror image is the same window's columns, from the right.
-    columns = tf.where(drawn[:, 2:] < 0.5, window[::-1], window)
-    return tf.gather(images, offsets[:, 1:] + columns, axis=2, batch_dims=1)
+    columns = np.where(draws[:, 2:] < 0.5, columns[:, ::-1], columns)
+    return images[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def _standardized(images, statistics):
-    mean, std = statistics
-    return (tf.cast(images, "float32") - tf.constant(mean)) / tf.constant(std)
+    mean, std = (np.array(numbers, "float32") for numbers in statistics)
+    return (images.astype("float32") - mean) / std

@@ -1,9 +1,7 @@
-"""Images that cannot be decoded: counted by name, up to a limit."""
+"""Counts the images that cannot be decoded, by name, up to a limit."""
 
 import contextlib
 import threading
-
-import tensorflow as tf
 
 from keras_wn.training.errors import UsageError
 
@@ -73,9 +71,10 @@ class CorruptImages:
 
     @contextlib.contextmanager
     def explained(self):
-        """Context in which TensorFlow's error for too many corrupt images comes out as the one-line `UsageError`."""
+        """Scope in which TensorFlow's error for too many corrupt images becomes a `UsageError`."""
         try:
             yield
-        except tf.errors.OpError:
+        except Exception:
+            # TensorFlow wraps the `UsageError` of a pipeline in an error of its own.
             self.check()
             raise

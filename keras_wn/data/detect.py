@@ -1,12 +1,11 @@
 """Loads the data set that flags ask for."""
 
 import pathlib
-import typing
 
+import numpy as np
+
+from keras_wn.data.splits import Examples, Splits, check_memory
 from keras_wn.training.errors import UsageError
-
-if typing.TYPE_CHECKING:
-    from keras_wn.data.splits import Splits
 
 DATASETS = ("digits", "imagenet", "cifar10", "cifar100")
 AUGMENTATIONS = ("standard", "paper")
@@ -18,7 +17,7 @@ def load(
     image_size: int = 224,
     augment: str = "standard",
     max_corrupt: int = 100,
-) -> "Splits":
+) -> Splits:
     """Loads a data set.
 
     Args:
@@ -53,14 +52,20 @@ def load(
         raise UsageError(
             f"--data_dir={data_dir}: no such folder. Leave it out to train on the embedded digits."
         )
-    # The other data sets are imported when they are asked for: some need TensorFlow Datasets.
+    # The other data sets are imported when they are asked for, because some need TensorFlow.
     if dataset.startswith("cifar"):
         from keras_wn.data import cifar
 
         return cifar.load(dataset, data_dir, augment)
     if data_dir is None:
         raise UsageError("--dataset=imagenet needs its folder. Allowed: with --data_dir.")
-    from keras_wn.data import image_folder, imagenet_tfds, prepare
+    try:
+        from keras_wn.data import image_folder, imagenet_tfds, prepare
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"--data_dir={data_dir}: ImageNet's images are decoded by TensorFlow, and {error.name} "
+            "is not installed. Allowed: install keras_wn[train], or take --dataset=digits or cifar."
+        ) from error
 
     root = pathlib.Path(data_dir)
     if prepare.is_image_folder(root):
@@ -71,3 +76,30 @@ def load(
         f"--data_dir={data_dir}: neither train/ and val/ (an image folder) nor {imagenet_tfds.NAME}/ (prepared by TFDS) is there. "
         + imagenet_tfds.HOW_TO_PREPARE.format(data_dir)
     )
+
+
+def synthetic(image_size: int = 224, classes: int = 1000, count: int = 512) -> Splits:
+    """Random images and labels, the same in each split, to measure the speed of training alone.
+
+    Args:
+        image_size: Height and width.
+        classes: Number of classes.
+        count: Number of images in each split.
+
+    Returns:
+        `Splits`.
+
+    Raises:
+        UsageError: If the images would not fit in memory.
+
+    Example:
+
+    >>> splits = synthetic(image_size=8, classes=10, count=4)
+    >>> splits.image_shape, len(splits.train)
+    ((8, 8, 3), 4)
+    """
+    check_memory(count, image_size)
+    generator = np.random.default_rng(0)
+    images = generator.standard_normal((count, image_size, image_size, 3), "float32")
+    examples = Examples(images, generator.integers(0, classes, count, "int32"))
+    return Splits("synthetic", examples, examples, examples, classes=classes)

@@ -1,13 +1,19 @@
-"""The split whose images are JPEG data, decoded batch after batch."""
+"""Makes the batches of a split whose images are encoded, as JPEG files or records, by `tf.data`.
+
+The order of a split is computed and never stored, so that any step can be started from. A source
+reads the encoded images of a batch, and `EncodedImages` decodes them.
+"""
 
 import io
+import math
 import os
+import pathlib
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_wn.data import pipeline, rows
+from keras_wn.data.splits import own_rows, steps_in_epoch
 from keras_wn.training.errors import UsageError
 
 _TRIES = 8  # Images in a row that may be corrupt.
@@ -43,14 +49,14 @@ class EncodedImages:
         return (self._crop.image_size, self._crop.image_size, 3)
 
     def training_batches(self, batch_size, classes, seed, first_step=0, shard=(0, 1)):
-        """As `pipeline.training_batches`: images, order and crops depend on `seed` and the step alone."""
+        """As `Examples.training_batches`: images, order and crops depend on `seed` and the step alone."""
         batches = self._training(batch_size, seed, first_step, shard).map(
             lambda x, y: (x, tf.one_hot(y, classes))
         )
-        return pipeline.untuned(batches.prefetch(2))
+        return untuned(batches.prefetch(2))
 
     def evaluation_batches(self, batch_size, classes, replicas=1, shard=(0, 1)):
-        """As `pipeline.evaluation_batches`: every image once over all shards, in order."""
+        """As `Examples.evaluation_batches`: every image once over all shards, in order."""
         batches = self.source.evaluation_rows(batch_size, replicas, shard)
         # Evaluation draws nothing, so that positions serve as numbers.
         batches = batches.map(lambda positions, data, labels: (positions, positions, data, labels))
@@ -66,9 +72,7 @@ class EncodedImages:
                 else (images, labels)
             )
 
-        return pipeline.untuned(
-            self._decoded(batches, self._crop, 0, replace=False).map(finish).prefetch(2)
-        )
+        return untuned(self._decoded(batches, self._crop, 0, replace=False).map(finish).prefetch(2))
 
     def sample(self, count, seed):
         """As `Examples.sample`: the images of the first training step with a batch of `count`."""
@@ -79,7 +83,7 @@ class EncodedImages:
         return images.numpy(), labels.numpy()
 
     def _training(self, batch_size, seed, first_step, shard):
-        rows.steps_in_epoch(len(self), batch_size)
+        steps_in_epoch(len(self), batch_size)
         batches = self.source.training_rows(batch_size, seed, first_step, shard)
         return self._decoded(batches, self._training_crop, seed, replace=True).map(
             lambda x, y, _: (x, y)
@@ -177,3 +181,148 @@ def _reason(error):
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).split(" <_io")[0].split("\n")[0] or type(error).__name__
+
+
+class FileSource:
+    """Files in a fixed order, each with its label.
+
+    Args:
+        paths: List of paths.
+        labels: Integers, one for a path.
+    """
+
+    def __init__(self, paths, labels):
+        self.paths = [str(path) for path in paths]
+        self.labels = [int(label) for label in labels]
+
+    def __len__(self):
+        return len(self.paths)
+
+    def training_rows(self, batch_size, seed, first_step, shard):
+        """Stream of `(numbers, positions, data, labels)`, vectors that describe the own rows of a step."""
+        paths, labels = tf.constant(self.paths), tf.constant(self.labels, tf.int64)
+        positions = training_positions(len(self), batch_size, seed, first_step, shard)
+        return positions.map(lambda n, p: (n, p, tf.gather(paths, p), tf.gather(labels, p)))
+
+    def evaluation_rows(self, batch_size, replicas, shard):
+        """Stream of `(positions, data, labels)`, vectors that describe the own rows of a batch; position -1 fills up."""
+        paths, labels = tf.constant([*self.paths, ""]), tf.constant([*self.labels, -1], tf.int64)
+
+        def describe(positions):
+            index = tf.where(positions < 0, tf.constant(len(self), tf.int64), positions)
+            return positions, tf.gather(paths, index), tf.gather(labels, index)
+
+        return evaluation_positions(len(self), batch_size, replicas, shard).map(describe)
+
+    def read(self, path):
+        """Encoded image, as a tensor."""
+        return tf.io.read_file(path)
+
+    def name(self, position):
+        """Path of an image."""
+        return self.paths[position]
+
+    def record(self, position):
+        """Encoded image, label and name."""
+        return (
+            pathlib.Path(self.paths[position]).read_bytes(),
+            self.labels[position],
+            self.name(position),
+        )
+
+
+def untuned(dataset):
+    """A data set without autotuning, whose thread may delay the end of an iterator for long."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def shuffled(positions, seed, epoch, total):
+    """What a shuffle of `range(total)` by `seed` and `epoch` puts at `positions`, without making the whole shuffle."""
+    shuffle_seed = tf.cast(tf.stack([tf.constant(seed, tf.int64), epoch]), tf.uint32)
+    return tf.random.experimental.index_shuffle(
+        positions, shuffle_seed, max_index=tf.cast(total - 1, tf.int64)
+    )
+
+
+def training_positions(total, batch_size, seed, first_step=0, shard=(0, 1)):
+    """Endless stream of what each training step sees, shuffled anew each epoch, an incomplete last batch left out.
+
+    Args:
+        total: Positive integer, images in the split.
+        batch_size: Positive integer, rows of the global batch.
+        seed: Integer.
+        first_step: Integer.
+        shard: Pair `(index, count)`.
+
+    Returns:
+        `tf.data.Dataset` of `(numbers, positions)`, one of each for an own row: `numbers` count the images of the whole run, and
+        `positions` tell where in the split they are.
+    """
+    steps_per_epoch = steps_in_epoch(total, batch_size)
+    start, stop = own_rows(batch_size, shard)
+
+    def rows_of_step(step):
+        epoch, step_in_epoch = step // steps_per_epoch, step % steps_per_epoch
+        rows = tf.range(start, stop, dtype=tf.int64)
+        return step * batch_size + rows, shuffled(
+            step_in_epoch * batch_size + rows, seed, epoch, total
+        )
+
+    return tf.data.Dataset.range(first_step, tf.int64.max).map(rows_of_step)
+
+
+def evaluation_positions(total, batch_size, replicas=1, shard=(0, 1)):
+    """What each evaluation batch shows: every position once over all shards, in order, -1 for what only fills up.
+
+    Args:
+        total: Positive integer, images in the split.
+        batch_size: Positive integer, rows of the global batch.
+        replicas: Positive integer, devices of all shards together, among which every batch divides.
+        shard: Pair `(index, count)`.
+
+    Returns:
+        `tf.data.Dataset` of vectors of positions.
+    """
+    index, count = shard
+    own_rows(batch_size, shard)
+    unit = math.lcm(replicas, count)
+    filled_up = total + -total % unit
+
+    def rows_of_batch(start):
+        rows = tf.minimum(tf.constant(batch_size, tf.int64), filled_up - start) // count
+        positions = start + rows * index + tf.range(rows)
+        return tf.where(positions < total, positions, -1)
+
+    return tf.data.Dataset.range(0, filled_up, batch_size).map(rows_of_batch)
+
+
+def evaluation_share(total, batch_size, replicas=1, shard=(0, 1)):
+    """`evaluation_positions` for what is read in sequence.
+
+    Args:
+        total: Positive integer, images in the split.
+        batch_size: Positive integer, rows of the global batch.
+        replicas: Positive integer, devices of all shards together.
+        shard: Pair `(index, count)`.
+
+    Returns:
+        Pair of a function of a position, whether this shard shows it, and the number of rows that fill its last batch up.
+    """
+    index, count = shard
+    start, stop = own_rows(batch_size, shard)
+    filled_up = total + -total % math.lcm(replicas, count)
+    last = (filled_up - 1) // batch_size * batch_size  # Where the last batch starts.
+    rows = (filled_up - last) // count
+    last_start, last_stop = last + rows * index, last + rows * (index + 1)
+
+    def is_own(position):
+        row = position % batch_size
+        return tf.where(
+            position < last,
+            (row >= start) & (row < stop),
+            (position >= last_start) & (position < last_stop),
+        )
+
+    return is_own, last_stop - max(min(total, last_stop), last_start)

@@ -7,8 +7,7 @@ import numpy as np
 
 from keras_wn.data.augment import Crop
 from keras_wn.data.corrupt import CorruptImages
-from keras_wn.data.encoded import EncodedImages
-from keras_wn.data.file_source import FileSource
+from keras_wn.data.encoded import EncodedImages, FileSource
 from keras_wn.data.splits import Splits
 from keras_wn.training.errors import UsageError
 

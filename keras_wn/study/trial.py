@@ -231,8 +231,8 @@ class Draw:
 def evaluation_batches(split: Any, classes: int) -> Any:
     """A split's batches of images, labels and weights, all of one size."""
     batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, replicas=_EVALUATED_AT_ONCE)
-    # To begin a pass through the pipeline takes longer than a small network's evaluation.
-    return batches if len(split) > _LARGEST_KEPT else list(batches.as_numpy_iterator())
+    # To make the batches again would take longer than a small network's evaluation.
+    return batches if len(split) > _LARGEST_KEPT else list(batches)
 
 
 class Trial:

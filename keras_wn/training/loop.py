@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from keras_wn import models
-from keras_wn.data import detect, synthetic
-from keras_wn.data.splits import Splits
+from keras_wn.data import detect
+from keras_wn.data.splits import Batches, Splits
 from keras_wn.training import devices as device_choice
 from keras_wn.training import results, schedules
 from keras_wn.training.config import TrainConfig
@@ -195,7 +195,7 @@ def load_data(config: TrainConfig) -> Splits:
     """The splits that a resolved configuration asks for."""
     if config.use_synthetic_data:
         # These are enough for a few batches, and have as many classes as ImageNet.
-        return synthetic.load(config.image_size, count=4 * config.batch_size)
+        return detect.synthetic(config.image_size, count=4 * config.batch_size)
     return detect.load(
         config.dataset, config.data_dir, config.image_size, config.augment, config.max_corrupt
     )
@@ -305,6 +305,8 @@ def training_batches(
     batches = splits.train.training_batches(
         config.batch_size, splits.classes, config.seed, first, shard
     )
+    if isinstance(batches, Batches):
+        return batches.grouped(config.steps_per_loop)
     batches = batches.batch(config.steps_per_loop, drop_remainder=True)
     return batches.as_numpy_iterator() if keras.backend.backend() == "jax" else iter(batches)
 

@@ -7,9 +7,6 @@ import resource
 import sys
 
 import keras
-import numpy
-import sklearn
-import tensorflow
 
 import keras_wn
 
@@ -18,10 +15,13 @@ DATA = {
     "digits": "scikit-learn's handwritten digits, embedded (no --data_dir given)",
     "imagenet2012": "ImageNet, as TensorFlow Datasets prepared it",
     "image_folder": "images in folders by class",
-    "cifar10": "CIFAR-10, by TensorFlow Datasets",
-    "cifar100": "CIFAR-100, by TensorFlow Datasets",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
     "synthetic": "random images from memory (--use_synthetic_data): figures of accuracy mean nothing",
 }
+
+# Packages whose versions a run records, where it uses them.
+_PACKAGES = ("keras", "numpy", "sklearn", "tensorflow", "jax")
 
 
 def of_run(config, splits, replicas=1):
@@ -38,10 +38,7 @@ def of_run(config, splits, replicas=1):
         "versions": {
             "keras_wn": keras_wn.__version__,
             "python": platform.python_version(),
-            **{
-                module.__name__: module.__version__
-                for module in (keras, numpy, sklearn, tensorflow)
-            },
+            **{name: sys.modules[name].__version__ for name in _PACKAGES if name in sys.modules},
         },
         "backend": keras.backend.backend(),
         "machine": {

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_wn.data import cifar, detect
@@ -43,9 +42,8 @@ def test_augmented_images_are_windows_of_the_image_or_of_its_mirror(augment, pad
     whole = np.pad((image[0] - MEAN) / STD, [(padding, padding)] * 2 + [(0, 0)])
     shown = np.asarray(
         cifar._augment(
-            tf.repeat(image, 200, axis=0),
-            0,
-            tf.range(200, dtype=tf.int64),
+            np.repeat(image, 200, axis=0),
+            np.random.default_rng(0).random((200, 3), "float32"),
             cifar.STATISTICS["cifar10"],
             size,
             augment,
@@ -88,6 +86,51 @@ def test_unprepared_set_is_not_downloaded(tmp_path, name):
     ):
         detect.load(name, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def write_binary(root, name, count):
+    """The authors' files with `count` random images each. Returns their images and labels."""
+    _, folder, *files = cifar._BINARY[name]
+    (root / folder).mkdir()
+    generator, written = np.random.default_rng(0), []
+    for path in (root / folder / file for part in files for file in part):
+        images = generator.integers(0, 256, (count, 32, 32, 3), dtype="uint8")
+        labels = generator.integers(0, 10, (count, cifar._LABEL_BYTES[name]), dtype="uint8")
+        planes = images.transpose(0, 3, 1, 2).reshape(count, -1)
+        path.write_bytes(np.concatenate([labels, planes], axis=1).tobytes())
+        written.append((images, labels[:, -1]))
+    return written
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_the_authors_binary_files_are_read(tmp_path, name):
+    *train, test = write_binary(tmp_path, name, 20)
+    splits = detect.load(name, tmp_path)
+    np.testing.assert_array_equal(splits.test.images, test[0])
+    np.testing.assert_array_equal(splits.test.labels, test[1])
+    images = np.concatenate([images for images, _ in train])
+    labels = np.concatenate([labels for _, labels in train])
+    shown = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+    assert len(splits.train) + len(splits.validation) == len(images)
+    for part in (splits.train, splits.validation):
+        for image, label in zip(part.images, part.labels, strict=True):
+            assert shown.pop(image.tobytes()) == label
+    assert not shown
+
+
+def test_damaged_binary_files_are_refused(tmp_path):
+    write_binary(tmp_path, "cifar10", 20)
+    folder = tmp_path / "cifar-10-batches-bin"
+    whole = (folder / "test_batch.bin").read_bytes()
+    (folder / "test_batch.bin").write_bytes(whole[:-1])
+    with pytest.raises(UsageError, match="'test_batch.bin' has 61459 bytes. Allowed: a multiple"):
+        detect.load("cifar10", tmp_path)
+    (folder / "test_batch.bin").write_bytes(b"\x0a" + whole[1:])
+    with pytest.raises(UsageError, match="'test_batch.bin' has the label 10. Allowed: 0 to 9."):
+        detect.load("cifar10", tmp_path)
+    (folder / "test_batch.bin").unlink()
+    with pytest.raises(UsageError, match="the file 'test_batch.bin' is missing."):
+        detect.load("cifar10", tmp_path)
 
 
 def test_unknown_names_are_refused():

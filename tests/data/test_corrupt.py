@@ -60,7 +60,8 @@ def test_a_broken_evaluation_image_is_gray_and_counted(image_folder, take):
     path = splits.test.source.paths[5]
     open(path, "wb").close()
     images, labels = (
-        np.concatenate(x) for x in zip(*take(splits.test.evaluation_batches(4, 3), -1), strict=True)
+        np.concatenate(x)
+        for x in zip(*take(splits.test.evaluation_batches(4, 3), None), strict=True)
     )
     assert not images[5].any() and images[4].any() and labels[5].argmax() == 1
     assert splits.corrupt.names == [path]
@@ -71,7 +72,7 @@ def test_a_batch_of_broken_images_only_is_still_a_batch(image_folder, take):
     splits = folders.load(image_folder, 32)
     for path in splits.test.source.paths[:4]:
         open(path, "wb").close()
-    sizes = [len(images) for images, _ in take(splits.test.evaluation_batches(2, 3), -1)]
+    sizes = [len(images) for images, _ in take(splits.test.evaluation_batches(2, 3), None)]
     assert sizes == [2, 2, 2, 2, 1] and splits.corrupt.count == 4
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_wn.data import detect, synthetic
+from keras_wn.data import detect
 from keras_wn.training.errors import UsageError
 
 
@@ -48,9 +48,9 @@ def test_an_empty_folder_is_told_what_was_looked_for(tmp_path):
 
 
 def test_synthetic_images_are_as_asked_for(take):
-    splits = synthetic.load(image_size=8, classes=5, count=20)
+    splits = detect.synthetic(image_size=8, classes=5, count=20)
     (images, labels), *_ = take(splits.train.training_batches(20, 5, seed=0), 1)
     assert images.shape == (20, 8, 8, 3) and labels.shape == (20, 5)
     assert abs(images.mean()) < 0.1 and np.array_equal(
-        splits.train.images, synthetic.load(8, 5, 20).train.images
+        splits.train.images, detect.synthetic(8, 5, 20).train.images
     )

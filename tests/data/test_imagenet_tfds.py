@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from keras_wn.data import detect, imagenet_tfds, prepare, tfds_sources
+from keras_wn.data import detect, imagenet_tfds, prepare
 from keras_wn.training.errors import UsageError
 from tests.data.conftest import jpeg
 
@@ -88,7 +88,7 @@ def test_splits_are_those_of_imagenet(prepared, form):
 def test_streams_can_be_resumed_and_shared_out_bit_for_bit(
     prepared, form, assert_stream, monkeypatch
 ):
-    monkeypatch.setattr(tfds_sources, "WINDOW", 400)
+    monkeypatch.setattr(imagenet_tfds, "WINDOW", 400)
     splits = imagenet_tfds.load(prepared[form], 16)
     whole = assert_stream(splits.train, batch_size=330, classes=1000, steps=5, resumed_at=(2, 3))
     shown = sum(labels.sum(axis=0) for _, labels in whole[:3])
@@ -113,7 +113,7 @@ def test_both_forms_hold_the_same_and_a_broken_record_is_counted_by_its_file_nam
     for form in FORMS:
         splits = imagenet_tfds.load(prepared[form], 16, max_corrupt=3)
         for part in (splits.train, splits.validation):
-            take(part.evaluation_batches(200, 1000), -1)
+            take(part.evaluation_batches(200, 1000), None)
         names += splits.corrupt.names
     assert len(names) == 2 and names[0] == names[1] and names[0].endswith("_500.JPEG")
 
@@ -121,7 +121,7 @@ def test_both_forms_hold_the_same_and_a_broken_record_is_counted_by_its_file_nam
 @pytest.mark.parametrize("form", FORMS)
 def test_records_by_position_are_those_of_the_stream(prepared, form, take):
     source = imagenet_tfds.load(prepared[form], 16).train.source
-    for positions, data, labels in take(source.evaluation_rows(500, 1, (0, 1)), -1):
+    for positions, data, labels in take(source.evaluation_rows(500, 1, (0, 1)), None):
         for i in (0, len(positions) - 1):
             expected, label, _ = source.record(int(positions[i]))
             assert data[i] == expected and labels[i] == label

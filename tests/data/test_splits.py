@@ -3,19 +3,16 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_wn.data import pipeline
 from keras_wn.data.splits import Examples
+from keras_wn.training.errors import UsageError
 
 TEN = Examples(np.arange(10, dtype="float32").reshape(10, 1, 1, 1), np.arange(10) % 3)
 
 
 def steps(count, **arguments):
-    batches = pipeline.training_batches(
-        TEN, **{"batch_size": 3, "classes": 3, "seed": 0, **arguments}
-    )
+    batches = TEN.training_batches(**{"batch_size": 3, "classes": 3, "seed": 0, **arguments})
     return [
-        (images.numpy().ravel().astype(int), labels.numpy())
-        for images, labels in itertools.islice(batches, count)
+        (images.ravel().astype(int), labels) for images, labels in itertools.islice(batches, count)
     ]
 
 
@@ -52,22 +49,44 @@ def test_order_depends_on_the_seed():
 
 def test_batch_larger_than_the_data_is_refused():
     with pytest.raises(ValueError, match="11 is larger than the 10 examples"):
-        pipeline.training_batches(TEN, 11, 3, 0)
+        TEN.training_batches(11, 3, 0)
 
 
 def test_evaluation_on_several_devices_fills_the_last_batch_up_without_weight():
-    batches = list(pipeline.evaluation_batches(TEN, 6, 3, replicas=3))
+    batches = list(TEN.evaluation_batches(6, 3, replicas=3))
     assert [len(images) for images, _, _ in batches] == [6, 6]
-    weights = np.concatenate([w.numpy() for _, _, w in batches])
+    weights = np.concatenate([w for _, _, w in batches])
     np.testing.assert_array_equal(weights, [1.0] * 10 + [0.0] * 2)
     np.testing.assert_array_equal(
-        np.concatenate([x.numpy().ravel() for x, _, _ in batches])[:10], np.arange(10)
+        np.concatenate([x.ravel() for x, _, _ in batches])[:10], np.arange(10)
     )
 
 
 def test_evaluation_shows_every_image_once_in_order():
-    batches = list(pipeline.evaluation_batches(TEN, 4, 3))
+    batches = list(TEN.evaluation_batches(4, 3))
     assert [len(images) for images, _ in batches] == [4, 4, 2]
-    np.testing.assert_array_equal(
-        np.concatenate([x.numpy().ravel() for x, _ in batches]), np.arange(10)
-    )
+    np.testing.assert_array_equal(np.concatenate([x.ravel() for x, _ in batches]), np.arange(10))
+
+
+def test_batches_can_be_passed_through_again():
+    batches = TEN.evaluation_batches(4, 3)
+    assert len(list(batches)) == len(list(batches)) == 3
+
+
+def test_groups_are_the_same_batches_and_leave_an_incomplete_group_out():
+    single = list(TEN.evaluation_batches(2, 3))
+    groups = list(TEN.evaluation_batches(2, 3).grouped(2))
+    assert [images.shape for images, _ in groups] == [(2, 2, 1, 1, 1)] * 2
+    np.testing.assert_array_equal(groups[1][0][1], single[3][0])
+
+
+@pytest.mark.parametrize(
+    "what, shard, allowed",
+    [
+        ("A batch of 3 does not divide among 2 shards", (0, 2), "multiples of 2"),
+        ("Shard 3 of 3: there is none", (3, 3), "0 to 2"),
+    ],
+)
+def test_parts_of_a_batch_that_do_not_exist_are_refused(what, shard, allowed):
+    with pytest.raises(UsageError, match=f"{what}. Allowed: {allowed}."):
+        TEN.training_batches(3, 3, 0, shard=shard)

@@ -9,7 +9,7 @@ CONSTRAINTS = ("-c", "constraints.txt")
 # The worker that is done first takes tests from the other, whose last ones may take minutes.
 TWO_WORKERS = ("-n", "2", "--dist", "worksteal")
 TFA = ("tensorflow==2.15.1", "tensorflow-addons==0.23.0")
-# All but data/, training/ and the runners, which need TensorFlow. The doctests run on TensorFlow alone: NumPy's functions, which
+# What runs on all backends. The doctests run on TensorFlow alone: NumPy's functions, which
 # they use to show results, do not take PyTorch's tensors.
 PARTS = (
     *(
@@ -33,12 +33,15 @@ PARTS = (
 @nox.parametrize("backend", ["jax", "torch"])
 def backend(session, backend):
     """What needs no TensorFlow, with none installed."""
-    session.install("-e", f".[{backend}]", "pytest", "pytest-xdist", *CONSTRAINTS)
+    extra, parts = (backend, PARTS)
+    if backend == "jax":
+        extra, parts = "train-jax", (*PARTS, "tests/runners/test_without_tensorflow.py")
+    session.install("-e", f".[{extra}]", "pytest", "pytest-xdist", *CONSTRAINTS)
     # The variances by block go through ResNet-50 layer by layer, which JAX compiles for minutes; PyTorch runs them. The choice of layers
     # by name is the same code on every backend; TensorFlow and PyTorch run it, in a third of JAX's time.
     chosen = ("-k", "not test_variance and not test_selection") if backend == "jax" else ()
     session.run(
-        "python", "-m", "pytest", *TWO_WORKERS, *chosen, *PARTS, env={"KERAS_BACKEND": backend}
+        "python", "-m", "pytest", *TWO_WORKERS, *chosen, *parts, env={"KERAS_BACKEND": backend}
     )
 
 

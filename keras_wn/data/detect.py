@@ -1,6 +1,8 @@
 """Loads the data set that flags ask for."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -59,14 +61,8 @@ def load(
         return cifar.load(dataset, data_dir, augment)
     if data_dir is None:
         raise UsageError("--dataset=imagenet needs its folder. Allowed: with --data_dir.")
-    try:
+    with tensorflow_needed(data_dir):
         from keras_wn.data import image_folder, imagenet_tfds, prepare
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"--data_dir={data_dir}: ImageNet's images are decoded by TensorFlow, and {error.name} "
-            "is not installed. Allowed: install keras_wn[train], or take --dataset=digits or cifar."
-        ) from error
-
     root = pathlib.Path(data_dir)
     if prepare.is_image_folder(root):
         return image_folder.load(root, image_size, augment, max_corrupt)
@@ -76,6 +72,18 @@ def load(
         f"--data_dir={data_dir}: neither train/ and val/ (an image folder) nor {imagenet_tfds.NAME}/ (prepared by TFDS) is there. "
         + imagenet_tfds.HOW_TO_PREPARE.format(data_dir)
     )
+
+
+@contextlib.contextmanager
+def tensorflow_needed(data_dir: str | None) -> Iterator[None]:
+    """Scope of imports in which a package that is not installed is a `UsageError`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"--data_dir={data_dir}: TensorFlow decodes the images, and {error.name} is not "
+            "installed. Allowed: with keras_wn[train] installed, or --dataset=digits or cifar."
+        ) from error
 
 
 def synthetic(image_size: int = 224, classes: int = 1000, count: int = 512) -> Splits:

@@ -24,6 +24,7 @@ def main():
     from keras_wn.study import provenance, trial
     from keras_wn.study.protocol import Protocol
     from keras_wn.study.spec import TrialSpec, record_of
+    from keras_wn.training import devices
     from keras_wn.training.errors import UsageError
 
     def answer(record):
@@ -40,7 +41,7 @@ def main():
         {
             "process": provenance.of_process(start["command"], start["threads"]),
             "data": trials.data,
-            "gpus": len(keras.distribution.list_devices("gpu")),
+            "gpus": devices.gpu_count(),
         }
     )
     for line in sys.stdin:

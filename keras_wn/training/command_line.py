@@ -44,8 +44,10 @@ def train() -> int | None:
     values = flags.FLAGS
     config = flag_fields.read(TrainConfig)
     if values.prepare:
-        from keras_wn.data import prepare
+        from keras_wn.data import detect
 
+        with detect.tensorflow_needed(config.data_dir):
+            from keras_wn.data import prepare
         return prepare.run(config.dataset, config.data_dir, values.prepared_format)
     config.resolved()  # A mistake is said before the slow imports that follow.
     from keras_wn.training import loop

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import typing
 
@@ -83,6 +84,8 @@ def _of_jax(name, virtual_devices):
         )
     import jax  # Where Keras runs on TensorFlow, it need not be installed.
 
+    # JAX would report each kind of device that this machine lacks.
+    logging.getLogger("jax").setLevel("WARNING")
     if _ADDRESSES in os.environ:
         keras.distribution.initialize()
     if name == "none" or (name == "auto" and jax.device_count() == 1):
@@ -102,6 +105,16 @@ def compiles(xla):
     from keras_wn.training import strategies
 
     return strategies.compiles(xla)
+
+
+def gpu_count() -> int:
+    """The number of GPUs that this process can use."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        # Keras' own list raises an error on JAX where no GPU is.
+        return sum(device.platform == "gpu" for device in jax.local_devices())
+    return len(keras.distribution.list_devices("gpu"))
 
 
 def make_deterministic():

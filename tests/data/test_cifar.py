@@ -4,6 +4,7 @@ import tensorflow_datasets as tfds
 
 from keras_wn.data import cifar, detect
 from keras_wn.training.errors import UsageError
+from tests.data.binary_cifar import write_binary
 
 MEAN, STD = (np.array(numbers) for numbers in cifar.STATISTICS["cifar10"])
 
@@ -86,20 +87,6 @@ def test_unprepared_set_is_not_downloaded(tmp_path, name):
     ):
         detect.load(name, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-def write_binary(root, name, count):
-    """The authors' files with `count` random images each. Returns their images and labels."""
-    _, folder, *files = cifar._BINARY[name]
-    (root / folder).mkdir()
-    generator, written = np.random.default_rng(0), []
-    for path in (root / folder / file for part in files for file in part):
-        images = generator.integers(0, 256, (count, 32, 32, 3), dtype="uint8")
-        labels = generator.integers(0, 10, (count, cifar._LABEL_BYTES[name]), dtype="uint8")
-        planes = images.transpose(0, 3, 1, 2).reshape(count, -1)
-        path.write_bytes(np.concatenate([labels, planes], axis=1).tobytes())
-        written.append((images, labels[:, -1]))
-    return written
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

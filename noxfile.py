@@ -1,4 +1,4 @@
-"""Test environments that one virtual environment cannot hold: the layers on Keras' other backends."""
+"""Runs the tests that need environments of their own, on Keras' other backends above all."""
 
 import sys
 
@@ -37,8 +37,9 @@ def backend(session, backend):
     if backend == "jax":
         extra, parts = "train-jax", (*PARTS, "tests/runners/test_without_tensorflow.py")
     session.install("-e", f".[{extra}]", "pytest", "pytest-xdist", *CONSTRAINTS)
-    # The variances by block go through ResNet-50 layer by layer, which JAX compiles for minutes; PyTorch runs them. The choice of layers
-    # by name is the same code on every backend; TensorFlow and PyTorch run it, in a third of JAX's time.
+    # The variances by block go through ResNet-50 layer by layer, which JAX compiles for minutes;
+    # PyTorch runs them. The choice of layers by name is the same code on every backend; TensorFlow
+    # and PyTorch run it, in a third of JAX's time.
     chosen = ("-k", "not test_variance and not test_selection") if backend == "jax" else ()
     session.run(
         "python", "-m", "pytest", *TWO_WORKERS, *chosen, *parts, env={"KERAS_BACKEND": backend}
@@ -76,14 +77,14 @@ def kill(session):
 
 @nox.session(venv_backend="none")
 def peers(session):
-    """Keras' own tests of its layers on the weight-normalized ones, in the environment that runs nox."""
+    """Keras' own tests of its layers on the weight-normalized ones, in nox's environment."""
     command = (sys.executable, "-m", "pytest", "-n", "2", "tests/peers")
     session.run(*command, env={"KERAS_WN_PEERS": "1"}, external=True)
 
 
 @nox.session(python="3.11")
 def tfa(session):
-    """Files, outputs and gradients of TensorFlow Addons, made in its own environment and read in the one that runs nox."""
+    """TensorFlow Addons' files, outputs and gradients, made in an environment of its own."""
     session.install(*TFA)
     folder = session.create_tmp()
     session.run("python", "tests/interop/tfa/make_files.py", folder)
@@ -120,7 +121,7 @@ ENGINES = {
 @nox.session(default=False, python="3.11")
 @nox.parametrize("engine", list(ENGINES))
 def overhead(session, engine):
-    """What weight normalization adds to a layer's step, here and in the peers. Nothing else may run meanwhile."""
+    """What weight normalization adds to a layer's step. Nothing else may run meanwhile."""
     requirements, *runs = ENGINES[engine]
     session.install(*requirements)
     for arguments in runs:

@@ -9,7 +9,8 @@ import pytest
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    # Two devices, so that distribution can be tested without an accelerator; before TensorFlow's first operation.
+    # Two devices, so that distribution can be tested without an accelerator; before TensorFlow's
+    # first operation.
     _cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 

@@ -5,7 +5,8 @@ import pytest
 
 import keras_wn
 
-# Keras' TensorFlow backend imports TensorFlow itself, so the package's modules are looked at one by one.
+# Keras' TensorFlow backend imports TensorFlow itself, so the package's modules are looked at one by
+# one.
 CODE = """
 import ast, pathlib, sys
 import keras_wn
@@ -18,7 +19,8 @@ for name in loaded:
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         for imported in names:
-            assert imported.split(".")[0] not in ("tensorflow", "sklearn", "matplotlib"), (name, imported)
+            assert imported.split(".")[0] not in ("tensorflow", "sklearn", "matplotlib"), (name,
+            imported)
 assert not any(n.startswith(("keras_wn.training", "keras_wn.data")) for n in loaded), loaded
 print("checked", len(loaded))
 """
@@ -32,7 +34,8 @@ def test_importing_the_package_imports_keras_alone():
 
 
 def test_what_is_imported_at_its_first_use_is_found_as_the_rest():
-    code = "import sys, keras_wn; print('keras_wn.interop' in sys.modules); keras_wn.fold; print('keras_wn.interop' in sys.modules)"
+    loaded = "print('keras_wn.interop' in sys.modules)"
+    code = f"import sys, keras_wn; {loaded}; keras_wn.fold; {loaded}"
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout

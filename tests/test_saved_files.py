@@ -40,7 +40,10 @@ def test_weights_load():
 
 
 def test_a_fresh_process_that_imports_the_package_alone_loads_them():
-    program = "import keras, keras_wn, sys\nfor path in sys.argv[1:]:\n    print(keras.saving.load_model(path).name)"
+    program = (
+        "import keras, keras_wn, sys\n"
+        "for path in sys.argv[1:]:\n    print(keras.saving.load_model(path).name)"
+    )
     paths = [str(FOLDER / f"{name}.keras") for name in NAMES]
     done = subprocess.run(
         [sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True

@@ -30,7 +30,7 @@ def measure(request):
 def _measured(request, variant):
     config = request.config(variant)
     splits = digits.load(request.image_size)
-    step = loop.make_step(config, splits.image_shape, splits.classes, devices.of_run(config))
+    step = loop.make_step(config, splits.image_shape, splits.classes, devices.find(config))
     images, labels = splits.train.sample(request.batch_size, seed=0)
     labels = np.eye(splits.classes, dtype="float32")[labels]
     with tempfile.TemporaryDirectory() as folder:

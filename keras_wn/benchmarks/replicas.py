@@ -30,7 +30,7 @@ def measure(request):
     variants = {str(variant): variant for variant in request.variants}
     # The strategy of several comes first, because it divides the processor before TensorFlow starts.
     devices_of = {
-        count: devices.of_run(request.config(request.variants[0], **options[count]))
+        count: devices.find(request.config(request.variants[0], **options[count]))
         for count in options
     }
     counts = ["1 replica", f"{request.replicas} replicas"]

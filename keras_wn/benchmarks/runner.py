@@ -47,12 +47,12 @@ def run_in(folder: str, config: TrainConfig, image_size: int) -> Run:
     """A run on the digits in an empty folder."""
     pathlib.Path(folder, "checkpoints").mkdir()
     splits = digits.load(image_size)
-    return loop.make_run(config, splits, ModelDir(folder, config), devices.of_run(config))
+    return loop.make_run(config, splits, ModelDir(folder, config), devices.find(config))
 
 
 def _bare(config, request):
     splits = digits.load(request.image_size)
-    step = loop.make_step(config, splits.image_shape, splits.classes, devices.of_run(config))
+    step = loop.make_step(config, splits.image_shape, splits.classes, devices.find(config))
     model, optimizer, loss = step.model, step.optimizer, step.loss
     optimizer.learning_rate = 0.01
     images, labels = splits.train.sample(request.batch_size, seed=0)

@@ -1,4 +1,4 @@
-"""Which part of an image is shown, and how: windows to decode, then size, mirror image and standardization."""
+"""Crops, mirrors, resizes and standardizes encoded images, decoding the shown window alone."""
 
 import tensorflow as tf
 
@@ -16,10 +16,11 @@ class Crop:
 
     Args:
         image_size: Positive integer, height and width of what is made.
-        augment: `"standard"`: a random window of 8 % to 100 % of the area and a ratio of 3/4 to 4/3, mirrored half of the time.
-            `"paper"`: a random window of 224/256 of either side, which is the 224x224 crop of the image resized to 256x256 up to
-            the rounding of the window to whole pixels, mirrored half of the time. None: the central square of 224/256 of the
-            shorter side, not mirrored: what evaluation shows with either.
+        augment: `"standard"`: a random window of 8 % to 100 % of the area and a ratio of 3/4 to
+            4/3, mirrored half of the time. `"paper"`: a random window of 224/256 of either side,
+            which is the 224x224 crop of the image resized to 256x256 up to the rounding of the
+            window to whole pixels, mirrored half of the time. None: the central square of 224/256
+            of the shorter side, not mirrored: what evaluation shows with either.
     """
 
     def __init__(self, image_size, augment=None):
@@ -35,12 +36,14 @@ class Crop:
         Args:
             data: Scalar string tensor.
             seed: Integer.
-            number: Scalar int64 tensor, the image's number in the run; with `seed` it makes all randomness.
+            number: Scalar int64 tensor, the image's number in the run; with `seed` it makes all
+                randomness.
 
         Returns:
             Float32 tensor of shape `(image_size, image_size, 3)`.
         """
-        # TensorFlow takes a cut off file where the window lies above the cut; whether a file is good must not hang on the window.
+        # TensorFlow takes a cut off file where the window lies above the cut; whether a file is
+        # good must not hang on the window.
         data = tf.where(tf.strings.substr(data, -2, 2) == b"\xff\xd9", data, "")
         window = self._window(tf.io.extract_jpeg_shape(data)[:2], seed, number)
         return self._finish(tf.io.decode_and_crop_jpeg(data, window, channels=3), seed, number)
@@ -90,7 +93,8 @@ def _random_resized(shape, seed):
         max_attempts=10,
         use_image_if_no_bounding_boxes=True,
     )
-    # After ten tries the operation returns the whole image, of whatever ratio: its middle is taken, of a ratio as allowed.
+    # After ten tries the operation returns the whole image, of whatever ratio: its middle is taken,
+    # of a ratio as allowed.
     middle = tf.minimum(
         shape, tf.cast(tf.math.ceil(tf.cast(shape[::-1], "float32") * _RATIOS[1]), "int32")
     )

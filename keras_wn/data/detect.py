@@ -45,7 +45,8 @@ def load(
     if dataset == "digits":
         if data_dir is not None:
             raise UsageError(
-                f"--data_dir={data_dir}: the digits are embedded. Allowed: with --dataset=imagenet or cifar."
+                f"--data_dir={data_dir}: the digits are embedded. Allowed: with "
+                "--dataset=imagenet or cifar."
             )
         from keras_wn.data import digits
 
@@ -69,7 +70,8 @@ def load(
     if (root / imagenet_tfds.NAME).is_dir():
         return imagenet_tfds.load(root, image_size, augment, max_corrupt)
     raise UsageError(
-        f"--data_dir={data_dir}: neither train/ and val/ (an image folder) nor {imagenet_tfds.NAME}/ (prepared by TFDS) is there. "
+        f"--data_dir={data_dir}: neither train/ and val/ (an image folder) nor "
+        f"{imagenet_tfds.NAME}/ (prepared by TFDS) is there. "
         + imagenet_tfds.HOW_TO_PREPARE.format(data_dir)
     )
 

@@ -1,4 +1,4 @@
-"""Scikit-learn's 1,797 handwritten digits: real images that need no download."""
+"""Loads scikit-learn's 1,797 handwritten digits: real images that need no download."""
 
 import functools
 
@@ -16,16 +16,19 @@ _HELD_OUT = 250  # Images in the validation split, and in the test split.
 
 @functools.cache
 def load(image_size=32):
-    """The digits as RGB images with a fixed, stratified split: 1,297 to train, 250 to validate, 250 to test.
+    """The digits as RGB images: 1,297 to train, 250 to validate, 250 to test.
 
-    The 8x8 images are resized bilinearly, the one channel is repeated three times, and everything is standardized by the
-    mean and standard deviation of all training pixels (one number each: border pixels are constant).
+    The split is fixed and stratified.
+    The 8x8 images are resized bilinearly, the one channel is repeated three times, and everything
+    is standardized by the mean and standard deviation of all training pixels (one number each:
+    border pixels are constant).
 
     Args:
         image_size: Positive integer, height and width.
 
     Returns:
-        `Splits`; images are float32 of shape `(n, image_size, image_size, 3)`, labels int32 of shape `(n,)`.
+        `Splits`; images are float32 of shape `(n, image_size, image_size, 3)`, labels int32 of
+        shape `(n,)`.
 
     Example:
 
@@ -33,8 +36,8 @@ def load(image_size=32):
     >>> splits.train.images.shape, splits.classes
     ((1297, 32, 32, 3), 10)
 
-    Reference: scikit-learn `load_digits`: the test part of the UCI "Optical Recognition of Handwritten Digits" set
-    (Alpaydin & Kaynak 1998).
+    Reference: scikit-learn `load_digits`: the test part of the UCI "Optical Recognition of
+    Handwritten Digits" set (Alpaydin & Kaynak 1998).
     """
     digits = load_digits()
     check_memory(len(digits.target), image_size)

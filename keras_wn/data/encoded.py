@@ -23,9 +23,10 @@ _BATCHES_AT_ONCE = 4
 class EncodedImages:
     """A split of encoded images, with the methods of `Examples`.
 
-    Images are decoded by TensorFlow's fused decode-and-crop. What that cannot decode is decoded by Pillow (a PNG named .JPEG); what
-    Pillow cannot decode either is recorded as corrupt, and replaced: in training by the next image of the split that can be decoded,
-    with its label; in evaluation, where every image counts, by a gray image.
+    Images are decoded by TensorFlow's fused decode-and-crop. What that cannot decode is decoded by
+    Pillow (a PNG named .JPEG); what Pillow cannot decode either is recorded as corrupt, and
+    replaced: in training by the next image of the split that can be decoded, with its label; in
+    evaluation, where every image counts, by a gray image.
 
     Args:
         source: `FileSource`, `ArrayRecordSource` or `TFRecordSource`.
@@ -49,7 +50,7 @@ class EncodedImages:
         return (self._crop.image_size, self._crop.image_size, 3)
 
     def training_batches(self, batch_size, classes, seed, first_step=0, shard=(0, 1)):
-        """As `Examples.training_batches`: images, order and crops depend on `seed` and the step alone."""
+        """As `Examples.training_batches`, as a `tf.data.Dataset`."""
         batches = self._training(batch_size, seed, first_step, shard).map(
             lambda x, y: (x, tf.one_hot(y, classes))
         )
@@ -92,7 +93,8 @@ class EncodedImages:
     def _decoded(self, batches, crop, seed, replace):
         """Images, labels and positions of batches of numbers, positions, data and labels."""
         size = crop.image_size
-        # Some batches at once, so that no core waits for a batch's last image; with many cores, some images of each at once.
+        # Some batches at once, so that no core waits for a batch's last image; with many cores,
+        # some images of each at once.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         at_once = min(cores + 1, _BATCHES_AT_ONCE)
         inner = (
@@ -110,7 +112,8 @@ class EncodedImages:
             images = tf.data.Dataset.from_tensor_slices((tf.range(count), numbers, data)).map(
                 decode, **inner
             )
-            # A row that fails is left out here and put in by `repair`: catching errors image by image halves the speed.
+            # A row that fails is left out here and put in by `repair`: catching errors image by
+            # image halves the speed.
             none = tf.data.Dataset.from_tensors(
                 (tf.zeros((0,), tf.int64), tf.zeros((0, size, size, 3)))
             )
@@ -199,13 +202,22 @@ class FileSource:
         return len(self.paths)
 
     def training_rows(self, batch_size, seed, first_step, shard):
-        """Stream of `(numbers, positions, data, labels)`, vectors that describe the own rows of a step."""
+        """The rows of each step that this shard trains on.
+
+        Returns:
+            `tf.data.Dataset` of vectors `(numbers, positions, data, labels)`.
+        """
         paths, labels = tf.constant(self.paths), tf.constant(self.labels, tf.int64)
         positions = training_positions(len(self), batch_size, seed, first_step, shard)
         return positions.map(lambda n, p: (n, p, tf.gather(paths, p), tf.gather(labels, p)))
 
     def evaluation_rows(self, batch_size, replicas, shard):
-        """Stream of `(positions, data, labels)`, vectors that describe the own rows of a batch; position -1 fills up."""
+        """The rows of each batch that this shard evaluates.
+
+        Returns:
+            `tf.data.Dataset` of vectors `(positions, data, labels)`. A row of position -1 fills a
+            batch up.
+        """
         paths, labels = tf.constant([*self.paths, ""]), tf.constant([*self.labels, -1], tf.int64)
 
         def describe(positions):
@@ -239,7 +251,10 @@ def untuned(dataset):
 
 
 def shuffled(positions, seed, epoch, total):
-    """What a shuffle of `range(total)` by `seed` and `epoch` puts at `positions`, without making the whole shuffle."""
+    """The entries at `positions` of a permutation of `range(total)` drawn by `seed` and `epoch`.
+
+    The whole permutation is never made.
+    """
     shuffle_seed = tf.cast(tf.stack([tf.constant(seed, tf.int64), epoch]), tf.uint32)
     return tf.random.experimental.index_shuffle(
         positions, shuffle_seed, max_index=tf.cast(total - 1, tf.int64)
@@ -247,7 +262,9 @@ def shuffled(positions, seed, epoch, total):
 
 
 def training_positions(total, batch_size, seed, first_step=0, shard=(0, 1)):
-    """Endless stream of what each training step sees, shuffled anew each epoch, an incomplete last batch left out.
+    """The positions in the split that each training step sees, without end.
+
+    They are shuffled anew each epoch, and an epoch's incomplete last batch is left out.
 
     Args:
         total: Positive integer, images in the split.
@@ -257,8 +274,8 @@ def training_positions(total, batch_size, seed, first_step=0, shard=(0, 1)):
         shard: Pair `(index, count)`.
 
     Returns:
-        `tf.data.Dataset` of `(numbers, positions)`, one of each for an own row: `numbers` count the images of the whole run, and
-        `positions` tell where in the split they are.
+        `tf.data.Dataset` of `(numbers, positions)`, one of each for an own row: `numbers` count the
+        images of the whole run, and `positions` tell where in the split they are.
     """
     steps_per_epoch = steps_in_epoch(total, batch_size)
     start, stop = own_rows(batch_size, shard)
@@ -274,7 +291,9 @@ def training_positions(total, batch_size, seed, first_step=0, shard=(0, 1)):
 
 
 def evaluation_positions(total, batch_size, replicas=1, shard=(0, 1)):
-    """What each evaluation batch shows: every position once over all shards, in order, -1 for what only fills up.
+    """The positions that each evaluation batch shows: each once over all shards, in order.
+
+    A position of -1 fills a batch up.
 
     Args:
         total: Positive integer, images in the split.
@@ -308,7 +327,8 @@ def evaluation_share(total, batch_size, replicas=1, shard=(0, 1)):
         shard: Pair `(index, count)`.
 
     Returns:
-        Pair of a function of a position, whether this shard shows it, and the number of rows that fill its last batch up.
+        Pair of a function of a position, whether this shard shows it, and the number of rows that
+        fill its last batch up.
     """
     index, count = shard
     start, stop = own_rows(batch_size, shard)

@@ -21,11 +21,13 @@ _HELD_OUT = 100  # One training image in so many.
 def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
     """The images of a folder, a subfolder a class, numbered in the order of their names.
 
-    `test` is the `val` folder. Choosing anything on the test images is not allowed in this project: `validation` is 1 % of the
-    images of `train`, at least one of each class, and always the same; they are not trained on.
+    `test` is the `val` folder. Choosing anything on the test images is not allowed in this project:
+    `validation` is 1 % of the images of `train`, at least one of each class, and always the same;
+    they are not trained on.
 
     Args:
-        data_dir: Folder with `train/<class>/` and `val/<class>/`, which hold .JPEG, .jpg, .jpeg or .png files.
+        data_dir: Folder with `train/<class>/` and `val/<class>/`, which hold .JPEG, .jpg, .jpeg or
+            .png files.
         image_size: Positive integer, height and width.
         augment: `"standard"` or `"paper"`, see `Crop`.
         max_corrupt: Integer, how many images that cannot be decoded a run goes on with.
@@ -34,8 +36,8 @@ def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
         `Splits`.
 
     Raises:
-        UsageError: If the folder is not as it must be: folders or images missing, fewer than two classes, other classes in `val`
-            than in `train`, or files that may not be read.
+        UsageError: If the folder is not as it must be: folders or images missing, fewer than two
+            classes, other classes in `val` than in `train`, or files that may not be read.
     """
     root = pathlib.Path(data_dir)
     train, test = (list_images(root, part) for part in ("train", "val"))
@@ -43,7 +45,8 @@ def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
         [path for part in (train, test) for paths in part.values() for path in paths]
     ):
         raise UsageError(
-            f"--data_dir={data_dir}: files that may not be read: {shorten(problems)}. Allowed: readable files."
+            f"--data_dir={data_dir}: files that may not be read: {shorten(problems)}. Allowed: "
+            "readable files."
         )
     _check_classes(data_dir, train, test)
     chosen = {name: _held_out(paths) for name, paths in train.items()}
@@ -80,7 +83,8 @@ def list_images(root, part):
     folder = root / part
     if not folder.is_dir():
         raise UsageError(
-            f"--data_dir={root}: no folder {part}/. Allowed: train/ and val/ with a folder a class in either."
+            f"--data_dir={root}: no folder {part}/. Allowed: train/ and val/ with a folder a "
+            "class in either."
         )
     try:
         with os.scandir(folder) as entries:
@@ -124,14 +128,16 @@ def _check_classes(data_dir, train, test):
     for name, part, other in (("val", test, train), ("train", train, test)):
         if missing := sorted(set(other) - set(part)):
             raise UsageError(
-                f"--data_dir={data_dir}: {name}/ lacks {len(missing)} of the class folders: {shorten(missing)}. "
+                f"--data_dir={data_dir}: {name}/ lacks {len(missing)} of the class folders: "
+                f"{shorten(missing)}. "
                 "Allowed: the same classes in train/ and val/."
             )
     for name, part, least in (("train", train, 2), ("val", test, 1)):
         if few := [c for c, paths in part.items() if len(paths) < least]:
             raise UsageError(
                 f"--data_dir={data_dir}: {name}/ has too few images in {shorten(few)}. "
-                f"Allowed: {least} or more .JPEG, .jpg, .jpeg or .png files in each class folder of {name}/."
+                f"Allowed: {least} or more .JPEG, .jpg, .jpeg or .png files in each class folder "
+                f"of {name}/."
             )
 
 

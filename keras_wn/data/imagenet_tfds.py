@@ -20,7 +20,10 @@ from keras_wn.data.splits import Splits, own_rows, steps_in_epoch
 from keras_wn.training.errors import UsageError
 
 NAME = "imagenet2012"
-HOW_TO_PREPARE = "Lay ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar in {}/downloads/manual and run with --prepare."
+HOW_TO_PREPARE = (
+    "Lay ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar in {}/downloads/manual "
+    "and run with --prepare."
+)
 _HELD_OUT = 10_000  # Training images for validation; 1 % of a smaller set.
 _SHOWN = 5  # Names in a message.
 # Records that are shuffled among themselves. They are 0.45 GB of ImageNet, and two such windows are
@@ -33,9 +36,9 @@ _ENCODED = {"image": tfds.decode.SkipDecoding()}
 def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
     """ImageNet's 1,281,167 training and 50,000 validation images in tfrecord or array_record form.
 
-    `test` is what ImageNet calls its validation images. Choosing anything on the test images is not allowed in this project:
-    `validation` is the first 10,000 training records, which TFDS keeps in an order of its own, at random and always the same; they
-    are not trained on.
+    `test` is what ImageNet calls its validation images. Choosing anything on the test images is not
+    allowed in this project: `validation` is the first 10,000 training records, which TFDS keeps in
+    an order of its own, at random and always the same; they are not trained on.
 
     Args:
         data_dir: Folder of TFDS, which holds `imagenet2012/`.
@@ -76,7 +79,8 @@ def _prepared_folder(data_dir):
     how = HOW_TO_PREPARE.format(data_dir)
     if names:
         raise UsageError(
-            f"--data_dir={data_dir}: {NAME}/ is prepared in part only: it holds {', '.join(map(repr, names[:_SHOWN]))} and no "
+            f"--data_dir={data_dir}: {NAME}/ is prepared in part only: it holds "
+            f"{', '.join(map(repr, names[:_SHOWN]))} and no "
             f"version with a dataset_info.json. Allowed: a finished one. Delete {folder}. {how}"
         )
     raise UsageError(f"--data_dir={data_dir}: {NAME}/ is not prepared. {how}")
@@ -86,7 +90,8 @@ def _check(builder, data_dir):
     how = HOW_TO_PREPARE.format(data_dir)
     if missing := [name for name in ("train", "validation") if name not in builder.info.splits]:
         raise UsageError(
-            f"--data_dir={data_dir}: {NAME}/ has no {' and no '.join(missing)} split: a tar was missing when it was prepared. "
+            f"--data_dir={data_dir}: {NAME}/ has no {' and no '.join(missing)} split: a tar was "
+            "missing when it was prepared. "
             f"Delete {builder.data_dir}. {how}"
         )
     if (form := builder.info.file_format.value) not in _SOURCES:
@@ -102,7 +107,8 @@ def _check(builder, data_dir):
             " and more" if len(missing) > _SHOWN else ""
         )
         raise UsageError(
-            f"--data_dir={data_dir}: {len(missing)} of {len(files)} files are missing in {builder.data_dir}: {shown}. "
+            f"--data_dir={data_dir}: {len(missing)} of {len(files)} files are missing in "
+            f"{builder.data_dir}: {shown}. "
             f"Allowed: all. Copy them again, or delete the folder. {how}"
         )
 
@@ -184,7 +190,7 @@ class TFRecordSource:
         return int(self._first[-1])
 
     def training_rows(self, batch_size, seed, first_step, shard):
-        """As `FileSource.training_rows`. All records are read, and those of own rows alone decoded."""
+        """As `FileSource.training_rows`. Reads all records, and parses this shard's alone."""
         steps = steps_in_epoch(len(self), batch_size)
         start, stop = own_rows(batch_size, shard)
         used = steps * batch_size
@@ -207,7 +213,8 @@ class TFRecordSource:
             records = files.interleave(
                 self._file, cycle_length=_FILES_AT_ONCE, num_parallel_calls=2, deterministic=True
             )
-            # In windows, each shuffled by itself: `Dataset.shuffle` takes no seed but a number, and mixes in the global one.
+            # In windows, each shuffled by itself: `Dataset.shuffle` takes no seed but a number, and
+            # mixes in the global one.
             records = records.batch(WINDOW).prefetch(1).enumerate()
             records = records.flat_map(
                 lambda window, batch: shuffled_window(epoch * windows + window, batch)

@@ -1,4 +1,4 @@
-"""Is everything there that a data set needs? And its preparation by TensorFlow Datasets."""
+"""Checks whether a folder holds all of ImageNet, and prepares it by TensorFlow Datasets."""
 
 import pathlib
 import shutil
@@ -15,7 +15,7 @@ _MANUAL = pathlib.Path("downloads") / "manual"
 
 
 def run(dataset, data_dir, file_format):
-    """What `--prepare` does: prints what is there and what is missing, and prepares ImageNet if its tars are there.
+    """Prints which parts of ImageNet a folder holds, and prepares it if its tars lie there.
 
     Args:
         dataset: Name of the data set, or None for ImageNet.
@@ -23,11 +23,13 @@ def run(dataset, data_dir, file_format):
         file_format: One of `FILE_FORMATS`.
 
     Raises:
-        UsageError: If there is nothing to check, or if what is missing keeps the set from being used.
+        UsageError: If there is nothing to check, or if what is missing keeps the set from being
+            used.
     """
     if dataset not in (None, "imagenet") or data_dir is None:
         raise UsageError(
-            f"--prepare with --dataset={dataset} --data_dir={data_dir}. Allowed: ImageNet's folder as --data_dir."
+            f"--prepare with --dataset={dataset} --data_dir={data_dir}. Allowed: ImageNet's "
+            "folder as --data_dir."
         )
     print(report(data_dir), flush=True)
     root = _existing(data_dir)
@@ -46,7 +48,7 @@ def _is_prepared(root):
 
 
 def report(data_dir):
-    """What `data_dir` holds of ImageNet, and what is missing, with names and sizes. Nothing is written.
+    """The parts of ImageNet that `data_dir` holds and lacks, by name and size. Writes nothing.
 
     Args:
         data_dir: Folder with ImageNet's tars, or an image folder.
@@ -75,7 +77,8 @@ def report(data_dir):
             lines.append(f"there: {str(path)!r}, {size:,} bytes")
     free = shutil.disk_usage(root).free
     lines.append(
-        f"{'enough' if free > needed else 'too little'} disk space: {free:,} bytes free, about {needed:,} needed"
+        f"{'enough' if free > needed else 'too little'} disk space: {free:,} bytes free, about "
+        f"{needed:,} needed"
     )
     if (root / imagenet_tfds.NAME).is_dir():
         try:
@@ -94,14 +97,16 @@ def report(data_dir):
 
 
 def prepare(data_dir, file_format="array_record"):
-    """Builds TFDS' `imagenet2012` in `data_dir` out of ImageNet's tars, which TFDS reads as they are.
+    """Builds TFDS' `imagenet2012` in `data_dir` from ImageNet's tars.
 
     Args:
         data_dir: Folder that holds the tars, itself or in `downloads/manual`.
-        file_format: `"array_record"`, of which any image can be read at once, or `"tfrecord"`, which is read in sequence.
+        file_format: `"array_record"`, of which any image can be read at once, or `"tfrecord"`,
+            which is read in sequence.
 
     Raises:
-        UsageError: If a tar or disk space is missing, or a tar cannot be read. A size other than ImageNet's is no error.
+        UsageError: If a tar or disk space is missing, or a tar cannot be read. A size other than
+            ImageNet's is no error.
     """
     root = _existing(data_dir)
     if file_format not in FILE_FORMATS:
@@ -111,7 +116,8 @@ def prepare(data_dir, file_format="array_record"):
     tars = {name: _tar(root, name) for name in TARS}
     if missing := [f"{name} ({TARS[name]:,} bytes)" for name, path in tars.items() if path is None]:
         raise UsageError(
-            f"--data_dir={root}: missing {', '.join(missing)}. Allowed: both tars in {root / _MANUAL}."
+            f"--data_dir={root}: missing {', '.join(missing)}. Allowed: both tars in "
+            f"{root / _MANUAL}."
         )
     if len({path.parent for path in tars.values()}) > 1:
         raise UsageError(
@@ -120,7 +126,8 @@ def prepare(data_dir, file_format="array_record"):
     needed, free = sum(path.stat().st_size for path in tars.values()), shutil.disk_usage(root).free
     if free < needed:
         raise UsageError(
-            f"--data_dir={root}: {free:,} bytes free, about {needed:,} needed. Allowed: as many or more."
+            f"--data_dir={root}: {free:,} bytes free, about {needed:,} needed. Allowed: as many "
+            "or more."
         )
     builder = tfds.builder(imagenet_tfds.NAME, data_dir=root, file_format=file_format)
     config = tfds.download.DownloadConfig(manual_dir=next(iter(tars.values())).parent)
@@ -166,7 +173,8 @@ def _report_images(root):
         lines.append(f"{part}/: {len(classes):,} classes, {len(paths):,} images")
         if problems := image_folder.unreadable(paths):
             lines.append(
-                f"{part}/: {len(problems):,} files that may not be read: {image_folder.shorten(problems)}"
+                f"{part}/: {len(problems):,} files that may not be read: "
+                f"{image_folder.shorten(problems)}"
             )
     try:
         image_folder.load(root)

@@ -49,21 +49,21 @@ def cifar_resnet(
             f"Unknown depth {depth!r} of a CIFAR ResNet. "
             "Allowed: 6 n + 2, as 20, 32, 44, 56 and 110."
         )
-    card, join = checked(method, classes, join, dropout)
+    method, join = checked(method, classes, join, dropout)
     blocks = (depth - 2) // 6
 
     inputs = keras.Input(input_shape)
-    x = card.convolution(inputs, _RESNET_FILTERS[0], 3, 1, Place("stem"), "stem_conv")
-    x = card.main_activation("stem_out")(x)
+    x = method.convolution(inputs, _RESNET_FILTERS[0], 3, 1, Place("stem"), "stem_conv")
+    x = method.main_activation("stem_out")(x)
     for stage, filters in enumerate(_RESNET_FILTERS, start=1):
         for block in range(1, blocks + 1):
             strides = 2 if block == 1 and stage > 1 else 1
             name = f"stage{stage}_block{block}"
-            x = residual_block(x, card, join, filters, strides, False, blocks, name)
+            x = residual_block(x, method, join, filters, strides, False, blocks, name)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    outputs = card.head(classes, "logits")(x)
-    return keras.Model(inputs, outputs, name=f"cifar_resnet{depth}_{card.name}")
+    outputs = method.head(classes, "logits")(x)
+    return keras.Model(inputs, outputs, name=f"cifar_resnet{depth}_{method.name}")
 
 
 def shallow(
@@ -103,7 +103,7 @@ def shallow(
     same function if the classifier is linear. Padding is "same" everywhere; in nvcaffe, not in the
     first convolution with 320 filters.
     """
-    card, _ = checked(method, classes, join, dropout)
+    method, _ = checked(method, classes, join, dropout)
     # The (filters, kernel size) of each convolution. `None` is a 3x3 max-pooling with stride 2.
     shapes = [(128, 3)] * 3 + [None] + [(256, 3)] * 3 + [None] + [(320, 3), (320, 1)]
 
@@ -112,9 +112,9 @@ def shallow(
         if shape is None:
             x = keras.layers.MaxPooling2D(3, 2, padding="same", name=f"pool{i}")(x)
         else:
-            x = card.convolution(x, *shape, 1, Place("inner"), f"conv{i}")
-            x = card.activation(f"act{i}")(x)
+            x = method.convolution(x, *shape, 1, Place("inner"), f"conv{i}")
+            x = method.activation(f"act{i}")(x)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    outputs = card.head(classes, "logits")(x)
-    return keras.Model(inputs, outputs, name=f"shallow_{card.name}")
+    outputs = method.head(classes, "logits")(x)
+    return keras.Model(inputs, outputs, name=f"shallow_{method.name}")

@@ -32,7 +32,7 @@ def resnet(
         input_shape: Tuple `(height, width, channels)`.
         classes: Positive integer, the number of classes.
         join: Name of the join of branch and shortcut, a key of `keras_wn.methods.JOINS`. `None`
-            stands for the join of the method's card.
+            stands for the join of the method.
         dropout: Float in [0, 1), the dropout rate before the classifier.
 
     Returns:
@@ -66,28 +66,28 @@ def resnet(
     if depth not in _LAYOUTS:
         allowed = ", ".join(map(str, _LAYOUTS))
         raise ValueError(f"Unknown ResNet depth {depth!r}. Allowed: {allowed}.")
-    card, join = checked(method, classes, join, dropout)
+    method, join = checked(method, classes, join, dropout)
     blocks_by_stage, bottleneck = _LAYOUTS[depth]
 
     inputs = keras.Input(input_shape)
-    x = card.convolution(inputs, 64, 7, 2, Place("stem"), "stem_conv")
-    x = card.main_activation("stem_out")(x)
+    x = method.convolution(inputs, 64, 7, 2, Place("stem"), "stem_conv")
+    x = method.main_activation("stem_out")(x)
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     for stage, blocks in enumerate(blocks_by_stage, start=1):
         for block in range(1, blocks + 1):
             strides = 2 if block == 1 and stage > 1 else 1
             filters, name = 64 * 2 ** (stage - 1), f"stage{stage}_block{block}"
-            x = residual_block(x, card, join, filters, strides, bottleneck, blocks, name)
+            x = residual_block(x, method, join, filters, strides, bottleneck, blocks, name)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    outputs = card.head(classes, "logits")(x)
-    return keras.Model(inputs, outputs, name=f"resnet{depth}_{card.name}")
+    outputs = method.head(classes, "logits")(x)
+    return keras.Model(inputs, outputs, name=f"resnet{depth}_{method.name}")
 
 
 def checked(
     method: str | MethodCard, classes: int, join: str | None, dropout: float
 ) -> tuple[MethodCard, str]:
-    """Returns the method's card and the name of the join.
+    """Returns the method and the name of the join.
 
     Raises:
         ValueError: If the method or the join is unknown, or if a number is out of range.
@@ -98,16 +98,16 @@ def checked(
         )
     if not classes > 0:
         raise ValueError(f"classes={classes!r} is not allowed. Allowed: a positive integer.")
-    card = methods.get(method)
-    join = card.join if join is None else join
+    method = methods.get(method)
+    join = method.join if join is None else join
     if join not in methods.JOINS:
         raise ValueError(f"Unknown join {join!r}. Allowed: {', '.join(methods.JOINS)}.")
-    return card, join
+    return method, join
 
 
 def residual_block(
     x: keras.KerasTensor,
-    card: MethodCard,
+    method: MethodCard,
     join: str,
     filters: int,
     strides: int,
@@ -121,7 +121,7 @@ def residual_block(
 
     Args:
         x: Tensor, the input of the block.
-        card: `MethodCard`.
+        method: `MethodCard`.
         join: Name of the join.
         filters: Integer, the number of filters. A bottleneck returns four times as many channels.
         strides: Integer, the stride of the block's first convolution and of the shortcut.
@@ -140,20 +140,20 @@ def residual_block(
         branch_shapes = [(filters, 3, strides), (filters, 3, 1)]
     filters_out = branch_shapes[-1][0]
     join_layer, branch_scale, shortcut_scale = methods.join_of(
-        card, join, x, filters_out, f"{name}_join"
+        method, join, x, filters_out, f"{name}_join"
     )
     if strides > 1 or x.shape[-1] != filters_out:
         place = Place("shortcut", blocks, shortcut_scale)
-        shortcut = card.convolution(x, filters_out, 1, strides, place, f"{name}_shortcut")
+        shortcut = method.convolution(x, filters_out, 1, strides, place, f"{name}_shortcut")
     else:
         shortcut = x if shortcut_scale is None else shortcut_scale * x
     for i, shape in enumerate(branch_shapes, start=1):
         last = i == len(branch_shapes)
         place = Place("last", blocks, branch_scale) if last else Place("inner", blocks)
-        x = card.convolution(x, *shape, place, f"{name}_conv{i}")
+        x = method.convolution(x, *shape, place, f"{name}_conv{i}")
         if not last:
-            x = card.activation(f"{name}_act{i}")(x)
-    return card.main_activation(f"{name}_out")(join_layer([x, shortcut]))
+            x = method.activation(f"{name}_act{i}")(x)
+    return method.main_activation(f"{name}_out")(join_layer([x, shortcut]))
 
 
 def ResNet18(

@@ -117,7 +117,7 @@ class Trials:
 
     def _network(self, spec, config):
         if self._devices is None:
-            self._devices = device_choice.of_run(config)
+            self._devices = device_choice.find(config)
             keras.config.set_dtype_policy(config.precision)
         splits, devices = self._splits, self._devices
         return _kept(self._networks, spec.network, lambda: Network(config, splits, devices))
@@ -196,9 +196,9 @@ class Network:
                 fresh.build_from_config(layer.get_build_config())
             for variable, value in zip(layer.variables, fresh.variables, strict=True):
                 variable.assign(value)
-        if config.card.initialize:
+        if config.method.initialize:
             images, _ = splits.train.sample(config.batch_size * config.init_batches, config.seed)
-            config.card.initialize(model, images)
+            config.method.initialize(model, images)
         for variable, value in zip(optimizer.variables, self._new_optimizer, strict=True):
             variable.assign(value)
 
@@ -413,7 +413,7 @@ def _some_steps(protocol, spec, steps):
     splits = digits.load(config.image_size)
     images, labels = splits.train.sample(config.batch_size, spec.seed)
     one_hot = np.eye(splits.classes, dtype="float32")[labels]
-    step = loop.make_step(config, splits.image_shape, splits.classes, device_choice.of_run(config))
+    step = loop.make_step(config, splits.image_shape, splits.classes, device_choice.find(config))
     rates = np.full(1, spec.learning_rate, "float32")
     step.load()
 

@@ -87,13 +87,15 @@ class Checkpoints:
             if _digest(path) == _NAME.fullmatch(path.name)[2]:
                 return step, self._load(variables, path)
             print(
-                f"*** Checkpoint {path.name} is damaged, and left out: its content does not fit its name. ***",
+                f"*** Checkpoint {path.name} is damaged, and left out: its content does not fit "
+                "its name. ***",
                 file=sys.stderr,
             )
         if saved:
             raise UsageError(
                 f"--resume: no checkpoint in {self._folder} is whole "
-                f"({', '.join(path.name for _, path in saved)}). Allowed: --overwrite to start anew."
+                f"({', '.join(path.name for _, path in saved)}). Allowed: --overwrite to start "
+                "anew."
             )
         if older := sorted(path.name for path in self._folder.glob("step-*.weights.h5")):
             raise UsageError(
@@ -119,7 +121,8 @@ class Checkpoints:
             if problem := _misfit(saved, variables):
                 raise UsageError(
                     f"--resume: {path} does not fit this run's network ({problem}). Allowed: the "
-                    "data set, with its number of classes, and the package that it was written with."
+                    "data set, with its number of classes, and the package that it was written "
+                    "with."
                 )
             for variable, dataset in zip(variables, saved, strict=True):
                 variable.assign(dataset[()])

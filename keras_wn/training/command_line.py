@@ -23,7 +23,8 @@ def define_training_flags(**defaults: Any) -> None:
     flags.DEFINE_bool(
         "resume",
         False,
-        "Continues the run in --model_dir from its newest checkpoint, or starts it if the folder holds none yet.",
+        "Continues the run in --model_dir from its newest checkpoint, or starts it if the folder "
+        "holds none yet.",
     )
     flags.DEFINE_bool("overwrite", False, "Replaces the run in --model_dir.")
     flags.DEFINE_bool(

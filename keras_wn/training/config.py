@@ -22,7 +22,7 @@ DRY_RUN_STEPS = 2
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The flags of a run. `None` stands for a value of the method's card; `resolved` fills it in."""
+    """The flags of a run. `None` stands for the value of the method's card, set by `resolved`."""
 
     norm: str = flag("wn_trelu", "Method.", methods.names)
     model: str = flag("resnet50", "Network.", models.names)
@@ -44,7 +44,8 @@ class TrainConfig:
     )
     max_corrupt: int = flag(
         100,
-        "Number of images that cannot be decoded and are skipped, by name, before the run ends with an error.",
+        "Number of images that cannot be decoded and are skipped, by name, before the run ends "
+        "with an error.",
         allowed=NOT_NEGATIVE,
     )
     use_synthetic_data: bool = flag(False, "Trains on random images from memory, to measure speed.")
@@ -63,7 +64,8 @@ class TrainConfig:
     train_epochs: int = flag(12, "Number of passes over the training images.", allowed=POSITIVE)
     base_learning_rate: float | None = flag(
         None,
-        "Highest learning rate for a batch of 256, scaled in proportion to the batch. The method's own if not given.",
+        "Highest learning rate for a batch of 256, scaled in proportion to the batch. The "
+        "method's own if not given.",
         allowed=POSITIVE,
     )
     warmup_epochs: float | None = flag(
@@ -104,7 +106,8 @@ class TrainConfig:
     )
     xla: str = flag(
         "auto",
-        "Whether XLA compiles the step. auto turns it on for GPUs, and off on a CPU, where it is slower.",
+        "Whether XLA compiles the step. auto turns it on for GPUs, and off on a CPU, where it is "
+        "slower.",
         ("auto", "on", "off"),
     )
     clip_norm: float = flag(
@@ -114,7 +117,8 @@ class TrainConfig:
     )
     agc: float = flag(
         0.0,
-        "Adaptive gradient clipping: the bound of a unit's gradient as a share of its weight's norm. 0 sets none.",
+        "Adaptive gradient clipping: the bound of a unit's gradient as a share of its weight's "
+        "norm. 0 sets none.",
         allowed=NOT_NEGATIVE,
     )
     accumulation: int = flag(
@@ -125,7 +129,8 @@ class TrainConfig:
     )
     ema: float = flag(
         0.0,
-        "Momentum of an average of the weights that is evaluated and saved in their place. 0 keeps none.",
+        "Momentum of an average of the weights that is evaluated and saved in their place. 0 "
+        "keeps none.",
         allowed=SHARE,
     )
     deterministic: bool = flag(
@@ -147,7 +152,7 @@ class TrainConfig:
     dry_run: bool = flag(False, "Takes two steps only, then writes all result files.")
 
     @property
-    def card(self) -> methods.MethodCard:
+    def method(self) -> methods.MethodCard:
         """The card of the method that `norm` names."""
         return methods.get(self.norm)
 
@@ -166,10 +171,13 @@ class TrainConfig:
         if self.image_size is None:
             config = dataclasses.replace(self, image_size=224 if self.dataset == "imagenet" else 32)
         filled = {
-            f: getattr(self.card, _CARD_VALUES[f]) for f in _CARD_VALUES if getattr(self, f) is None
+            f: getattr(self.method, _CARD_VALUES[f])
+            for f in _CARD_VALUES
+            if getattr(self, f) is None
         }
         if "warmup_epochs" in filled:
-            # A card's warm-up is made for whole runs. A shorter run keeps half of its epochs for the rest.
+            # A card's warm-up is made for whole runs. A shorter run keeps half of its epochs for
+            # the rest.
             filled["warmup_epochs"] = min(filled["warmup_epochs"], self.train_epochs / 2)
         config = dataclasses.replace(config, **filled)
         flag_fields.check_ranges(config)
@@ -186,7 +194,8 @@ class TrainConfig:
             first, last = 0, 0
         if not 0 < first <= last:
             raise UsageError(
-                f"--profile_steps={self.profile_steps}: not allowed. Allowed: two steps as 10,20, the first from 1."
+                f"--profile_steps={self.profile_steps}: not allowed. Allowed: two steps as 10,20, "
+                "the first from 1."
             )
         return first, last
 
@@ -194,19 +203,23 @@ class TrainConfig:
         self.profile_range()
         if self.deterministic and self.xla == "on":
             raise UsageError(
-                "--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one of them."
+                "--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one "
+                "of them."
             )
         if self.dataset.startswith("cifar") and self.image_size != 32:
             raise UsageError(
-                f"--image_size={self.image_size} with --dataset={self.dataset}: its images are of 32. Allowed: 32."
+                f"--image_size={self.image_size} with --dataset={self.dataset}: its images are of "
+                "32. Allowed: 32."
             )
         if self.dataset == "digits" and self.data_dir is not None:
             raise UsageError(
-                f"--data_dir={self.data_dir} with --dataset=digits: they are embedded. Allowed: one of them."
+                f"--data_dir={self.data_dir} with --dataset=digits: they are embedded. Allowed: "
+                "one of them."
             )
         if self.data_dir is not None and not os.path.isdir(self.data_dir):
             raise UsageError(
-                f"--data_dir={self.data_dir}: no such folder. Allowed: a folder that holds --dataset={self.dataset}."
+                f"--data_dir={self.data_dir}: no such folder. Allowed: a folder that holds "
+                f"--dataset={self.dataset}."
             )
 
     def steps_per_epoch(self, splits: Any) -> int:
@@ -241,7 +254,8 @@ class TrainConfig:
         """
         if self.batch_size % replicas:
             raise UsageError(
-                f"--batch_size={self.batch_size}: does not divide among {replicas} devices. Allowed: multiples of {replicas}."
+                f"--batch_size={self.batch_size}: does not divide among {replicas} devices. "
+                f"Allowed: multiples of {replicas}."
             )
         if self.batch_size > len(splits.train):
             raise UsageError(
@@ -251,17 +265,19 @@ class TrainConfig:
         steps = self.steps_per_epoch(splits)
         if steps % self.steps_per_loop:
             raise UsageError(
-                f"--steps_per_loop={self.steps_per_loop}: does not divide an epoch. Allowed: divisors of {steps}."
+                f"--steps_per_loop={self.steps_per_loop}: does not divide an epoch. Allowed: "
+                f"divisors of {steps}."
             )
         if self.updates(splits, self.warmup_epochs) >= self.updates(splits, self.train_epochs):
             raise UsageError(
                 f"--warmup_epochs={self.warmup_epochs}: the whole run. "
                 f"Allowed: 0 to less than --train_epochs={self.train_epochs}, by a step at least."
             )
-        if self.card.initialize and self.batch_size * self.init_batches > len(splits.train):
+        if self.method.initialize and self.batch_size * self.init_batches > len(splits.train):
             allowed = len(splits.train) // self.batch_size
             raise UsageError(
-                f"--init_batches={self.init_batches}: must be at most what the training images give. "
+                f"--init_batches={self.init_batches}: must be at most what the training images "
+                "give. "
                 f"Allowed with --batch_size={self.batch_size}: 1 to {allowed}."
             )
 

@@ -46,7 +46,7 @@ class Devices:
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
 
-def of_run(config):
+def find(config):
     """The devices that a configuration asks for.
 
     Raises:
@@ -75,12 +75,14 @@ def _of_jax(name, virtual_devices):
     """
     if name not in ("auto", "none", "data_parallel"):
         raise UsageError(
-            f"--strategy={name}: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: auto, none, data_parallel."
+            f"--strategy={name}: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: auto, "
+            "none, data_parallel."
         )
     if virtual_devices:
         raise UsageError(
             f"--virtual_devices={virtual_devices}: not allowed with KERAS_BACKEND=jax. Allowed: "
-            f"XLA_FLAGS=--xla_force_host_platform_device_count={virtual_devices} in the environment."
+            f"XLA_FLAGS=--xla_force_host_platform_device_count={virtual_devices} in the "
+            "environment."
         )
     import jax  # Where Keras runs on TensorFlow, it need not be installed.
 
@@ -121,7 +123,8 @@ def make_deterministic():
     """Makes operations give the same bits in every run, slower ones on GPUs if need be."""
     if keras.backend.backend() == "jax":
         raise UsageError(
-            "--deterministic: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: XLA_FLAGS=--xla_gpu_deterministic_ops=true."
+            "--deterministic: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: "
+            "XLA_FLAGS=--xla_gpu_deterministic_ops=true."
         )
     import tensorflow as tf
 

@@ -2,4 +2,4 @@
 
 
 class UsageError(ValueError):
-    """A flag, file or folder is not as it must be: one line that quotes it and says what is allowed."""
+    """A mistake that the user can mend: one line that quotes a value and says what is allowed."""

@@ -14,7 +14,7 @@ _WRITING = ".writing-"
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """Scope that gives a temporary path beside `path`; at the end it takes the place of `path`, all at once.
+    """Scope of a temporary path beside `path`, whose file replaces `path` atomically at the end.
 
     Args:
         path: Path to write. The temporary one ends in the same suffixes, which Keras' savers read.
@@ -29,14 +29,14 @@ def atomic_path(path):
 
 @contextlib.contextmanager
 def temporary_path(path):
-    """Scope that gives a temporary path beside `path`, of the same name; what is left there at the end is removed."""
+    """Scope of a temporary path beside `path`. A file that is left at the end is removed."""
     path = pathlib.Path(path)
     with tempfile.TemporaryDirectory(prefix=_WRITING, dir=path.parent) as folder:
         yield pathlib.Path(folder) / path.name
 
 
 def move(temporary, path):
-    """Puts a finished temporary file in the place of `path`, all at once, on the disk and not in its cache alone."""
+    """Replaces `path` by a finished temporary file, atomically, and waits until the disk has it."""
     with open(temporary, "rb") as written:
         os.fsync(written.fileno())
     os.replace(temporary, path)
@@ -71,7 +71,7 @@ def read_json_lines(path):
 
 
 def keep_json_lines(path, wanted):
-    """Rewrites a JSON-lines file, atomically, with the records for which `wanted(record)` is true; if there is a file."""
+    """Keeps the records of a JSON-lines file for which `wanted(record)` is true, atomically."""
     path = pathlib.Path(path)
     if not path.exists():
         return

@@ -51,7 +51,7 @@ def train(
     config = config.resolved()
     if resume and config.model_dir is None:
         raise UsageError("--resume needs the folder of the run. Allowed: with --model_dir.")
-    devices = device_choice.of_run(config)
+    devices = device_choice.find(config)
     if devices.workers > 1 and config.model_dir is None:
         raise UsageError(
             "--model_dir: needed with several workers. Allowed: a folder that all of them see."
@@ -167,7 +167,8 @@ def train_steps(
 
         images, labels = next(batches)
         unread.append(step.train(images, labels, plan.rates[number:done], plan.decay))
-        # Read once: a signal that comes later ends the run after the next step, with its checkpoint.
+        # Read once: a signal that comes later ends the run after the next step, with its
+        # checkpoint.
         stops = stop.signal is not None
         # Several processes may be told to stop at different steps, whose states do not fit.
         saves = ends_epoch or is_due(plan.checkpoint_steps) or (stops and run.is_alone)
@@ -252,7 +253,7 @@ def make_step(
         )
         optimizer = SGDL2(
             config.weight_decay,
-            config.card.decayed,
+            config.method.decayed,
             sums_gradients=False,
             learning_rate=0.0,
             momentum=config.momentum,

@@ -26,7 +26,8 @@ class ModelDir:
     def __init__(self, path, config):
         if path == "":
             raise UsageError(
-                "--model_dir=: not allowed. Allowed: a folder, or leave it out for a new one under runs/."
+                "--model_dir=: not allowed. Allowed: a folder, or leave it out for a new one "
+                "under runs/."
             )
         if path is None:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -61,7 +62,8 @@ class ModelDir:
             self._check_same_run(resume)
         elif not overwrite and any(p.exists() for p in self._own_paths()):
             raise UsageError(
-                f"--model_dir={self.path}: holds files of a run's names without its config.json. Allowed: another folder."
+                f"--model_dir={self.path}: holds files of a run's names without its config.json. "
+                "Allowed: another folder."
             )
         self._check_writable()
 
@@ -84,12 +86,13 @@ class ModelDir:
         free = shutil.disk_usage(self.path).free + own
         if free < needed:
             raise UsageError(
-                f"--model_dir={self.path}: {free / 2**20:.0f} MiB are free, and the run's files need about {needed / 2**20:.0f} MiB. "
+                f"--model_dir={self.path}: {free / 2**20:.0f} MiB are free, and the run's files "
+                f"need about {needed / 2**20:.0f} MiB. "
                 "Allowed: a folder on a disk with more room."
             )
 
     def start(self, record, overwrite):
-        """Takes the folder for a new run, removes another run if asked, and writes `config.json`."""
+        """Takes the folder for a new run and writes `config.json`. Removes another run if asked."""
         if overwrite:
             for path in self._own_paths():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(
@@ -112,7 +115,8 @@ class ModelDir:
             return dict(record["flags"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"--model_dir={self.path}: its config.json is not a run's ({type(error).__name__}: {error}). "
+                f"--model_dir={self.path}: its config.json is not a run's "
+                f"({type(error).__name__}: {error}). "
                 "Allowed: another folder."
             ) from None
 
@@ -125,12 +129,14 @@ class ModelDir:
         ]
         if differences:
             raise UsageError(
-                f"--model_dir={self.path}: holds a run of another configuration: {', '.join(differences)}. "
+                f"--model_dir={self.path}: holds a run of another configuration: "
+                f"{', '.join(differences)}. "
                 "Allowed: another folder, the same flags with --resume, or --overwrite."
             )
         if not resume:
             raise UsageError(
-                f"--model_dir={self.path}: already holds this run. Allowed: another folder, --resume to continue it, or --overwrite."
+                f"--model_dir={self.path}: already holds this run. Allowed: another folder, "
+                "--resume to continue it, or --overwrite."
             )
 
     def _check_writable(self):
@@ -142,5 +148,6 @@ class ModelDir:
                 os.fsync(probe.fileno())
         except OSError as error:
             raise UsageError(
-                f"--model_dir={self.path}: cannot be written ({error.strerror}). Allowed: a folder that you may write to."
+                f"--model_dir={self.path}: cannot be written ({error.strerror}). Allowed: a "
+                "folder that you may write to."
             ) from None

@@ -57,25 +57,28 @@ def read_cluster():
     job, index = config["task"].get("type"), config["task"].get("index")
     if job not in config["cluster"]:
         raise UsageError(
-            f"TF_CONFIG: task type {job!r}. Allowed, by its cluster: {', '.join(config['cluster'])}."
+            f"TF_CONFIG: task type {job!r}. Allowed, by its cluster: "
+            f"{', '.join(config['cluster'])}."
         )
     count = len(config["cluster"][job])
     if not (type(index) is int and 0 <= index < count):
         raise UsageError(
-            f"TF_CONFIG: task index {index!r} of {count} {job} processes. Allowed: 0 to {count - 1}."
+            f"TF_CONFIG: task index {index!r} of {count} {job} processes. Allowed: 0 to "
+            f"{count - 1}."
         )
     is_after_chief = job == "worker" and "chief" in config["cluster"]
     return Cluster(tuple(addresses), index + is_after_chief)
 
 
 def strategy(timeout=TIMEOUT):
-    """`tf.distribute.MultiWorkerMirroredStrategy` of TF_CONFIG's processes, once all of them are there.
+    """The strategy of the processes that TF_CONFIG names, once all of them have started.
 
     Args:
         timeout: Positive float, seconds to wait for them.
 
     Raises:
-        UsageError: If TF_CONFIG is not as it must be, or processes, which are named, do not come in time.
+        UsageError: If TF_CONFIG is not as it must be, or processes, which are named, do not come in
+            time.
     """
     cluster = read_cluster()
     return _strategy(cluster, timeout)
@@ -120,7 +123,8 @@ def _addresses(jobs):
             )
         if addresses.count(address) > 1:
             raise UsageError(
-                f"TF_CONFIG: address {address} is given {addresses.count(address)} times. Allowed: once."
+                f"TF_CONFIG: address {address} is given {addresses.count(address)} times. "
+                "Allowed: once."
             )
     return addresses
 

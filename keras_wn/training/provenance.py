@@ -17,14 +17,15 @@ DATA = {
     "image_folder": "images in folders by class",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
-    "synthetic": "random images from memory (--use_synthetic_data): figures of accuracy mean nothing",
+    "synthetic": "random images from memory (--use_synthetic_data): "
+    "figures of accuracy mean nothing",
 }
 
 # Packages whose versions a run records, where it uses them.
 _PACKAGES = ("keras", "numpy", "sklearn", "tensorflow", "jax")
 
 
-def of_run(config, splits, replicas=1):
+def run_record(config, splits, replicas=1):
     """The content of `config.json`.
 
     Args:
@@ -50,13 +51,13 @@ def of_run(config, splits, replicas=1):
         "replicas": replicas,
         "bn_semantics": _bn_semantics(config, replicas),
         "method": {
-            name: getattr(config.card, name)
+            name: getattr(config.method, name)
             for name in ("title", "scale_of_v", "decayed", "ours", "references")
         },
     }
 
 
-def of_result(config, splits, replicas, wall_seconds):
+def result_record(config, splits, replicas, wall_seconds):
     """The content of `result.json` beside the figures.
 
     Args:
@@ -90,10 +91,16 @@ def _data(splits):
 
 
 def _bn_semantics(config, replicas):
-    if not config.card.batch_statistics:
+    if not config.method.batch_statistics:
         return None
     if replicas > 1 and keras.backend.backend() == "tensorflow":
         part = config.batch_size // replicas
-        return f"statistics of {part} images, each of {replicas} devices' own; at inference moving averages, averaged over the devices"
+        return (
+            f"statistics of {part} images, each of {replicas} devices' own; "
+            "at inference moving averages, averaged over the devices"
+        )
     where = "one device" if replicas == 1 else f"{replicas} devices together"
-    return f"statistics of the whole batch of {config.batch_size} on {where}; moving averages at inference"
+    return (
+        f"statistics of the whole batch of {config.batch_size} on {where}; "
+        "moving averages at inference"
+    )

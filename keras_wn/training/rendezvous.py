@@ -19,10 +19,11 @@ _ANSWER = 5.0
 
 
 def meet(addresses, number, timeout):
-    """Waits until all processes of a run are there, each of which calls this with the same addresses and its own number.
+    """Waits until all processes of a run have called this with the same addresses.
 
-    A process is there for another if it has called at its address, and if it has been reached at its own. Each listens at its
-    own address until both hold for all others: by then no other process needs the port, and TensorFlow can have it.
+    A process is there for another if it has called at its address, and if it has been reached at
+    its own. Each listens at its own address until both hold for all others: by then no other
+    process needs the port, and TensorFlow can have it.
 
     Args:
         addresses: List of `host:port`, one a process.
@@ -30,8 +31,8 @@ def meet(addresses, number, timeout):
         timeout: Positive float, in seconds.
 
     Raises:
-        UsageError: If this process' port is taken, another process was started with other addresses, or a process has not
-            come in time: all of those that have not are named.
+        UsageError: If this process' port is taken, another process was started with other
+            addresses, or a process has not come in time: all of those that have not are named.
     """
     own = {
         "addresses": hashlib.sha256(json.dumps(addresses).encode()).hexdigest(),
@@ -47,7 +48,8 @@ def meet(addresses, number, timeout):
                     unreached.discard(other)
             if calls.stranger:
                 raise UsageError(
-                    f"TF_CONFIG: a process on {calls.stranger} has other addresses than {', '.join(addresses)}. "
+                    f"TF_CONFIG: a process on {calls.stranger} has other addresses than "
+                    f"{', '.join(addresses)}. "
                     "Allowed: the same in all."
                 )
             time.sleep(_PAUSE)
@@ -59,7 +61,8 @@ def meet(addresses, number, timeout):
         ]
         raise UsageError(
             f"TF_CONFIG: after {timeout:g} s, {'; '.join(missing)}. "
-            f"Allowed: to start all {len(addresses)} processes within {timeout:g} s, at addresses that all of them reach."
+            f"Allowed: to start all {len(addresses)} processes within {timeout:g} s, at addresses "
+            "that all of them reach."
         )
 
 
@@ -93,7 +96,8 @@ def _listening(address, calls):
         server = socket.create_server(("", port), family=family, dualstack_ipv6=dual, backlog=512)
     except OSError as error:
         raise UsageError(
-            f"TF_CONFIG: {address}, this process' own: {os.strerror(error.errno)}. Allowed: a free port."
+            f"TF_CONFIG: {address}, this process' own: {os.strerror(error.errno)}. Allowed: a "
+            "free port."
         ) from error
     server.settimeout(_PAUSE)
     stop = threading.Event()

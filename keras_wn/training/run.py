@@ -31,13 +31,13 @@ FIGURES = ("loss", "top1", "top5")
 
 def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: "Plan") -> None:
     """Says which data, network and devices a run takes, before the network is built."""
-    card = config.card
+    method = config.method
     print(
         f"Data: {provenance.DATA[splits.name]}: {len(splits.train)} training, "
         f"{len(splits.validation)} validation, {len(splits.test)} test images."
     )
     print(
-        f"Run: {config.model}, {card.title} (--norm={config.norm}), join {config.join}, "
+        f"Run: {config.model}, {method.title} (--norm={config.norm}), join {config.join}, "
         f"seed {config.seed}."
     )
     print(
@@ -52,8 +52,8 @@ def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: "Plan"
         print(f"Devices: {replicas}, each {rows} images a step; XLA {'on' if xla else 'off'}.")
     if devices.workers > 1:
         print(f"Worker {devices.worker} of {devices.workers}; worker 0 writes the files.")
-    if config.join in card.unstable_joins:
-        reason = card.unstable_joins[config.join]
+    if config.join in method.unstable_joins:
+        reason = method.unstable_joins[config.join]
         print(
             f"Warning: --join={config.join} with --norm={config.norm}: {reason}.", file=sys.stderr
         )
@@ -106,7 +106,7 @@ class Run:
         """Takes the folder for a new run. Returns the steps that are done, and no sums."""
         self._make_room()
         if self.devices.is_chief:
-            record = provenance.of_run(self.config, self.splits, self.devices.replicas)
+            record = provenance.run_record(self.config, self.splits, self.devices.replicas)
             self.folder.start(record, overwrite)
         return 0, ()
 
@@ -124,17 +124,17 @@ class Run:
 
     def initialize(self) -> None:
         """Applies the method's data-dependent start, and reports the signal by block."""
-        config, card = self.config, self.config.card
-        if card.initialize:
+        config, method = self.config, self.config.method
+        if method.initialize:
             # Every process takes the whole batch, so that all of them start from the same weights.
             images, _ = self.splits.train.sample(
                 config.batch_size * config.init_batches, config.seed
             )
-            card.initialize(self.model, images)
+            method.initialize(self.model, images)
         if self.devices.is_chief:
             blocks, _ = signal.measure(self.model, *self._sample(config.batch_size), self.step.loss)
             title = (
-                f"Signal by residual block at the start: {config.model}, {card.title}, "
+                f"Signal by residual block at the start: {config.model}, {method.title}, "
                 f"join {config.join}"
             )
             print(f"{title}\n{signal.table(blocks)}", flush=True)
@@ -229,7 +229,9 @@ class Run:
             with self._averages():
                 save_model(self.model, self.folder.model_keras)
             seconds = time.perf_counter() - self._started
-            context = provenance.of_result(self.config, self.splits, self.devices.replicas, seconds)
+            context = provenance.result_record(
+                self.config, self.splits, self.devices.replicas, seconds
+            )
             speed = float(np.median(self._speeds)) if self._speeds else None
             result = results.summarize(
                 self.config, self.folder, **result, images_per_second=speed, context=context

@@ -58,14 +58,17 @@ def build(name, peak, total_steps, warmup_steps):
         raise ValueError(f"Unknown schedule {name!r}. Allowed: {', '.join(names())}.")
     if not 0 <= warmup_steps < total_steps:
         raise ValueError(
-            f"A warm-up of {warmup_steps} steps is not allowed. Allowed: 0 to {total_steps - 1}, less than the whole run."
+            f"A warm-up of {warmup_steps} steps is not allowed. Allowed: 0 to {total_steps - 1}, "
+            "less than the whole run."
         )
     return WarmUp(_DECAYS[name](peak, total_steps - warmup_steps), peak, warmup_steps)
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up in front of another schedule: `peak (step + 1) / warmup_steps`, then `schedule(step - warmup_steps)`.
+    """Linear warm-up to `peak` in front of another schedule.
+
+    The rate is `peak (step + 1) / warmup_steps`, and then `schedule(step - warmup_steps)`.
 
     Args:
         schedule: Keras `LearningRateSchedule`.

@@ -107,7 +107,7 @@ def _norm(tensor):
 
 
 def _outputs_and_gradients(function, tensors):
-    """Outputs of a function of tensors that returns a loss and outputs, and the loss's gradients."""
+    """The outputs of a function that returns a loss and outputs, and the loss's gradients."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -121,7 +121,8 @@ def _outputs_and_gradients(function, tensors):
             loss, outputs = function(tensors)
         return outputs, tape.gradient(loss, tensors)
     raise NotImplementedError(
-        f"Gradients on the {keras.backend.backend()} backend: not supported. Allowed: tensorflow, jax."
+        f"Gradients on the {keras.backend.backend()} backend: not supported. Allowed: tensorflow, "
+        "jax."
     )
 
 

@@ -11,7 +11,8 @@ class StopRequest:
     """Remembers a signal to end the run, for the training loop to act on where its state is whole.
 
     Attributes:
-        signal: The signal that came, or None. A second one ends the run at once, by a `KeyboardInterrupt`.
+        signal: The signal that came, or None. A second one ends the run at once, by a
+            `KeyboardInterrupt`.
     """
 
     def __init__(self):
@@ -19,7 +20,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def listening(self):
-        """Scope in which SIGINT and SIGTERM are remembered; only in the process's main thread, which alone may."""
+        """Scope in which SIGINT and SIGTERM are noted. Does nothing outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return

@@ -15,10 +15,12 @@ def build(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
     """The `tf.distribute` strategy of a run.
 
     Args:
-        name: `none`, one device; `mirrored`, all GPUs, or the virtual devices; `auto`, `mirrored` where there are several;
-            `multi_worker`, the processes that TF_CONFIG names, with all of their GPUs; `tpu`, a Cloud TPU. Keras 3 on
-            `tf.distribute.TPUStrategy` is reported broken upstream (keras issue 19448) and has not been verified here.
-        virtual_devices: Integer, CPU devices to make out of one, to try distribution without accelerators; 0 for none.
+        name: `none`, one device; `mirrored`, all GPUs, or the virtual devices; `auto`, `mirrored`
+            where there are several; `multi_worker`, the processes that TF_CONFIG names, with all of
+            their GPUs; `tpu`, a Cloud TPU. Keras 3 on `tf.distribute.TPUStrategy` is reported
+            broken upstream (keras issue 19448) and has not been verified here.
+        virtual_devices: Integer, CPU devices to make out of one, to try distribution without
+            accelerators; 0 for none.
         timeout: Positive float, seconds to wait for the other processes of `multi_worker`.
 
     Returns:
@@ -29,11 +31,13 @@ def build(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
     """
     if virtual_devices and name not in ("auto", "mirrored"):
         raise UsageError(
-            f"--virtual_devices={virtual_devices} with --strategy={name}. Allowed: with --strategy=mirrored."
+            f"--virtual_devices={virtual_devices} with --strategy={name}. Allowed: with "
+            "--strategy=mirrored."
         )
     if name == "data_parallel":
         raise UsageError(
-            "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: auto, none, mirrored, multi_worker, tpu."
+            "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: "
+            "auto, none, mirrored, multi_worker, tpu."
         )
     if name == "multi_worker":
         return multi_worker.strategy(timeout)
@@ -51,13 +55,14 @@ def build(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
         return _mirrored(tuple(f"CPU:{i}" for i in range(virtual_devices)))
     if not gpus:
         raise UsageError(
-            "--strategy=mirrored: there is no GPU here. Allowed: --strategy=none, or --virtual_devices=2 to try it on the CPU."
+            "--strategy=mirrored: there is no GPU here. Allowed: --strategy=none, or "
+            "--virtual_devices=2 to try it on the CPU."
         )
     return _mirrored(tuple(f"GPU:{i}" for i in range(len(gpus))))
 
 
 def devices(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
-    """`keras_wn.training.devices.Devices` of the strategy that `build` makes of the same arguments."""
+    """The `Devices` of the strategy that `build` makes from the same arguments."""
     strategy = build(name, virtual_devices, timeout)
     replicas = strategy.num_replicas_in_sync
     if name != "multi_worker":
@@ -78,7 +83,7 @@ def is_chief(strategy):
 
 
 def compiles(xla):
-    """Whether XLA compiles the step. `auto` turns it on for GPUs, and off on a CPU, where it is slower."""
+    """Whether XLA compiles the step: `auto` turns it on for GPUs, where it is faster."""
     return xla == "on" or (xla == "auto" and bool(tf.config.list_physical_devices("GPU")))
 
 
@@ -95,7 +100,8 @@ def _tpu():
         os.environ.get("TPU_NAME") or glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
     ):
         raise UsageError(
-            "--strategy=tpu: no TPU here: TPU_NAME is not set, and there is no /dev/accel*. Allowed: on a Cloud TPU; "
+            "--strategy=tpu: no TPU here: TPU_NAME is not set, and there is no /dev/accel*. "
+            "Allowed: on a Cloud TPU; "
             "--strategy=none, mirrored or multi_worker elsewhere."
         )
     name = os.environ.get("TPU_NAME", "local")

@@ -53,7 +53,7 @@ def take():
 
 @pytest.fixture
 def assert_stream(take):
-    """Function that checks a training split: resumed streams and shards equal the whole, bit for bit."""
+    """Function that checks that resumed streams and shards of a split equal the whole stream."""
 
     def check(split, batch_size, classes, steps, resumed_at):
         whole = take(split.training_batches(batch_size, classes, seed=3), steps)
@@ -82,7 +82,7 @@ def assert_stream(take):
 
 @pytest.fixture
 def assert_evaluation(take):
-    """Function that checks an evaluation: every image once for awkward sizes, devices and shards."""
+    """Function that checks that an evaluation shows each image once, for odd sizes and shards."""
 
     def check(split, classes):
         total = len(split)

@@ -38,7 +38,8 @@ def test_images_are_rgb_and_standardized_by_the_training_split():
 
 
 def test_resized_images_are_still_the_digits():
-    # A nearest-mean classifier on the test split: far above chance only if images and labels belong together.
+    # A nearest-mean classifier on the test split: far above chance only if images and labels belong
+    # together.
     means = np.stack(
         [SPLITS.train.images[SPLITS.train.labels == c].mean(axis=0) for c in range(10)]
     )
@@ -61,7 +62,7 @@ def test_split_is_the_same_in_another_process():
 def test_images_that_no_memory_holds_are_one_line():
     with pytest.raises(
         UsageError,
-        match=r"--image_size=1000000: 1797 images take .* GiB, and this machine has .* Allowed: less",
+        match="--image_size=1000000: 1797 images take .* GiB, and this machine .* Allowed: less",
     ) as caught:
         digits.load(1_000_000)
     assert "\n" not in str(caught.value)

@@ -42,7 +42,7 @@ def write_tars(folder, broken=None):
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
-    """Data folders by form, built once from the same tars; image 500 of the training images is cut off."""
+    """Data folders by form, built once from the same tars. Training image 500 is cut off."""
     root = tmp_path_factory.mktemp("imagenet")
     folders = {}
     for form in FORMS:

@@ -1,4 +1,4 @@
-"""Every weight-normalized layer class with arguments and an input, and what tests ask of any of them."""
+"""Every weight-normalized layer class with arguments and an input, and shared checks."""
 
 import keras
 import numpy as np
@@ -125,7 +125,7 @@ def build(name, **extra):
 
 
 def by_kernel(layer, value):
-    """What `v`, `g` or `effective_kernel` give, as a dict of arrays by kernel name in every case."""
+    """The values of `v`, `g` or `effective_kernel` as a dict of arrays by kernel name."""
     if not isinstance(value, dict):
         value = {"embeddings" if isinstance(layer, layers.WNEmbedding) else "kernel": value}
     return {name: to_numpy(item) for name, item in value.items()}

@@ -78,7 +78,8 @@ def test_trelu_lets_nan_through_so_that_a_diverged_net_shows():
 def test_trelu_has_forward_mode_and_can_be_mapped():
     import jax
 
-    # With alpha 0 and the sum of squares, twice ReLU's result is the gradient, and a Hessian's diagonal is 2 where it is open.
+    # With alpha 0 and the sum of squares, twice ReLU's result is the gradient, and a Hessian's
+    # diagonal is 2 where it is open.
     layer = layers.TReLU()
     layer.build((None, 4))
 
@@ -112,5 +113,6 @@ def test_what_trelu_keeps_for_the_gradient_is_its_result_alone():
 
     nodes = {node.name: node for node in gradient.get_concrete_function().graph.as_graph_def().node}
     (of_x,) = (node for node in nodes.values() if node.op == "ReluGrad")
-    # The difference from alpha waits for the gradient of the result: in the forward pass, it would be a second tensor to keep.
+    # The difference from alpha waits for the gradient of the result: in the forward pass, it would
+    # be a second tensor to keep.
     assert any(name.startswith("^") for name in nodes[of_x.input[1]].input)

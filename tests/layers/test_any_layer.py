@@ -1,4 +1,4 @@
-"""The wrapper around layers that Keras does not know, and what it takes over from the layer inside."""
+"""The wrapper around layers that Keras does not know, and attributes of the layer inside."""
 
 import keras
 import numpy as np
@@ -83,12 +83,14 @@ def test_weight_inside_of_a_layer_around_others_is_found_by_its_name():
     [
         (
             lambda: WeightNormalization(GraphConv(name="graph")),
-            r"layer 'graph' \(GraphConv\) has no kernels to normalize that are known. Allowed: to name some of its weights and the axes "
-            r"of their norm, as WeightNormalization\(layer, weights=\['kernel'\], axis=0\). It has 'variable",
+            r"layer 'graph' \(GraphConv\) has no kernels to normalize that are known. "
+            r"Allowed: to name some of its weights and the axes of their norm, as WeightNormalization\(layer, "
+            r"weights=\['kernel'\], axis=0\). It has 'variable",
         ),
         (
             lambda: WeightNormalization(GraphConv(name="graph"), weights=["kernel"]),
-            r"which axes of 'kernel', of shape \(4, 3\), the norm runs over is not known of layer 'graph' \(GraphConv\). Allowed: axis=...",
+            r"which axes of 'kernel', of shape \(4, 3\), the norm runs over is not known of layer "
+            r"'graph' \(GraphConv\). Allowed: axis=...",
         ),
         (
             lambda: WeightNormalization(GraphConv(name="graph"), weights=["weight"], axis=0),
@@ -127,7 +129,8 @@ class Ambiguous(kl.Layer):
         (["w", "other", "w"], "'w' and 'w' in weights=.* are the same weight of layer 'crossed'"),
         (
             ["kernel"],
-            "'kernel' of layer 'crossed' is the name of one weight and the attribute that holds another",
+            "'kernel' of layer 'crossed' is the name of one weight and the attribute that holds "
+            "another",
         ),
     ],
 )

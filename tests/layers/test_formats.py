@@ -1,4 +1,4 @@
-"""Copies of a model that holds weight-normalized layers of each kind, and what training leaves alone."""
+"""Copies of a model with weight-normalized layers of each kind, and weights that stay."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""The gains of weight-normalized layers: their start, log g, freezing, sharding, and what acts on w."""
+"""The gains of weight-normalized layers: start, log g, freezing, sharding, constraints of w."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def test_gain_starts_where_it_is_told_and_stays_there(name):
 
 
 def model_with_frozen_gain():
-    """g of a dense layer and of one of two kernels frozen after they were made; the rest is trained."""
+    """A model with a dense layer's gain frozen, and one gain of a layer with two kernels."""
     model = keras.Sequential(
         [
             keras.Input((6, 6, 4)),
@@ -145,7 +145,8 @@ def test_bad_options_are_refused():
     layer = WNSeparableConv2D(3, 3, trainable_gain={"kernel": False}, name="s")
     with pytest.raises(
         ValueError,
-        match=r"'s': trainable_gain names the kernels \['kernel'\]. Allowed: depthwise_kernel, pointwise_kernel",
+        match=r"'s': trainable_gain names the kernels \['kernel'\]. "
+        "Allowed: depthwise_kernel, pointwise_kernel",
     ):
         layer(IMAGES)
 

@@ -1,4 +1,4 @@
-"""Keras' own layer test for each class: serialization, symbolic and eager calls, a fit step, mixed precision."""
+"""Keras' own layer test for each class: serialization, calls, a fit step, mixed precision."""
 
 import numpy as np
 import pytest

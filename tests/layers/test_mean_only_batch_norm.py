@@ -64,7 +64,7 @@ def test_bias_before_it_has_no_effect_and_no_gradient_in_training():
 
 
 class InTraining(keras.layers.Layer):
-    """A bias per channel in front of the layer in training mode, whose gradient is that of the input, summed."""
+    """The gradient of a bias in front of the layer in training mode: the input's, summed."""
 
     def __init__(self):
         super().__init__()

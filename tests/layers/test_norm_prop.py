@@ -12,7 +12,8 @@ def test_norm_prop_unit_keeps_mean_0_and_variance_1_at_gain_1():
     x = rng.normal(size=(20_000, 256)).astype("float32")
     for _ in range(3):
         x = to_numpy(layers.NormalizedReLU()(layers.NormPropDense(256, gain_initializer="ones")(x)))
-    # Not exactly: the units of a layer share their inputs, and later inputs are only about Gaussian.
+    # Not exactly: the units of a layer share their inputs, and later inputs are only about
+    # Gaussian.
     assert abs(x.mean()) < 0.02
     assert abs(x.var() - 1) < 0.05
 

@@ -9,7 +9,8 @@ from keras_wn import layers
 from keras_wn.layers.reparameterized import Reparameterized
 from tests.helpers import gradients, randomize, to_numpy
 
-# Name -> layer, and a shape of inputs of which the output is smaller than the kernel, and one where it is larger.
+# Name -> layer, and a shape of inputs of which the output is smaller than the kernel, and one where
+# it is larger.
 CASES = {
     "dense": (
         lambda **options: layers.WNDense(5, activation="tanh", **options),
@@ -88,7 +89,8 @@ def test_channels_first_scales_the_channels():
 
 
 def test_bfloat16_keeps_the_scale_exact():
-    # 1 + 2^-8 is not in bfloat16: a scale rounded to it would lose or double the excess of every output.
+    # 1 + 2^-8 is not in bfloat16: a scale rounded to it would lose or double the excess of every
+    # output.
     layer = layers.WNDense(1, use_bias=False, kernel_initializer="ones", dtype="mixed_bfloat16")
     x = np.ones((1, 64), "float32")
     layer(x)

@@ -1,4 +1,4 @@
-"""`keras.RematScope`: the gradients of a layer that the backward pass computes again are those of one that is kept."""
+"""`keras.RematScope`: a recomputed layer has the gradients of a layer that is kept."""
 
 import keras
 import numpy as np
@@ -135,7 +135,8 @@ def test_fit_is_that_without(jit_compile):
 
     def trained(mode):
         keras.utils.set_random_seed(2)
-        # The layers alone: Keras 3.15 cannot recompute a whole model with masks, dropout or moving statistics.
+        # The layers alone: Keras 3.15 cannot recompute a whole model with masks, dropout or moving
+        # statistics.
         with keras.RematScope(mode=mode):
             made = [
                 WeightNormalization(kl.LSTM(5, dropout=0.3, seed=4)),

@@ -1,4 +1,4 @@
-"""What holds for every weight-normalized layer: the paper's gradients, limiting cases, saving and loading."""
+"""Checks each weight-normalized layer: the paper's gradients, limiting cases, saving."""
 
 import keras
 import numpy as np

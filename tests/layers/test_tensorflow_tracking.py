@@ -1,4 +1,4 @@
-"""TensorFlow's own way to save: checkpoints, SavedModels and modules reach every variable of every layer."""
+"""TensorFlow's checkpoints, SavedModels and modules reach every variable of every layer."""
 
 import keras
 import numpy as np
@@ -52,7 +52,8 @@ def test_checkpoint_restores_every_variable(name, tmp_path):
     path = tf.train.Checkpoint(layer=layer).write(str(tmp_path / "checkpoint"))
     fresh, _ = built(name)
     tf.train.Checkpoint(layer=fresh).read(path).assert_consumed().assert_existing_objects_matched()
-    # Not the random seeds of recurrent layers, which Keras does not let TensorFlow find in plain layers either.
+    # Not the random seeds of recurrent layers, which Keras does not let TensorFlow find in plain
+    # layers either.
     assert len(fresh.weights) == len(layer.weights) > 0
     for variable, restored in zip(layer.weights, fresh.weights, strict=True):
         np.testing.assert_array_equal(to_numpy(restored), to_numpy(variable), err_msg=variable.path)

@@ -136,7 +136,8 @@ def test_keras_layer_suite(name, shape, weights):
         expected_output_shape=shape,
         expected_num_trainable_weights=weights,
         supports_masking=True,
-        # The suite gives the policy to the wrapper alone; the layer inside has its own. Tested below.
+        # The suite gives the policy to the wrapper alone; the layer inside has its own. Tested
+        # below.
         run_mixed_precision_check=False,
     )
 

@@ -141,7 +141,8 @@ def test_wn_robust_has_orthogonal_filters_and_activations_in_branches_alone():
     np.testing.assert_allclose(v.T @ v, np.eye(32), atol=1e-5)
     activations = [layer.name for layer in model.layers if isinstance(layer, keras.layers.ReLU)]
     assert activations == [f"stage{stage}_block1_act1" for stage in (1, 2, 3)]
-    # The whole net without what its branches add is linear in the image, up to the bias of the classifier.
+    # The whole net without what its branches add is linear in the image, up to the bias of the
+    # classifier.
     for layer in model.layers:
         if layer.name.endswith("conv2"):
             layer.g.assign(np.zeros(layer.g.shape))
@@ -188,7 +189,7 @@ def test_normprop_gain_is_the_papers_but_1_at_the_end_of_a_branch():
 
 
 def variances(name, join=None):
-    """Variance behind each of ResNet-50's 16 joins at the start, over white noise, in training mode."""
+    """Variance behind each of ResNet-50's 16 joins at the start, in training mode."""
     card = methods.get(name)
     model = ResNet50(method=name, input_shape=NOISE.shape[1:], classes=10, join=join)
     if card.initialize:
@@ -198,9 +199,9 @@ def variances(name, join=None):
     return [float(np.var(to_numpy(y), axis=(0, 1, 2)).mean()) for y in outputs]
 
 
-# Post-sum variances at blocks 1 and 16 as first measured for this design: bn and wn 2.0 and 2.0; none 3 and 1e5; normprop
-# with the plain sum 1 and 9e7, with 1/sqrt(2) 0.55 and 0.69; strict WN with the plain sum 0.45 and 0.51, with 1/sqrt(2)
-# 0.22 and 6e-6.
+# Post-sum variances at blocks 1 and 16 as first measured for this design: bn and wn 2.0 and 2.0;
+# none 3 and 1e5; normprop with the plain sum 1 and 9e7, with 1/sqrt(2) 0.55 and 0.69; strict WN
+# with the plain sum 0.45 and 0.51, with 1/sqrt(2) 0.22 and 6e-6.
 def test_variance_without_normalization_explodes():
     found = variances("none")
     assert 1 < found[0] < 10 and found[-1] > 1e4
@@ -235,7 +236,8 @@ def test_weighted_join_is_in_the_kernels_of_a_card_that_knows_it():
         variable.path.replace("_join/", "_join_weights/"): variable for variable in at_join.weights
     }
     for variable in inside.weights:
-        # Of about the length that keeps the variance, and weights of about 1 for branch and shortcut.
+        # Of about the length that keeps the variance, and weights of about 1 for branch and
+        # shortcut.
         value = (
             rng.uniform(0.5, 1.5, variable.shape)
             if "_join" in variable.path
@@ -268,7 +270,8 @@ def test_variance_with_wn_robust_grows_by_one_over_the_blocks_of_its_stage():
 @pytest.mark.slow
 def test_variance_with_wn_mobn_is_that_of_its_shortcuts():
     found = variances("wn_mobn")
-    # 1 at a projection, 0.34 behind the ReLU that follows it: (1 - 1 / pi) / 2; branches add 0.01 each.
+    # 1 at a projection, 0.34 behind the ReLU that follows it: (1 - 1 / pi) / 2; branches add 0.01
+    # each.
     for first, blocks in ((0, 3), (3, 4), (7, 6), (13, 3)):
         np.testing.assert_allclose(found[first], 1.01, rtol=0.02)
         np.testing.assert_allclose(found[first + 1 : first + blocks], 0.35, atol=0.03)

@@ -30,7 +30,8 @@ def test_each_depth_has_its_blocks_and_convolutions(depth, blocks, convolutions)
     model = models.get(f"resnet{depth}")(method="none", input_shape=(32, 32, 3), classes=10)
     assert sum(layer.name.endswith("_join") for layer in model.layers) == blocks
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == convolutions
-    # He et al. count the convolutions on the main path and the classifier, not the four (three) projections.
+    # He et al. count the convolutions on the main path and the classifier, not the four (three)
+    # projections.
     projections = sum(layer.name.endswith("_shortcut") for layer in model.layers)
     assert convolutions - projections + 1 == depth
 
@@ -64,7 +65,8 @@ def test_saved_and_loaded_model_puts_out_the_same(name, tmp_path):
     model = ResNet18(method=name, input_shape=(32, 32, 3), classes=10)
     rng = np.random.default_rng(0)
     for variable in model.weights:
-        # Away from every initializer, and not so far that the outputs overflow; moving variances stay positive.
+        # Away from every initializer, and not so far that the outputs overflow; moving variances
+        # stay positive.
         variable.assign(to_numpy(variable) * rng.uniform(0.5, 1.5, variable.shape) + 0.01)
     images = rng.normal(size=(2, 32, 32, 3)).astype("float32")
     model.save(tmp_path / "model.keras")

@@ -1,7 +1,8 @@
 """Keras' own tests of its layers, run on the weight-normalized classes in their place.
 
-In the swapped-in classes g is ||v||, whatever a test assigns to the kernel, so that they must do what the plain layers do: through
-the whole mechanism, with one more weight per kernel. Gains of their own are tested in `tests/layers`.
+In the swapped-in classes g is ||v||, whatever a test assigns to the kernel, so that they must do
+what the plain layers do: through the whole mechanism, with one more weight per kernel. Gains of
+their own are tested in `tests/layers`.
 """
 
 import types
@@ -64,15 +65,17 @@ SKIPPED = {
     "int8": "quantization",
     "gptq": "quantization",
     "awq": "quantization",
-    "legacy_load": "weights of plain layers are carried over by weight_norm(model), and refused by name in a weights file",
-    "test_dense_sparse": "asks for a sparse gradient of the kernel; v's is dense, since the norm sees every weight",
+    "legacy_load": "weights of plain layers are carried over by weight_norm(model), "
+    "and refused by name in a weights file",
+    "test_dense_sparse": "asks for a sparse gradient of the kernel; v's is dense, "
+    "since the norm sees every weight",
     "basics_embedding_1d": "its equation sums over no axis of the kernel, which is refused by name",
     "lora": "LoRA is refused by name on weight-normalized layers",
 }
 
 
 class _RealClasses:
-    """Keras' layer test runs on the real class, g and all; the numerical tests on the one that does what the plain layer does."""
+    """Runs Keras' layer test on the real class, the rest on the subclass that acts as plain."""
 
     def run_layer_test(
         self, layer_cls, init_kwargs, *args, expected_num_trainable_weights=None, **kwargs

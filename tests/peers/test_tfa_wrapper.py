@@ -1,6 +1,9 @@
-"""What TensorFlow Addons tests of its wrapper, asked of this one: tensorflow_addons/layers/tests/wrappers_test.py, 0.23.
+"""TensorFlow Addons' tests of its wrapper, asked of this one.
 
-Not asked: an output of `data_init=True` in the first call, which here is `data_dependent_init`'s (tests/initializers).
+They follow tensorflow_addons/layers/tests/wrappers_test.py, 0.23.
+
+Not asked: an output of `data_init=True` in the first call, which here is `data_dependent_init`'s
+(tests/initializers).
 """
 
 import keras

@@ -28,7 +28,10 @@ def main():
         y = rng.normal(size=(BATCH, *shape.inputs[:-1], shape.units)).astype("float32")
         rows = interleaved(_steps(shape, x, y), _ROUNDS, warm_up=2).rows()
         engine = f"tensorflow-addons {tfa.__version__} on tensorflow {tf.__version__}"
-        title = f"training step of {shape.name}: {engine}, batch {BATCH}, float32; {_ROUNDS} rounds in turns"
+        title = (
+            f"training step of {shape.name}: {engine}, batch {BATCH}, float32; "
+            f"{_ROUNDS} rounds in turns"
+        )
         print(Table(title, rows).text(), end="\n\n", flush=True)
 
 

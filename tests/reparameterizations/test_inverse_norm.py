@@ -35,7 +35,8 @@ def test_is_one_over_the_norm(v):
 @pytest.mark.parametrize("v", [V, MODERATE], ids=["any length", "moderate"])
 def test_gradient_is_that_of_the_formula(v):
     found, expected = (gradient(function)(v) for function in (inverse_norm, reciprocal))
-    # A filter's gradients are compared with the largest of them, whose inverse is about the square of the filter's length.
+    # A filter's gradients are compared with the largest of them, whose inverse is about the square
+    # of the filter's length.
     largest = np.abs(expected).max((0, 1))
     assert np.all(np.abs(found - expected).max((0, 1)) <= 1e-5 * largest)
     assert np.all(largest[:2] > 0)

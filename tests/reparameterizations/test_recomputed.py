@@ -1,4 +1,4 @@
-"""What JAX keeps for the gradients of small and of large kernels, and that neither changes a derivative."""
+"""Checks what JAX keeps for the gradients of small and of large kernels."""
 
 import keras
 import numpy as np

@@ -23,7 +23,8 @@ def start(script, *flags, **environment):
         text=True,
         bufsize=1,
         env={**inherited, **environment},
-        # As at a terminal: under a test run in the background, Ctrl-C would be inherited as ignored.
+        # As at a terminal: under a test run in the background, Ctrl-C would be inherited as
+        # ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -36,7 +37,7 @@ def finish(script, *flags, **environment):
 
 
 def wait_for(process, folder, step):
-    """Waits until the checkpoint of a step, or of a later one, lies in a run's folder, or the process has ended."""
+    """Waits until a run's folder has a checkpoint of `step` or later, or the process has ended."""
     deadline = time.monotonic() + 240
     while process.poll() is None and newest_step(folder) < step:
         if time.monotonic() > deadline:

@@ -24,7 +24,8 @@ def trials(folder):
     [
         (
             ["--suite=speed"],
-            "--suite=speed: unknown. Allowed: accuracy, stability, regularization, signal, cost, all.",
+            "--suite=speed: unknown. Allowed: accuracy, stability, regularization, signal, cost, "
+            "all.",
         ),
         # The rest is for `nox -s slow`: Keras takes seconds to start.
         slow(["--methods=wn,bnn"], "--methods=bnn: unknown. Allowed: none, bn, wn"),

@@ -21,7 +21,8 @@ def start(*flags):
         stderr=subprocess.PIPE,
         text=True,
         bufsize=1,
-        # As at a terminal: under a test run in the background, Ctrl-C would be inherited as ignored.
+        # As at a terminal: under a test run in the background, Ctrl-C would be inherited as
+        # ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -50,7 +51,8 @@ def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
     [
         slow(
             "--norm=bnn",
-            "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn.",
+            "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, "
+            "bwn.",
         ),
         ("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
         slow("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),

@@ -1,4 +1,4 @@
-"""A run that is stopped, killed, or finds its newest checkpoint damaged, ends with the weights of a run that was let alone."""
+"""A run that is stopped or killed, or whose newest checkpoint is damaged, ends like any other."""
 
 import functools
 import json

@@ -59,7 +59,8 @@ def test_two_workers_are_one_process(undisturbed, tmp_path):
     code, _, err = finish(HERE / "tiny.py", *FLAGS, f"--model_dir={tmp_path}/one")
     assert code == 0, err
     for one, two in zip(weights(tmp_path / "one"), weights(undisturbed), strict=True):
-        # 80 steps: rounding has grown from the 1e-6 of the few in tests/training/test_multi_worker.py.
+        # 80 steps: rounding has grown from the 1e-6 of the few in
+        # tests/training/test_multi_worker.py.
         np.testing.assert_allclose(one, two, atol=1e-4, rtol=0)
     results = [
         json.loads((folder / "result.json").read_text())
@@ -82,7 +83,8 @@ def test_run_whose_process_is_killed_ten_times_ends_as_if_it_were_not(
         time.sleep(rng.uniform(0, 0.1))
         assert processes[victim].poll() is None
         processes[victim].kill()
-        # As a cluster's scheduler does: a run that has lost a process is ended whole, and started anew.
+        # As a cluster's scheduler does: a run that has lost a process is ended whole, and started
+        # anew.
         processes[1 - victim].kill()
         for process in processes:
             process.communicate()

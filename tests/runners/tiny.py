@@ -1,4 +1,4 @@
-"""The runner with a net so small that whole runs take seconds: `python tests/runners/tiny.py --norm=wn`."""
+"""The runner with a network so small that runs take seconds: `python tests/runners/tiny.py`."""
 
 import os
 import pathlib

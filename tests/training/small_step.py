@@ -1,6 +1,7 @@
 """A step small enough to be tested by itself, in this process or in others.
 
-`python tests/training/small_step.py OUT STRATEGY FLAGS` trains it and saves the weights, FLAGS as JSON.
+`python tests/training/small_step.py OUT STRATEGY FLAGS` trains it and saves the weights, FLAGS as
+JSON.
 """
 
 import json
@@ -41,7 +42,7 @@ def make(strategy="none", **flags):
     ).resolved()
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(0)
-    chosen = devices.of_run(config)
+    chosen = devices.find(config)
     step = loop.make_step(config, (8, 8, 3), CLASSES, chosen)
     rng = np.random.default_rng(1)
     for variable in step.model.trainable_variables:

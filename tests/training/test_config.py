@@ -25,11 +25,13 @@ def test_what_is_given_stays():
     [
         (
             {"norm": "bnn"},
-            "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn.",
+            "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, "
+            "bwn.",
         ),
         (
             {"model": "vgg"},
-            "--model=vgg: unknown. Allowed: resnet18, resnet34, resnet50, resnet101, resnet152, cifar_resnet8,",
+            "--model=vgg: unknown. Allowed: resnet18, resnet34, resnet50, resnet101, resnet152, "
+            "cifar_resnet8,",
         ),
         ({"join": "add"}, "--join=add: unknown. Allowed: sum, rsqrt2, weighted."),
         (
@@ -61,7 +63,8 @@ def test_what_is_given_stays():
         ({"init_batches": 0}, "--init_batches=0: not allowed. Allowed: a number above 0."),
         (
             {"strategy": "horovod"},
-            "--strategy=horovod: unknown. Allowed: auto, none, mirrored, multi_worker, tpu, data_parallel.",
+            "--strategy=horovod: unknown. Allowed: auto, none, mirrored, multi_worker, tpu, "
+            "data_parallel.",
         ),
         (
             {"dataset": "mnist"},

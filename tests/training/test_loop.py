@@ -63,7 +63,8 @@ def test_metrics_have_a_line_per_epoch_and_split(config):
     ]
     rates = [r["learning_rate"] for r in records[::2]]
     peak = methods.get("wn").learning_rate * 64 / 256
-    # At the last step of each epoch: the warm-up's; then steps 19 and 39 of 40 of a decay of power 2.
+    # At the last step of each epoch: the warm-up's; then steps 19 and 39 of 40 of a decay of power
+    # 2.
     assert rates == pytest.approx(
         [peak, peak * (1 - 19 / 40) ** 2, peak * (1 - 39 / 40) ** 2], rel=1e-4
     )
@@ -278,7 +279,8 @@ def test_mixed_precision_trains(config, precision):
         ),
         (
             {"init_batches": 100},
-            "--init_batches=100: must be at most what the training images give. Allowed with --batch_size=64: 1 to 20",
+            "--init_batches=100: must be at most what the training images give. Allowed with "
+            "--batch_size=64: 1 to 20",
         ),
     ],
 )

@@ -99,7 +99,10 @@ def test_a_process_that_never_comes_is_named(monkeypatch):
         "task": {"type": "chief", "index": 0},
     }
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    message = f"after 0.5 s, {addresses[1]} did not answer. Allowed: to start all 2 processes within 0.5 s"
+    message = (
+        f"after 0.5 s, {addresses[1]} did not answer. "
+        "Allowed: to start all 2 processes within 0.5 s"
+    )
     with pytest.raises(UsageError, match=message):
         multi_worker.strategy(timeout=0.5)
 

@@ -29,7 +29,8 @@ def figures(result):
 @pytest.mark.slow
 @pytest.mark.parametrize("norm, flags", [("wn", {}), ("normprop", {"xla": "on", "clip_norm": 0.1})])
 def test_run_on_two_devices_is_the_run_on_one(config, tmp_path, norm, flags):
-    # 5 steps: rounding may move a unit across ReLU's kink, which changes weights by 1e-6 at once and by 1e-4 after 20 steps.
+    # 5 steps: rounding may move a unit across ReLU's kink, which changes weights by 1e-6 at once
+    # and by 1e-4 after 20 steps.
     few = {"train_epochs": 1, "warmup_epochs": 0.4, "batch_size": 256}
     one, of_one = finished(
         config, tmp_path / "one", few, norm=norm, clip_norm=flags.get("clip_norm", 0.0)
@@ -63,7 +64,8 @@ def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
         (
             "mirrored",
             0,
-            "--strategy=mirrored: there is no GPU here. Allowed: --strategy=none, or --virtual_devices=2",
+            "--strategy=mirrored: there is no GPU here. Allowed: --strategy=none, or "
+            "--virtual_devices=2",
         ),
         ("tpu", 0, "--strategy=tpu: no TPU here: TPU_NAME is not set, .* Allowed: on a Cloud TPU"),
         (
@@ -75,7 +77,8 @@ def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
         (
             "data_parallel",
             0,
-            "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: auto, none, mirrored",
+            "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: "
+            "auto, none, mirrored",
         ),
         ("mirrored", 8, "--virtual_devices=8: TensorFlow has started already"),
     ],

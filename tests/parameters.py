@@ -3,7 +3,7 @@
 import pytest
 
 from keras_wn import methods
-from keras_wn.benchmarks.catalogue import STUDY
+from keras_wn.benchmarks.command import STUDY
 
 
 def slow(*values):

@@ -1,1 +1,1 @@
-"""Measurements of speed, each in one process and in turns: what `runners/benchmark.py` prints."""
+"""Measures speed and memory, each as a comparison in one run, for `runners/benchmark.py`."""

@@ -1,4 +1,4 @@
-"""Measures what a checkpoint costs."""
+"""Measures how long writing a checkpoint takes, as a share of the steps between two checkpoints."""
 
 import pathlib
 import tempfile
@@ -6,23 +6,25 @@ import time
 
 import numpy as np
 
+from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
 from keras_wn.training import devices, loop
 from keras_wn.training.checkpoints import Checkpoints
 
+# The runners' default of --checkpoint_steps.
 _STEPS = 500
 
 
-def measure(request):
-    """Seconds of a training step, and of writing a checkpoint of the same model.
+def measure(request: Request) -> list[Table]:
+    """Times a training step, and writing a checkpoint of the same model, in turns.
 
     Args:
         request: `Request`.
 
     Returns:
-        List of `Table`, one a variant.
+        List of `Table`, one for each variant.
     """
     return [_measured(request, variant) for variant in request.variants]
 
@@ -49,7 +51,7 @@ def _measured(request, variant):
         actions = {"step": train, "checkpoint": write}
         rows = interleaved(actions, request.rounds, warm_up=2).rows()
     step_seconds, seconds = (row["seconds"] for row in rows)
-    note = f"One checkpoint in {_STEPS} steps takes {seconds / (_STEPS * step_seconds):.2%} of their time."
-    return Table(
-        f"a checkpoint: {variant}, {request}; {request.rounds} rounds in turns", rows, notes=(note,)
-    )
+    share = seconds / (_STEPS * step_seconds)
+    note = f"One checkpoint in {_STEPS} steps takes {share:.2%} of their time."
+    title = f"a checkpoint: {variant}, {request}; {request.rounds} rounds in turns"
+    return Table(title, rows, notes=(note,))

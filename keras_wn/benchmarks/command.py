@@ -1,5 +1,7 @@
-"""The flags of `runners/benchmark.py`, and what they do."""
+"""Lists the benchmarks, and runs the one that the flags of `runners/benchmark.py` ask for."""
 
+import dataclasses
+import importlib
 import json
 import pathlib
 
@@ -7,20 +9,65 @@ import keras
 from absl import flags
 
 from keras_wn import models
-from keras_wn.benchmarks.catalogue import BENCHMARKS
 from keras_wn.benchmarks.request import Request, Variant
+from keras_wn.benchmarks.single_layers import BATCH
 from keras_wn.training.config import PRECISIONS
 from keras_wn.training.errors import UsageError
 
+STUDY = ("none", "bn", "wn", "normprop", "wn_trelu")
+_ALL = ("tensorflow", "jax", "torch")
 
-def define():
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """A benchmark, and its defaults.
+
+    Attributes:
+        compares: Text for `--help`.
+        methods: Names of methods, the baseline first where several are compared.
+        image_size: Height and width of the images.
+        batch_size: Images of a step.
+        backends: Backends of Keras that it runs on.
+    """
+
+    compares: str
+    methods: tuple[str, ...] = ("wn",)
+    image_size: int = 64
+    batch_size: int = 32
+    backends: tuple[str, ...] = ("tensorflow",)
+
+
+# A benchmark is named as its module in this folder, whose `measure` makes a list of `Table` from a
+# `Request`.
+BENCHMARKS = {
+    "step": Benchmark("training steps of the methods", STUDY, 224, 32, _ALL),
+    "layer": Benchmark(
+        "training steps of one layer, plain and weight-normalized", (), 64, BATCH, _ALL
+    ),
+    "inference": Benchmark("inference of one layer, plain and folded", (), 64, BATCH, _ALL),
+    "memory": Benchmark("peak memory of a training step of the methods", STUDY, 224, 32, _ALL),
+    "tpu": Benchmark("training steps of the methods, compiled for a TPU", STUDY, 224, 32, ("jax",)),
+    "startup": Benchmark("importing, and the first training step, with plain Keras"),
+    "runner": Benchmark("the runner's training loop with a bare step on data in memory"),
+    "replicas": Benchmark(
+        "replicas on this processor with one, at the same global batch, and the methods on each"
+    ),
+    "input": Benchmark(
+        "the pipeline of JPEGs with a bare loop of fused decoding and cropping", (), 224
+    ),
+    "checkpoint": Benchmark("a checkpoint with a training step"),
+}
+
+
+def define() -> None:
     """Defines the flags."""
     texts = "; ".join(f"{name}: {benchmark.compares}" for name, benchmark in BENCHMARKS.items())
     flags.DEFINE_enum("what", "step", list(BENCHMARKS), f"What to measure: {texts}.")
     flags.DEFINE_list(
         "methods",
         None,
-        "Methods, the baseline first, as wn_trelu or, with another join, wn_trelu:weighted; what --what takes if not given.",
+        "Methods, the baseline first, as wn_trelu or, with another join, wn_trelu:weighted; "
+        "what --what takes if not given.",
     )
     flags.DEFINE_list(
         "model", ["resnet50"], f"Networks, a table each: {', '.join(models.names())}."
@@ -49,22 +96,26 @@ def define():
     flags.DEFINE_string("output", None, "File for the figures, as JSON.")
 
 
-def run():
-    """Does what the flags say."""
+def run() -> None:
+    """Runs the benchmark that the flags ask for, prints its tables, and writes their figures."""
     values = flags.FLAGS
     benchmark = BENCHMARKS[values.what]
     backend = keras.backend.backend()
     if backend not in benchmark.backends:
         raise UsageError(
-            f"--what={values.what} with KERAS_BACKEND={backend}: not there. Allowed: KERAS_BACKEND={' or '.join(benchmark.backends)}."
+            f"--what={values.what} with KERAS_BACKEND={backend}: not there. "
+            f"Allowed: KERAS_BACKEND={' or '.join(benchmark.backends)}."
         )
     if values.output and not pathlib.Path(values.output).absolute().parent.is_dir():
         raise UsageError(
             f"--output={values.output}: no such folder. Allowed: a file in a folder that exists."
         )
+    requests = _requests(values, benchmark)
+    # Imported now, because some of the modules start TensorFlow.
+    module = importlib.import_module(f"keras_wn.benchmarks.{values.what}")
     tables = []
-    for request in _requests(values, benchmark):
-        for table in benchmark.measure(request):
+    for request in requests:
+        for table in module.measure(request):
             print(table.text(), end="\n\n", flush=True)
             tables.append(table.record())
     if values.output:
@@ -74,7 +125,8 @@ def run():
         )
 
 
-def _requests(values, benchmark):
+def _requests(values, benchmark) -> list[Request]:
+    """A request for each network and each batch size."""
     asked = benchmark.methods if values.methods is None else values.methods
     variants = tuple(Variant.parse(text) for text in asked)
     if benchmark.methods and not variants:
@@ -84,7 +136,7 @@ def _requests(values, benchmark):
         raise UsageError(
             f"--model={','.join(unknown)}: unknown. Allowed: {', '.join(models.names())}."
         )
-    sizes = [_positive(text) for text in values.batch_size or [benchmark.batch_size]]
+    batch_sizes = [_positive(text) for text in values.batch_size or [benchmark.batch_size]]
     return [
         Request(
             variants,
@@ -99,7 +151,7 @@ def _requests(values, benchmark):
             values.batch_per_chip,
         )
         for model in values.model
-        for batch_size in sizes
+        for batch_size in batch_sizes
     ]
 
 

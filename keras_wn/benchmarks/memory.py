@@ -1,26 +1,36 @@
-"""The peak memory of a training step of each method, each in a process of its own."""
+"""Measures the peak memory of each method's training step.
+
+Each measurement runs in a new process, which is this file started as a program. In a process that
+has measured another method before, the peak could be that method's.
+"""
 
 import dataclasses
-import itertools
 import json
+import resource
 import subprocess
 import sys
+from typing import Any
 
+import keras
 import numpy as np
 
-from keras_wn.benchmarks.progress import counted
-from keras_wn.benchmarks.table import Column, Table
+from keras_wn.benchmarks import step
+from keras_wn.benchmarks.request import Request, Variant
+from keras_wn.benchmarks.table import QUARTILES, RATIO, Column, Table
+from keras_wn.benchmarks.timing import compared, progress
 from keras_wn.training.errors import UsageError
 
+_STEPS = 3
 _MEASURED = {
-    "process": "Measured: the growth of the process' peak resident memory from before the network is built to after three steps.",
+    "process": "Measured: the growth of the process' peak resident memory from before the network "
+    "is built to after three steps.",
     "device": "Measured: the peak of the device's allocator over three steps.",
 }
 _COMPILED = "Compiled: XLA's own count of a step: variables, batch and temporary memory together."
 
 
-def measure(request):
-    """Builds every variant in a new process and runs a few steps of it there, in turns.
+def measure(request: Request) -> list[Table]:
+    """Runs a few steps of every variant, each in a new process, in turns.
 
     Args:
         request: `Request`.
@@ -29,15 +39,17 @@ def measure(request):
         List of one `Table`.
 
     Raises:
-        UsageError: If a process fails, for example for want of memory.
+        UsageError: If a process fails, for example because its memory does not suffice.
     """
-    answers = {str(variant): [] for variant in request.variants}
-    for _, variant in counted(itertools.product(range(request.rounds), request.variants)):
-        answers[str(variant)].append(_in_process(request, variant))
+    answers: dict[Variant, list[dict[str, Any]]] = {variant: [] for variant in request.variants}
+    turns = list(request.variants) * request.rounds
+    with progress("Measurement", len(turns)) as show:
+        for done, variant in enumerate(turns, start=1):
+            answers[variant].append(_measured_in_new_process(request, variant))
+            show(done)
     rows = _rows(answers)
-    columns = [Column("measured, MB", "bytes", _megabytes), Column("ratio", "ratio", ".3f")]
-    columns += [Column("quartiles", None, lambda row: f"{row['low']:.3f} to {row['high']:.3f}")]
-    notes = [_MEASURED[next(iter(answers.values()))[0]["kind"]]]
+    columns = [Column("measured, MB", "bytes", _megabytes), RATIO, QUARTILES]
+    notes = [_MEASURED[answers[request.variants[0]][0]["kind"]]]
     if "compiled" in rows[0]:
         columns += [
             Column("compiled, MB", "compiled", _megabytes),
@@ -45,51 +57,104 @@ def measure(request):
         ]
         notes.append(_COMPILED)
     title = f"peak memory of a training step: {request}; {request.rounds} rounds in turns"
-    return [Table(title, rows, tuple(columns), tuple(notes))]
+    return [Table(title, rows, columns, notes)]
 
 
 def _rows(answers):
     measured = {
-        name: np.array([answer["bytes"] for answer in of_name], float)
-        for name, of_name in answers.items()
+        variant: np.array([answer["bytes"] for answer in own], float)
+        for variant, own in answers.items()
     }
-    baseline = next(iter(measured.values()))
+    baseline, *_ = answers
     rows = []
-    for name, values in measured.items():
-        low, median, high = np.quantile(values / baseline, [0.25, 0.5, 0.75])
-        rows.append(
-            {
-                "name": name,
-                "bytes": float(np.median(values)),
-                "ratio": median,
-                "low": low,
-                "high": high,
-            }
-        )
-        compiled = answers[name][0].get("compiled")
+    for variant, values in measured.items():
+        ratio = compared(values, measured[baseline])
+        rows.append({"name": str(variant), "bytes": float(np.median(values)), **ratio})
+        # The compiler counts the same in every round.
+        compiled = answers[variant][0].get("compiled")
         if compiled is not None:
-            first = next(iter(answers.values()))[0]["compiled"]
+            first = answers[baseline][0]["compiled"]
             rows[-1] |= {"compiled": compiled, "compiled_ratio": compiled / first}
     return rows
 
 
-def _in_process(request, variant):
-    asked = json.dumps(
-        {"request": dataclasses.asdict(request), "variant": dataclasses.asdict(variant)}
-    )
+def _megabytes(count):
+    return f"{count / 1e6:.0f}"
+
+
+def _measured_in_new_process(request, variant) -> dict[str, Any]:
+    """The answer of `_answer` in a new process."""
+    asked = dataclasses.asdict(dataclasses.replace(request, variants=(variant,)))
     done = subprocess.run(
-        [sys.executable, "-m", "keras_wn.benchmarks.memory_of_step"],
-        input=asked,
+        [sys.executable, "-m", "keras_wn.benchmarks.memory"],
+        input=json.dumps(asked),
         capture_output=True,
         text=True,
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise UsageError(
-            f"--methods={variant}: the process that measures it failed ({last}). Allowed: a batch that fits."
+            f"--methods={variant}: the process that measures it failed ({last}). "
+            "Allowed: a batch that fits."
         )
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _megabytes(count):
-    return f"{count / 1e6:.0f}"
+# The new process.
+
+
+def _answer(request, variant) -> dict[str, Any]:
+    """Runs the steps in this process.
+
+    Returns:
+        Dict: `bytes`, and their `kind`, a key of `_MEASURED`; on JAX also `compiled`, XLA's count.
+    """
+    before = _peak_of_process()
+    answer = {}
+    if keras.backend.backend() == "jax":
+        answer["compiled"] = _compiled_bytes(request, variant)
+    run = step.training_step(request, variant)
+    for _ in range(_STEPS):
+        run()
+    on_device = _peak_of_device()
+    if on_device is None:
+        return answer | {"kind": "process", "bytes": _peak_of_process() - before}
+    return answer | {"kind": "device", "bytes": on_device}
+
+
+def _compiled_bytes(request, variant):
+    # The model is freed on return: it may not add to the memory of the steps that follow.
+    model, batch = step.model_to_train(request, variant), step.random_batch(request)
+    analysis = step.lower(model, batch).compile().memory_analysis()
+    return analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
+
+
+def _peak_of_process():
+    # In kilobytes on Linux, in bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
+
+
+def _peak_of_device():
+    """Bytes on the first GPU; None without one."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpus else None
+
+
+if __name__ == "__main__":
+    fields = json.loads(sys.stdin.read())
+    (variant_fields,) = fields["variants"]
+    variant = Variant(**variant_fields)
+    print(json.dumps(_answer(Request(**fields | {"variants": (variant,)}), variant)))

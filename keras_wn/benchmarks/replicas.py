@@ -1,54 +1,54 @@
-"""Measures what dividing a batch among replicas costs."""
+"""Measures what dividing a batch among replicas costs on one processor."""
 
 import numpy as np
 
+from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.table import Table
 from keras_wn.benchmarks.timing import Comparison, interleaved
 from keras_wn.data import digits
-from keras_wn.training import devices, loop
+from keras_wn.training import devices as device_choice
+from keras_wn.training import loop
 
 _STEPS = 4
 
 
-def measure(request):
-    """Steps of the same global batch on one device and on several, which share this machine's processor.
+def measure(request: Request) -> list[Table]:
+    """Times steps of the same global batch on one device and on several devices of the processor.
 
     Args:
         request: `Request`.
 
     Returns:
-        List of `Table`: one a variant, of one device and several; and, if there are several variants, one a number of devices, of
-        the variants.
+        List of `Table`. Each variant has a table that compares the numbers of devices. If the
+        request has several variants, each number of devices has a table that compares these.
     """
+    several = f"{request.replicas} replicas"
     options = {
-        f"{request.replicas} replicas": {
-            "strategy": "mirrored",
-            "virtual_devices": request.replicas,
-        },
+        several: {"strategy": "mirrored", "virtual_devices": request.replicas},
         "1 replica": {"strategy": "none"},
     }
     variants = {str(variant): variant for variant in request.variants}
-    # The strategy of several comes first, because it divides the processor before TensorFlow starts.
-    devices_of = {
-        count: devices.find(request.config(request.variants[0], **options[count]))
+    # Several devices come first, because the processor is divided before TensorFlow starts.
+    devices = {
+        count: device_choice.find(request.config(request.variants[0], **options[count]))
         for count in options
     }
-    counts = ["1 replica", f"{request.replicas} replicas"]
+    counts = ["1 replica", several]
     actions = {
-        (name, count): _steps(request.config(variant, **options[count]), devices_of[count])
+        (name, count): _steps(request.config(variant, **options[count]), devices[count])
         for name, variant in variants.items()
         for count in counts
     }
     seconds = interleaved(actions, request.rounds, warm_up=2).seconds
     by_variant = {name: {count: seconds[name, count] for count in counts} for name in variants}
     by_count = {count: {name: seconds[name, count] for name in variants} for count in counts}
-    compared = {**by_variant, **(by_count if len(variants) > 1 else {})}
+    comparisons = {**by_variant, **(by_count if len(variants) > 1 else {})}
     return [
         Table(
-            f"{_STEPS} steps: {what}, {request}; {request.rounds} rounds in turns",
-            Comparison(of_each).rows(),
+            f"{_STEPS} steps: {fixed}, {request}; {request.rounds} rounds in turns",
+            Comparison(seconds_by_name).rows(),
         )
-        for what, of_each in compared.items()
+        for fixed, seconds_by_name in comparisons.items()
     ]
 
 
@@ -59,8 +59,8 @@ def _steps(config, devices):
     step = loop.make_step(config, splits.image_shape, splits.classes, devices)
     rates = np.full(1, 0.01, "float32")
 
-    def run():
+    def run_steps():
         for _ in range(_STEPS):
             np.asarray(step.train(images[None], one_hot[None], rates, config.weight_decay))
 
-    return run
+    return run_steps

@@ -1,6 +1,9 @@
-"""What a benchmark is asked for."""
+"""Describes what a benchmark is asked to measure: the methods, the network, and the sizes."""
 
 import dataclasses
+from typing import Any
+
+import keras
 
 from keras_wn import methods, models
 from keras_wn.training.config import TrainConfig
@@ -15,11 +18,11 @@ class Variant:
     join: str | None = None
 
     @classmethod
-    def parse(cls, text):
+    def parse(cls, text: str) -> "Variant":
         """A variant from `method` or `method:join`.
 
         Raises:
-            UsageError: If there is no such method or join.
+            UsageError: If no method or no join has this name.
 
         Example:
 
@@ -31,24 +34,25 @@ class Variant:
             raise UsageError(f"--methods={text}: unknown. Allowed: {', '.join(methods.names())}.")
         if ":" in text and join not in methods.JOINS:
             raise UsageError(
-                f"--methods={text}: no such join. Allowed after the colon: {', '.join(methods.JOINS)}."
+                f"--methods={text}: no such join. "
+                f"Allowed after the colon: {', '.join(methods.JOINS)}."
             )
         return cls(method, join or None)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.method if self.join is None else f"{self.method}:{self.join}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What to measure.
+    """The methods, the network and the sizes that a benchmark measures.
 
     Attributes:
         variants: Tuple of `Variant`, the baseline first.
         model: Name of a network.
-        batch_size: Positive integer, of all devices together.
-        image_size: Positive integer.
-        rounds: Positive integer, rounds that count.
+        batch_size: Positive integer, the images of all devices together.
+        image_size: Positive integer, the height and the width.
+        rounds: Positive integer, the number of rounds that count.
         precision: Keras dtype policy.
         xla: `auto`, `on` or `off`.
         replicas: Integer, 2 or more.
@@ -56,7 +60,7 @@ class Request:
         batch_per_chip: Positive integer.
     """
 
-    variants: tuple
+    variants: tuple[Variant, ...]
     model: str
     batch_size: int
     image_size: int
@@ -67,13 +71,13 @@ class Request:
     topology: str = "v5e:2x2"
     batch_per_chip: int = 128
 
-    def network(self, variant, classes=1000):
-        """A variant's network, not compiled."""
+    def network(self, variant: Variant, classes: int = 1000) -> keras.Model:
+        """The network of a variant, not compiled."""
         shape = (self.image_size, self.image_size, 3)
         return models.get(self.model)(variant.method, shape, classes, variant.join)
 
-    def config(self, variant, **options):
-        """A variant's run, as the runners would be asked for it."""
+    def config(self, variant: Variant, **options: Any) -> TrainConfig:
+        """The run of a variant, as the flags of `runners/imagenet.py` would ask for it."""
         return TrainConfig(
             norm=variant.method,
             join=variant.join,
@@ -83,5 +87,5 @@ class Request:
             **options,
         ).resolved()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.model}, batch {self.batch_size}, {self.image_size} pixels, {self.precision}"

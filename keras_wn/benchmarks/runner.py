@@ -1,4 +1,4 @@
-"""Measures what the runner adds to a bare training step."""
+"""Measures what the runner's training loop adds to a bare training step."""
 
 import dataclasses
 import pathlib
@@ -26,7 +26,7 @@ def measure(request: Request) -> list[Table]:
         request: `Request`.
 
     Returns:
-        List of `Table`, one a variant.
+        List of `Table`, one for each variant.
     """
     return [_measured(request, variant) for variant in request.variants]
 
@@ -34,23 +34,20 @@ def measure(request: Request) -> list[Table]:
 def _measured(request, variant):
     with tempfile.TemporaryDirectory() as folder:
         config = request.config(variant, model_dir=folder)
-        through_runner = _loop(run_in(folder, config, request.image_size))
-        rows = interleaved(
-            {"bare step": _bare(config, request), "runner": through_runner},
-            request.rounds,
-            warm_up=2,
-        ).rows()
+        in_loop = _steps_in_loop(new_run(folder, config, request.image_size))
+        actions = {"bare step": _bare_steps(config, request), "runner": in_loop}
+        rows = interleaved(actions, request.rounds, warm_up=2).rows()
     return Table(f"{_STEPS} steps: {variant}, {request}; {request.rounds} rounds in turns", rows)
 
 
-def run_in(folder: str, config: TrainConfig, image_size: int) -> Run:
-    """A run on the digits in an empty folder."""
+def new_run(folder: str, config: TrainConfig, image_size: int) -> Run:
+    """A run on the embedded digits, whose files lie in an empty folder."""
     pathlib.Path(folder, "checkpoints").mkdir()
     splits = digits.load(image_size)
     return loop.make_run(config, splits, ModelDir(folder, config), devices.find(config))
 
 
-def _bare(config, request):
+def _bare_steps(config, request):
     splits = digits.load(request.image_size)
     step = loop.make_step(config, splits.image_shape, splits.classes, devices.find(config))
     model, optimizer, loss = step.model, step.optimizer, step.loss
@@ -65,22 +62,22 @@ def _bare(config, request):
         optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)
         return value
 
-    def run():
+    def run_steps():
         for _ in range(_STEPS):
             bare_step().numpy()
 
-    return run
+    return run_steps
 
 
-def _loop(run):
+def _steps_in_loop(run):
     batches = loop.training_batches(run.config, run.splits, 0)
-    # One step more, whose end starts the clock.
+    # The end of an additional first step starts the clock.
     plan = dataclasses.replace(run.plan, rates=run.plan.rates[: _STEPS + 1])
 
-    def action():
+    def run_steps():
         run.step_ends.clear()
         with run.shown(0):
             loop.train_steps(run.step, batches, plan, run, run.stop)
         return float(np.subtract(run.step_ends[-1], run.step_ends[0]))
 
-    return action
+    return run_steps

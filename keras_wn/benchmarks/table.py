@@ -1,23 +1,29 @@
-"""A table of what was measured."""
+"""Lays out the figures of a benchmark as a table: as text for the screen, and as JSON for a file.
+
+This file imports the standard library alone, because tests/peers/tfa_overhead.py prints its tables
+with it, in an environment that has no Keras 3.
+"""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column: its heading, the row's key that it shows, and how.
+    """A column of a table.
 
     Attributes:
         heading: Text.
-        key: Key of the rows; `show` is given the whole row where it is None.
+        key: Key of the rows whose value is shown. `show` is given the whole row where it is None.
         show: Function from the value to text, or a format specification.
     """
 
     heading: str
     key: str | None
-    show: object = ""
+    show: str | Callable[[Any], str] = ""
 
-    def text(self, row):
+    def text(self, row: dict[str, Any]) -> str:
         """The cell of a row."""
         value = row if self.key is None else row.get(self.key)
         if value is None:
@@ -25,11 +31,13 @@ class Column:
         return format(value, self.show) if isinstance(self.show, str) else self.show(value)
 
 
-# Of what is timed in turns.
+RATIO = Column("ratio", "ratio", ".3f")
+QUARTILES = Column("quartiles", None, lambda row: f"{row['low']:.3f} to {row['high']:.3f}")
+# Columns for the rows of a `Comparison` of times.
 TIMES = (
     Column("median, ms", "seconds", lambda seconds: f"{1e3 * seconds:.1f}"),
-    Column("ratio", "ratio", ".3f"),
-    Column("quartiles", None, lambda row: f"{row['low']:.3f} to {row['high']:.3f}"),
+    RATIO,
+    QUARTILES,
 )
 
 
@@ -38,10 +46,10 @@ class Table:
     """Rows with a name each.
 
     Attributes:
-        title: Text, what was measured.
-        rows: List of dicts with `name`, of numbers and texts.
-        columns: Tuple of `Column`, without the name.
-        notes: Tuple of texts below the table.
+        title: Text that says what was measured.
+        rows: List of dicts of numbers and texts, with the key `name`.
+        columns: Sequence of `Column`, without the names.
+        notes: Sequence of texts below the table.
 
     Example:
 
@@ -52,12 +60,12 @@ class Table:
     """
 
     title: str
-    rows: list
-    columns: tuple = TIMES
-    notes: tuple = ()
+    rows: list[dict[str, Any]]
+    columns: Sequence[Column] = TIMES
+    notes: Sequence[str] = ()
 
-    def text(self):
-        """The table as text."""
+    def text(self) -> str:
+        """The table for the screen."""
         lines = [["", *(column.heading for column in self.columns)]]
         lines += [
             [row["name"], *(column.text(row) for column in self.columns)] for row in self.rows
@@ -69,6 +77,6 @@ class Table:
             shown.append((f"{name:<{widths[0]}}" + "".join(padded)).rstrip())
         return "\n".join([self.title, *shown, *self.notes])
 
-    def record(self):
+    def record(self) -> dict[str, Any]:
         """The table for a JSON file."""
         return {"title": self.title, "rows": self.rows, "notes": list(self.notes)}

@@ -2,8 +2,37 @@
 
 import collections
 import sys
+import time
 
-from keras_wn.benchmarks.progress import ProgressLine, minutes
+from keras_wn.training.monitor import duration
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class ProgressLine:
+    """Shows a line again and again: each time on a terminal, every ten seconds elsewhere.
+
+    Args:
+        stream: Stream that is written to.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+        self._live = stream.isatty()
+        self._shown = -_SECONDS_BETWEEN_LINES
+
+    def show(self, text, last=False):
+        """Shows a text if it is time.
+
+        Args:
+            text: Function that makes the text.
+            last: Boolean, whether nothing more comes.
+        """
+        now = time.monotonic()
+        if last or self._live or now - self._shown > _SECONDS_BETWEEN_LINES:
+            self._shown = now
+            end = "\n" if last or not self._live else "\r"
+            print(f"{text():<78}", end=end, file=self._stream, flush=True)
 
 
 class Progress:
@@ -44,7 +73,7 @@ class Progress:
         if waiting:
             text += f"; {len(waiting)} of them other shards'"
         elif planned and self._durations:
-            text += f"; about {minutes(self._left(planned))} left"
+            text += f"; about {duration(self._left(planned))} left"
         return text
 
     def _left(self, planned):

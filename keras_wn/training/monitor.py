@@ -13,9 +13,6 @@ import numpy as np
 from keras import ops
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.reparameterizations import norm
@@ -37,6 +34,10 @@ class Scalars:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Writes values by name for a step; they are in the file when this returns."""
+        # Imported here, because benchmarks show progress where TensorBoard is not installed.
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
         events = [Event(wall_time=time.time(), step=step, summary=_summary(values))]
         if not self._path.exists():
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +48,8 @@ class Scalars:
 
 
 def _summary(values):
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
     return Summary(
         value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
     )
@@ -121,10 +124,14 @@ class Screen:
 
     Args:
         shown: Boolean, whether this process shows anything. In a run of several, one does.
+        stderr: Boolean, whether it is shown on the standard error instead of the standard output.
+        in_background: Boolean, whether a thread redraws the bar. Without it, the bar is drawn only
+            when a number is shown, so that no thread disturbs what is timed in between.
     """
 
-    def __init__(self, shown: bool):
-        console = Console(soft_wrap=True)
+    def __init__(self, shown: bool, stderr: bool = False, in_background: bool = True):
+        console = Console(soft_wrap=True, stderr=stderr)
+        self._in_background = in_background
         self._prints_lines = shown and not console.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -132,6 +139,7 @@ class Screen:
             BarColumn(),
             TimeRemainingColumn(),
             console=console,
+            auto_refresh=in_background,
             disable=not (shown and console.is_terminal),
             transient=True,
         )
@@ -156,12 +164,13 @@ class Screen:
 
         def show(number: int) -> None:
             nonlocal shown
-            self._bar.update(task, completed=number)
+            self._bar.update(task, completed=number, refresh=not self._in_background)
             now = time.perf_counter()
             if self._prints_lines and now - shown > _SECONDS_BETWEEN_LINES and number < total:
                 shown = now
                 left = duration((now - start) / (number - done) * (total - number))
-                print(f"{name} {number} of {total}; about {left} left.", flush=True)
+                text = f"{name} {number} of {total}; about {left} left."
+                print(text, file=self._bar.console.file, flush=True)
 
         try:
             yield show

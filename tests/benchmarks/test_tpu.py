@@ -1,4 +1,7 @@
-"""Compiling for a TPU that is not there: what is refused, and what is said. The compile itself: `nox -s tpu`."""
+"""Compiling for a TPU without a TPU: refused flags, and failures of the compiler.
+
+`nox -s tpu` compiles.
+"""
 
 import importlib.util
 import json
@@ -11,7 +14,6 @@ import pytest
 
 from keras_wn.benchmarks import tpu
 from keras_wn.benchmarks.request import Request, Variant
-from keras_wn.benchmarks.topologies import TOPOLOGIES
 from keras_wn.training.errors import UsageError
 from tests.runners.processes import RUNNERS
 
@@ -20,7 +22,7 @@ def request(topology="v5e:2x2"):
     return Request((Variant("none"),), "cifar_resnet8", 8, 32, 3, topology=topology)
 
 
-def test_an_unknown_topology_is_refused_with_those_that_there_are():
+def test_an_unknown_topology_is_refused_with_those_that_are_known():
     with pytest.raises(
         UsageError, match="--topology=v9:2x2: unknown. Allowed: v4:2x2x1, v5e:2x2, "
     ):
@@ -41,22 +43,23 @@ def test_without_libtpu_it_says_how_to_install_it(monkeypatch):
         ("Used 20.08G of 15.75G hbm. Exceeded hbm capacity by 4.33G.", "no, 4.65 GB too much"),
         ("Used 15.76G of 15.75G hbm. Exceeded hbm capacity by 12.00M.", "no, 0.01 GB too much"),
         (
-            "Ran out of memory on HBM, the total memory required for HLO temporaries (27.23G) exceeds available HBM (15.75G).",
+            "Ran out of memory on HBM, the total memory required for HLO temporaries (27.23G) "
+            "exceeds available HBM (15.75G).",
             "no, 12.33 GB too much",
         ),
     ],
 )
-def test_what_does_not_fit_is_said_with_how_much(message, said):
-    assert tpu._excess(f"RESOURCE_EXHAUSTED: {message}") == said
+def test_a_step_that_does_not_fit_says_by_how_much(message, said):
+    assert tpu._read_failure(f"RESOURCE_EXHAUSTED: {message}") == said
 
 
 def test_any_other_failure_of_the_compiler_is_said():
     with pytest.raises(UsageError, match="the compiler failed: INTERNAL: no such thing"):
-        tpu._excess("INTERNAL: no such thing")
+        tpu._read_failure("INTERNAL: no such thing")
 
 
 def test_published_figures_grow_with_the_generation():
-    chips = [TOPOLOGIES[name].chip for name in ("v4:2x2x1", "v5p:2x2x1", "v6e:2x2")]
+    chips = [tpu.TOPOLOGIES[name].chip for name in ("v4:2x2x1", "v5p:2x2x1", "v6e:2x2")]
     assert sorted(chips, key=lambda chip: chip.flops) == chips
     assert all(chip.source.startswith("cloud.google.com/tpu/docs/") for chip in chips)
 

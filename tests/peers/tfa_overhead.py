@@ -10,11 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_addons as tfa
 
-# `keras_wn` needs Keras 3, which cannot live here; these modules of it need no Keras.
+# `keras_wn` needs Keras 3, which cannot live in this environment. These modules need no Keras.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "keras_wn" / "benchmarks"))
 
-from layers import tensorflow_step
-from layers.shapes import BATCH, SHAPES
+from single_layers import BATCH, SHAPES, tensorflow_step
 from table import Table
 from timing import interleaved
 
@@ -26,7 +25,9 @@ def main():
     for shape in SHAPES:
         x = rng.normal(size=(BATCH, *shape.inputs)).astype("float32")
         y = rng.normal(size=(BATCH, *shape.inputs[:-1], shape.units)).astype("float32")
-        rows = interleaved(_steps(shape, x, y), _ROUNDS, warm_up=2).rows()
+        steps = _steps(shape, x, y)
+        # Progress needs rich, which comes with Keras 3.
+        rows = interleaved(steps, _ROUNDS, warm_up=2, shows_progress=False).rows()
         engine = f"tensorflow-addons {tfa.__version__} on tensorflow {tf.__version__}"
         title = (
             f"training step of {shape.name}: {engine}, batch {BATCH}, float32; "
@@ -45,9 +46,7 @@ def _steps(shape, x, y):
         if name == "wrapper":
             layer = tfa.layers.WeightNormalization(layer, data_init=False)
         model = tf.keras.Sequential([tf.keras.Input(shape.inputs), layer])
-        found[name] = tensorflow_step.make(
-            model, tf.keras.optimizers.SGD(1e-3), x, y, jit_compile=False
-        )
+        found[name] = tensorflow_step(model, tf.keras.optimizers.SGD(1e-3), x, y, jit_compile=False)
     return found
 
 

@@ -1,6 +1,7 @@
-"""Weight normalization moves no more memory than measured: XLA's count for a compiled step, which is the same in every run.
+"""Weight normalization moves no more memory than measured.
 
-A change that makes it move more fails here, where a timed test would pass or fail with the machine.
+This is XLA's count for a compiled step, which is the same in every run. A change that makes a step
+move more fails here, where a timed test would pass or fail with the machine.
 """
 
 import dataclasses
@@ -11,12 +12,10 @@ import pytest
 
 import keras_wn
 from keras_wn import methods
-from keras_wn.benchmarks import jax_step
+from keras_wn.benchmarks import step
 from keras_wn.models.resnet import residual_block
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="XLA's counts are had through JAX."
-)
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX gives XLA's counts.")
 
 
 def bytes_of_layer(layer, inputs):
@@ -27,11 +26,11 @@ def bytes_of_step(model, inputs):
     model.compile(keras.optimizers.SGD(0.1), loss="mse")
     model.optimizer.build(model.trainable_variables)
     batch = np.zeros(inputs, "float32"), np.zeros((inputs[0], *model.output_shape[1:]), "float32")
-    return jax_step.lowered(model, batch).compile().cost_analysis()["bytes accessed"]
+    return step.lower(model, batch).compile().cost_analysis()["bytes accessed"]
 
 
 def readings_more(plain, normalized, inputs):
-    """What a step moves more than that of the plain layer, in sizes of the kernel."""
+    """Bytes that a step moves more than that of the plain layer, in sizes of the kernel."""
     more = bytes_of_layer(normalized, inputs) - bytes_of_layer(plain, inputs)
     return more / (4 * np.prod(plain.kernel.shape))
 
@@ -51,7 +50,7 @@ def test_a_step_moves_no_more_than_before(name, plain, options, inputs, most):
 
 
 def bytes_of_blocks(join, takes_scale):
-    """Of a step of two residual blocks with TReLU, in sizes of a block's output."""
+    """Bytes that a step of two residual blocks with TReLU moves, in sizes of a block's output."""
     card = dataclasses.replace(methods.get("wn_trelu"), takes_scale=takes_scale)
     inputs = (8, 16, 16, 32)
     x = y = keras.Input(inputs[1:])
@@ -61,7 +60,8 @@ def bytes_of_blocks(join, takes_scale):
 
 
 def test_weighted_join_in_the_kernels_moves_little_more_than_a_sum():
-    # 2 a block, the block's input and its gradient once more; 6 where the join itself holds the weights.
+    # 2 for each block: its input and the input's gradient are read once more. 6 where the join
+    # itself holds the weights.
     plain, in_kernels, at_join = (
         bytes_of_blocks(*case) for case in (("sum", True), ("weighted", True), ("weighted", False))
     )

@@ -1,1 +1,0 @@
-"""Single layers that are timed, plain and weight-normalized, on each engine."""

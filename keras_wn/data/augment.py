@@ -12,7 +12,7 @@ _RATIOS = (3 / 4, 4 / 3)
 
 
 class Crop:
-    """Makes what a network sees from JPEG data or decoded images.
+    """Makes the images that a network sees from JPEG data or decoded images.
 
     Args:
         image_size: Positive integer, height and width of what is made.
@@ -23,14 +23,14 @@ class Crop:
             of the shorter side, not mirrored: what evaluation shows with either.
     """
 
-    def __init__(self, image_size, augment=None):
+    def __init__(self, image_size: int, augment: str | None = None):
         self.image_size = image_size
         self.augment = augment
         # Whole rows: the product by a vector of 3 channels takes as long as the decoding.
         self._scale = tf.tile(1 / tf.constant([[STD]]), [image_size, image_size, 1])
         self._shift = tf.tile(tf.constant([[MEAN]]), [image_size, image_size, 1])
 
-    def decode(self, data, seed, number):
+    def decode(self, data: tf.Tensor, seed: int, number: tf.Tensor) -> tf.Tensor:
         """Image from JPEG data, decoding the window only.
 
         Args:
@@ -48,7 +48,7 @@ class Crop:
         window = self._window(tf.io.extract_jpeg_shape(data)[:2], seed, number)
         return self._finish(tf.io.decode_and_crop_jpeg(data, window, channels=3), seed, number)
 
-    def from_decoded(self, image, seed, number):
+    def from_decoded(self, image: tf.Tensor, seed: int, number: tf.Tensor) -> tf.Tensor:
         """Like `decode`, of a decoded uint8 image of shape `(height, width, 3)`."""
         top, left, height, width = tf.unstack(self._window(tf.shape(image)[:2], seed, number))
         return self._finish(image[top : top + height, left : left + width], seed, number)

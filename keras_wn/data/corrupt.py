@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Iterator
 
 from keras_wn.training.errors import UsageError
 
@@ -12,7 +13,7 @@ class CorruptImages:
     """The images of a run that could not be decoded.
 
     Args:
-        limit: Integer, how many of them a run goes on with.
+        limit: Number of them that a run skips.
 
     Example:
 
@@ -22,7 +23,7 @@ class CorruptImages:
     (1, ['n01440764_1.JPEG'])
     """
 
-    def __init__(self, limit=100):
+    def __init__(self, limit: int = 100):
         if limit < 0:
             raise UsageError(f"--max_corrupt={limit}: not allowed. Allowed: 0 or more.")
         self.limit = limit
@@ -30,16 +31,16 @@ class CorruptImages:
         self._lock = threading.Lock()
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Number of different images, however often they were met."""
         return len(self._reasons)
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """Their names, in the order met."""
         return list(self._reasons)
 
-    def record(self, name, reason):
+    def record(self, name: str, reason: str) -> None:
         """Counts an image.
 
         Args:
@@ -53,13 +54,13 @@ class CorruptImages:
             self._reasons.setdefault(name, reason)
         self.check()
 
-    def check(self):
+    def check(self) -> None:
         """Raises `UsageError`, naming the images, if there are more than the limit."""
         if self.count > self.limit:
             raise UsageError(f"{self.summary()} Allowed: at most --max_corrupt={self.limit}.")
 
-    def summary(self):
-        """One line: how many, and the first of their names with the reasons; empty without any."""
+    def summary(self) -> str:
+        """One line with their number, and the first names with the reasons. Empty without any."""
         if not self.count:
             return ""
         with self._lock:
@@ -70,7 +71,7 @@ class CorruptImages:
         return f"Images that cannot be decoded: {self.count}: {', '.join(shown)}{more}."
 
     @contextlib.contextmanager
-    def explained(self):
+    def explained(self) -> Iterator[None]:
         """Scope in which TensorFlow's error for too many corrupt images becomes a `UsageError`."""
         try:
             yield

@@ -15,7 +15,7 @@ _HELD_OUT = 250  # Images in the validation split, and in the test split.
 
 
 @functools.cache
-def load(image_size=32):
+def load(image_size: int = 32) -> Splits:
     """The digits as RGB images: 1,297 to train, 250 to validate, 250 to test.
 
     The split is fixed and stratified.

@@ -8,11 +8,15 @@ import io
 import math
 import os
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from keras_wn.data.augment import Crop
+from keras_wn.data.corrupt import CorruptImages
 from keras_wn.data.splits import own_rows, steps_in_epoch
 from keras_wn.training.errors import UsageError
 
@@ -23,10 +27,10 @@ _BATCHES_AT_ONCE = 4
 class EncodedImages:
     """A split of encoded images, with the methods of `Examples`.
 
-    Images are decoded by TensorFlow's fused decode-and-crop. What that cannot decode is decoded by
-    Pillow (a PNG named .JPEG); what Pillow cannot decode either is recorded as corrupt, and
-    replaced: in training by the next image of the split that can be decoded, with its label; in
-    evaluation, where every image counts, by a gray image.
+    TensorFlow's fused operation decodes and crops an image. Pillow decodes an image that TensorFlow
+    cannot decode, such as a PNG named .JPEG. An image that Pillow cannot decode either is recorded
+    as corrupt, and replaced. In training, the next image of the split that can be decoded takes its
+    place, with its label. In evaluation, where every image counts, it is a gray image.
 
     Args:
         source: `FileSource`, `ArrayRecordSource` or `TFRecordSource`.
@@ -35,7 +39,7 @@ class EncodedImages:
         corrupt: `CorruptImages`.
     """
 
-    def __init__(self, source, crop, training_crop, corrupt):
+    def __init__(self, source: Any, crop: Crop, training_crop: Crop, corrupt: CorruptImages):
         self.source = source
         self.corrupt = corrupt
         self._crop = crop
@@ -45,19 +49,28 @@ class EncodedImages:
         return len(self.source)
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         return (self._crop.image_size, self._crop.image_size, 3)
 
-    def training_batches(self, batch_size, classes, seed, first_step=0, shard=(0, 1)):
+    def training_batches(
+        self,
+        batch_size: int,
+        classes: int,
+        seed: int,
+        first_step: int = 0,
+        shard: tuple[int, int] = (0, 1),
+    ) -> tf.data.Dataset:
         """As `Examples.training_batches`, as a `tf.data.Dataset`."""
         batches = self._training(batch_size, seed, first_step, shard).map(
             lambda x, y: (x, tf.one_hot(y, classes))
         )
         return untuned(batches.prefetch(2))
 
-    def evaluation_batches(self, batch_size, classes, replicas=1, shard=(0, 1)):
-        """As `Examples.evaluation_batches`: every image once over all shards, in order."""
+    def evaluation_batches(
+        self, batch_size: int, classes: int, replicas: int = 1, shard: tuple[int, int] = (0, 1)
+    ) -> tf.data.Dataset:
+        """As `Examples.evaluation_batches`, as a `tf.data.Dataset`."""
         batches = self.source.evaluation_rows(batch_size, replicas, shard)
         # Evaluation draws nothing, so that positions serve as numbers.
         batches = batches.map(lambda positions, data, labels: (positions, positions, data, labels))
@@ -75,7 +88,7 @@ class EncodedImages:
 
         return untuned(self._decoded(batches, self._crop, 0, replace=False).map(finish).prefetch(2))
 
-    def sample(self, count, seed):
+    def sample(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """As `Examples.sample`: the images of the first training step with a batch of `count`."""
         if not 1 <= count <= len(self):
             raise UsageError(f"A sample of {count} images. Allowed: 1 to {len(self)}.")
@@ -187,21 +200,23 @@ def _reason(error):
 
 
 class FileSource:
-    """Files in a fixed order, each with its label.
+    """Reads image files in a fixed order, each with its label.
 
     Args:
         paths: List of paths.
         labels: Integers, one for a path.
     """
 
-    def __init__(self, paths, labels):
+    def __init__(self, paths: list[pathlib.Path], labels: list[int]):
         self.paths = [str(path) for path in paths]
         self.labels = [int(label) for label in labels]
 
     def __len__(self):
         return len(self.paths)
 
-    def training_rows(self, batch_size, seed, first_step, shard):
+    def training_rows(
+        self, batch_size: int, seed: int, first_step: int, shard: tuple[int, int]
+    ) -> tf.data.Dataset:
         """The rows of each step that this shard trains on.
 
         Returns:
@@ -211,7 +226,9 @@ class FileSource:
         positions = training_positions(len(self), batch_size, seed, first_step, shard)
         return positions.map(lambda n, p: (n, p, tf.gather(paths, p), tf.gather(labels, p)))
 
-    def evaluation_rows(self, batch_size, replicas, shard):
+    def evaluation_rows(
+        self, batch_size: int, replicas: int, shard: tuple[int, int]
+    ) -> tf.data.Dataset:
         """The rows of each batch that this shard evaluates.
 
         Returns:
@@ -226,16 +243,16 @@ class FileSource:
 
         return evaluation_positions(len(self), batch_size, replicas, shard).map(describe)
 
-    def read(self, path):
-        """Encoded image, as a tensor."""
+    def read(self, path: tf.Tensor) -> tf.Tensor:
+        """The encoded image of a row's data, which is its path."""
         return tf.io.read_file(path)
 
-    def name(self, position):
-        """Path of an image."""
+    def name(self, position: int) -> str:
+        """The path of an image."""
         return self.paths[position]
 
-    def record(self, position):
-        """Encoded image, label and name."""
+    def record(self, position: int) -> tuple[bytes, int, str]:
+        """The encoded image, label and path."""
         return (
             pathlib.Path(self.paths[position]).read_bytes(),
             self.labels[position],
@@ -243,14 +260,14 @@ class FileSource:
         )
 
 
-def untuned(dataset):
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """A data set without autotuning, whose thread may delay the end of an iterator for long."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
 
 
-def shuffled(positions, seed, epoch, total):
+def shuffled(positions: tf.Tensor, seed: int, epoch: tf.Tensor, total: Any) -> tf.Tensor:
     """The entries at `positions` of a permutation of `range(total)` drawn by `seed` and `epoch`.
 
     The whole permutation is never made.
@@ -261,7 +278,9 @@ def shuffled(positions, seed, epoch, total):
     )
 
 
-def training_positions(total, batch_size, seed, first_step=0, shard=(0, 1)):
+def training_positions(
+    total: int, batch_size: int, seed: int, first_step: int = 0, shard: tuple[int, int] = (0, 1)
+) -> tf.data.Dataset:
     """The positions in the split that each training step sees, without end.
 
     They are shuffled anew each epoch, and an epoch's incomplete last batch is left out.
@@ -290,7 +309,9 @@ def training_positions(total, batch_size, seed, first_step=0, shard=(0, 1)):
     return tf.data.Dataset.range(first_step, tf.int64.max).map(rows_of_step)
 
 
-def evaluation_positions(total, batch_size, replicas=1, shard=(0, 1)):
+def evaluation_positions(
+    total: int, batch_size: int, replicas: int = 1, shard: tuple[int, int] = (0, 1)
+) -> tf.data.Dataset:
     """The positions that each evaluation batch shows: each once over all shards, in order.
 
     A position of -1 fills a batch up.
@@ -317,8 +338,10 @@ def evaluation_positions(total, batch_size, replicas=1, shard=(0, 1)):
     return tf.data.Dataset.range(0, filled_up, batch_size).map(rows_of_batch)
 
 
-def evaluation_share(total, batch_size, replicas=1, shard=(0, 1)):
-    """`evaluation_positions` for what is read in sequence.
+def evaluation_share(
+    total: int, batch_size: int, replicas: int = 1, shard: tuple[int, int] = (0, 1)
+) -> tuple[Callable[[tf.Tensor], tf.Tensor], int]:
+    """`evaluation_positions` for records that are read in sequence.
 
     Args:
         total: Positive integer, images in the split.

@@ -1,4 +1,4 @@
-"""A folder of images: `train/<class>/` and `val/<class>/`."""
+"""Reads a folder of images: `train/<class>/` and `val/<class>/`."""
 
 import os
 import pathlib
@@ -18,7 +18,12 @@ _SPLIT_SEED = 0
 _HELD_OUT = 100  # One training image in so many.
 
 
-def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
+def load(
+    data_dir: str | pathlib.Path,
+    image_size: int = 224,
+    augment: str = "standard",
+    max_corrupt: int = 100,
+) -> Splits:
     """The images of a folder, a subfolder a class, numbered in the order of their names.
 
     `test` is the `val` folder. Choosing anything on the test images is not allowed in this project:
@@ -30,7 +35,7 @@ def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
             .png files.
         image_size: Positive integer, height and width.
         augment: `"standard"` or `"paper"`, see `Crop`.
-        max_corrupt: Integer, how many images that cannot be decoded a run goes on with.
+        max_corrupt: Number of images that cannot be decoded and that a run skips.
 
     Returns:
         `Splits`.
@@ -67,7 +72,7 @@ def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
     return Splits("image_folder", *splits, classes=len(train), corrupt=corrupt)
 
 
-def list_images(root, part):
+def list_images(root: pathlib.Path, part: str) -> dict[str, list[pathlib.Path]]:
     """Images of a part of an image folder.
 
     Args:
@@ -98,13 +103,13 @@ def list_images(root, part):
         ) from error
 
 
-def unreadable(paths):
-    """Those of the paths that this user may not read, or that lead nowhere."""
+def unreadable(paths: list[pathlib.Path]) -> list[str]:
+    """The paths that this user may not read, or that lead nowhere."""
     return [str(path) for path in paths if not os.access(path, os.R_OK)]
 
 
-def shorten(names):
-    """The first names, quoted, and how many more."""
+def shorten(names: list[str]) -> str:
+    """The first names, quoted, and the number of the others."""
     shown = ", ".join(repr(name) for name in names[:_SHOWN])
     return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 

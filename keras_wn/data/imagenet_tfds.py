@@ -33,7 +33,12 @@ _FILES_AT_ONCE = 16
 _ENCODED = {"image": tfds.decode.SkipDecoding()}
 
 
-def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
+def load(
+    data_dir: str | pathlib.Path,
+    image_size: int = 224,
+    augment: str = "standard",
+    max_corrupt: int = 100,
+) -> Splits:
     """ImageNet's 1,281,167 training and 50,000 validation images in tfrecord or array_record form.
 
     `test` is what ImageNet calls its validation images. Choosing anything on the test images is not
@@ -44,7 +49,7 @@ def load(data_dir, image_size=224, augment="standard", max_corrupt=100):
         data_dir: Folder of TFDS, which holds `imagenet2012/`.
         image_size: Positive integer, height and width.
         augment: `"standard"` or `"paper"`, see `Crop`.
-        max_corrupt: Integer, how many images that cannot be decoded a run goes on with.
+        max_corrupt: Number of images that cannot be decoded and that a run skips.
 
     Returns:
         `Splits`.
@@ -114,7 +119,7 @@ def _check(builder, data_dir):
 
 
 class ArrayRecordSource:
-    """Records that can be read in any order.
+    """Reads records of array_record files, in any order.
 
     Args:
         builder: `tfds.core.DatasetBuilder` of a set prepared in array_record form.
@@ -128,30 +133,34 @@ class ArrayRecordSource:
     def __len__(self):
         return len(self._records)
 
-    def training_rows(self, batch_size, seed, first_step, shard):
+    def training_rows(
+        self, batch_size: int, seed: int, first_step: int, shard: tuple[int, int]
+    ) -> tf.data.Dataset:
         """As `FileSource.training_rows`."""
         positions = training_positions(len(self), batch_size, seed, first_step, shard)
         return positions.map(
             lambda n, p: (n, p, *self._fetch(p)), num_parallel_calls=2, deterministic=True
         )
 
-    def evaluation_rows(self, batch_size, replicas, shard):
+    def evaluation_rows(
+        self, batch_size: int, replicas: int, shard: tuple[int, int]
+    ) -> tf.data.Dataset:
         """As `FileSource.evaluation_rows`."""
         positions = evaluation_positions(len(self), batch_size, replicas, shard)
         return positions.map(
             lambda p: (p, *self._fetch(p)), num_parallel_calls=2, deterministic=True
         )
 
-    def read(self, data):
-        """Encoded image, as a tensor."""
+    def read(self, data: tf.Tensor) -> tf.Tensor:
+        """The encoded image of a row's data."""
         return data
 
-    def name(self, position):
-        """Name of an image."""
+    def name(self, position: int) -> str:
+        """The name of an image."""
         return self.record(position)[2]
 
-    def record(self, position):
-        """Encoded image, label and name."""
+    def record(self, position: int) -> tuple[bytes, int, str]:
+        """The encoded image, label and name."""
         return _as_python(self._records[position])
 
     def _fetch(self, positions):
@@ -189,7 +198,9 @@ class TFRecordSource:
     def __len__(self):
         return int(self._first[-1])
 
-    def training_rows(self, batch_size, seed, first_step, shard):
+    def training_rows(
+        self, batch_size: int, seed: int, first_step: int, shard: tuple[int, int]
+    ) -> tf.data.Dataset:
         """As `FileSource.training_rows`. Reads all records, and parses this shard's alone."""
         steps = steps_in_epoch(len(self), batch_size)
         start, stop = own_rows(batch_size, shard)
@@ -234,7 +245,9 @@ class TFRecordSource:
         records = records.map(lambda number, record: (number, record[0], *self._parse(record[1])))
         return records.batch(stop - start).prefetch(2)
 
-    def evaluation_rows(self, batch_size, replicas, shard):
+    def evaluation_rows(
+        self, batch_size: int, replicas: int, shard: tuple[int, int]
+    ) -> tf.data.Dataset:
         """As `FileSource.evaluation_rows`."""
         is_own, missing = evaluation_share(len(self), batch_size, replicas, shard)
         records = tf.data.Dataset.range(len(self._paths)).flat_map(self._file)
@@ -244,16 +257,16 @@ class TFRecordSource:
         records = records.concatenate(tf.data.Dataset.from_tensors(filler).repeat(missing))
         return records.batch(batch_size // shard[1]).prefetch(2)
 
-    def read(self, data):
-        """Encoded image, as a tensor."""
+    def read(self, data: tf.Tensor) -> tf.Tensor:
+        """The encoded image of a row's data."""
         return data
 
-    def name(self, position):
-        """Name of an image."""
+    def name(self, position: int) -> str:
+        """The name of an image."""
         return self.record(position)[2]
 
-    def record(self, position):
-        """Encoded image, label and name, by reading the file up to it: for the odd image only."""
+    def record(self, position: int) -> tuple[bytes, int, str]:
+        """The encoded image, label and name. Reads the file up to the image, which is slow."""
         file = int(np.searchsorted(self._first, position, side="right")) - 1
         with tf.device("CPU:0"):
             skipped = self._skip[file] + position - int(self._first[file])

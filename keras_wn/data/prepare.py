@@ -14,7 +14,7 @@ FILE_FORMATS = ("array_record", "tfrecord")
 _MANUAL = pathlib.Path("downloads") / "manual"
 
 
-def run(dataset, data_dir, file_format):
+def run(dataset: str | None, data_dir: str | None, file_format: str) -> None:
     """Prints which parts of ImageNet a folder holds, and prepares it if its tars lie there.
 
     Args:
@@ -47,7 +47,7 @@ def _is_prepared(root):
     return True
 
 
-def report(data_dir):
+def report(data_dir: str | pathlib.Path) -> str:
     """The parts of ImageNet that `data_dir` holds and lacks, by name and size. Writes nothing.
 
     Args:
@@ -96,7 +96,7 @@ def report(data_dir):
     return "\n".join(lines)
 
 
-def prepare(data_dir, file_format="array_record"):
+def prepare(data_dir: str | pathlib.Path, file_format: str = "array_record") -> None:
     """Builds TFDS' `imagenet2012` in `data_dir` from ImageNet's tars.
 
     Args:
@@ -141,8 +141,8 @@ def prepare(data_dir, file_format="array_record"):
         ) from error
 
 
-def is_image_folder(root):
-    """Whether there is a `train` or `val` folder in the path."""
+def is_image_folder(root: pathlib.Path) -> bool:
+    """Whether a folder holds a `train` or a `val` folder."""
     return (root / "train").is_dir() or (root / "val").is_dir()
 
 

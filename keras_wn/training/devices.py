@@ -8,6 +8,7 @@ import typing
 
 import keras
 
+from keras_wn.training.config import TrainConfig
 from keras_wn.training.errors import UsageError
 
 # Keras' own name: set by the user for a run of several processes that JAX cannot find by itself.
@@ -32,21 +33,21 @@ class Devices:
     worker: int = 0
 
     @property
-    def is_chief(self):
+    def is_chief(self) -> bool:
         """Whether this process is the one that writes the run's files."""
         return self.worker == 0
 
     @property
-    def shard(self):
+    def shard(self) -> tuple[int, int]:
         """This process' part of every batch: its number, and how many there are."""
         return self.worker, self.workers
 
-    def scope(self):
+    def scope(self) -> contextlib.AbstractContextManager:
         """Scope in which models and optimizers are made."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
 
-def find(config):
+def find(config: TrainConfig) -> Devices:
     """The devices that a configuration asks for.
 
     Raises:
@@ -97,7 +98,7 @@ def _of_jax(name, virtual_devices):
     return Devices(None, jax.device_count(), jax.process_count(), jax.process_index())
 
 
-def compiles(xla):
+def compiles(xla: str) -> bool:
     """Whether XLA compiles the step.
 
     JAX always compiles by XLA. On TensorFlow, `auto` turns it on for GPUs, where it is faster.
@@ -119,7 +120,7 @@ def gpu_count() -> int:
     return len(keras.distribution.list_devices("gpu"))
 
 
-def make_deterministic():
+def make_deterministic() -> None:
     """Makes operations give the same bits in every run, slower ones on GPUs if need be."""
     if keras.backend.backend() == "jax":
         raise UsageError(

@@ -7,13 +7,15 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
 
 # Start of the names of temporary folders.
 _WRITING = ".writing-"
 
 
 @contextlib.contextmanager
-def atomic_path(path):
+def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Scope of a temporary path beside `path`, whose file replaces `path` atomically at the end.
 
     Args:
@@ -28,27 +30,27 @@ def atomic_path(path):
 
 
 @contextlib.contextmanager
-def temporary_path(path):
+def temporary_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Scope of a temporary path beside `path`. A file that is left at the end is removed."""
     path = pathlib.Path(path)
     with tempfile.TemporaryDirectory(prefix=_WRITING, dir=path.parent) as folder:
         yield pathlib.Path(folder) / path.name
 
 
-def move(temporary, path):
+def move(temporary: pathlib.Path, path: pathlib.Path) -> None:
     """Replaces `path` by a finished temporary file, atomically, and waits until the disk has it."""
     with open(temporary, "rb") as written:
         os.fsync(written.fileno())
     os.replace(temporary, path)
 
 
-def remove_leftovers(folder):
+def remove_leftovers(folder: pathlib.Path) -> None:
     """Removes what a process that was killed while it wrote has left under `folder`."""
     for leftover in pathlib.Path(folder).rglob(f"{_WRITING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def write_json(path, record):
+def write_json(path: pathlib.Path, record: Any) -> None:
     """Writes `record` as indented JSON, atomically. Numbers that are not finite become null."""
     with atomic_path(path) as temporary:
         temporary.write_text(
@@ -56,7 +58,7 @@ def write_json(path, record):
         )
 
 
-def append_json_line(path, record):
+def append_json_line(path: pathlib.Path, record: dict[str, Any]) -> None:
     """Appends `record` to `path` as one line of JSON. Numbers that are not finite become null."""
     with open(path, "a", encoding="utf-8") as log:
         log.write(json.dumps(strict(record), allow_nan=False) + "\n")
@@ -64,13 +66,13 @@ def append_json_line(path, record):
         os.fsync(log.fileno())
 
 
-def read_json_lines(path):
+def read_json_lines(path: pathlib.Path) -> list[dict[str, Any]]:
     """Records of a JSON-lines file; a torn last line, as a crash leaves it, is left out."""
     lines = pathlib.Path(path).read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def keep_json_lines(path, wanted):
+def keep_json_lines(path: pathlib.Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
     """Keeps the records of a JSON-lines file for which `wanted(record)` is true, atomically."""
     path = pathlib.Path(path)
     if not path.exists():
@@ -82,7 +84,7 @@ def keep_json_lines(path, wanted):
         )
 
 
-def strict(value):
+def strict(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

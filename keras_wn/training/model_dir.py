@@ -44,7 +44,7 @@ class ModelDir:
         self.tensorboard = self.path / "tensorboard"
         self._flags = dataclasses.asdict(config)
 
-    def check(self, resume, overwrite):
+    def check(self, resume: bool, overwrite: bool) -> None:
         """Refuses a folder that holds another run, or that cannot be written.
 
         Args:
@@ -67,7 +67,7 @@ class ModelDir:
             )
         self._check_writable()
 
-    def check_space(self, parameters):
+    def check_space(self, parameters: int) -> None:
         """Refuses a disk that the run's files would fill.
 
         Args:
@@ -91,7 +91,7 @@ class ModelDir:
                 "Allowed: a folder on a disk with more room."
             )
 
-    def start(self, record, overwrite):
+    def start(self, record: dict, overwrite: bool) -> None:
         """Takes the folder for a new run and writes `config.json`. Removes another run if asked."""
         if overwrite:
             for path in self._own_paths():

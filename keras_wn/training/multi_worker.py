@@ -1,4 +1,4 @@
-"""Training in several processes, on one machine or on many."""
+"""Makes the strategy that trains in several processes, on one machine or on many."""
 
 import dataclasses
 import functools
@@ -28,11 +28,11 @@ class Cluster:
         number: Integer, the index of this process.
     """
 
-    addresses: tuple
+    addresses: tuple[str, ...]
     number: int
 
 
-def read_cluster():
+def read_cluster() -> Cluster:
     """The processes that the environment variable TF_CONFIG names, checked.
 
     Returns:
@@ -70,7 +70,7 @@ def read_cluster():
     return Cluster(tuple(addresses), index + is_after_chief)
 
 
-def strategy(timeout=TIMEOUT):
+def strategy(timeout: float = TIMEOUT) -> tf.distribute.Strategy:
     """The strategy of the processes that TF_CONFIG names, once all of them have started.
 
     Args:

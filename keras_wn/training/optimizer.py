@@ -60,19 +60,19 @@ class SGDL2(keras.optimizers.SGD):
         self.decayed = tuple(decayed)
         self.sums_gradients = sums_gradients
 
-    def build(self, variables):
+    def build(self, variables: Sequence[Any]) -> None:
         super().build(variables)
         # By index: on TensorFlow, `update_step` is given the backend's variables, which have
         # other names.
         self._is_decayed = [v.name in self.decayed for v in variables]
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         if self._is_decayed[self._get_variable_index(variable)]:
             decay = ops.cast(self.l2, variable.dtype) * ops.convert_to_tensor(variable)
             gradient = ops.cast(gradient, variable.dtype) + decay
         super().update_step(gradient, variable, learning_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "l2": self._initial_l2,

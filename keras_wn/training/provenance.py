@@ -5,10 +5,13 @@ import os
 import platform
 import resource
 import sys
+from typing import Any
 
 import keras
 
 import keras_wn
+from keras_wn.data.splits import Splits
+from keras_wn.training.config import TrainConfig
 
 # Data set -> what it is, for logs and result files.
 DATA = {
@@ -25,7 +28,7 @@ DATA = {
 _PACKAGES = ("keras", "numpy", "sklearn", "tensorflow", "jax")
 
 
-def run_record(config, splits, replicas=1):
+def run_record(config: TrainConfig, splits: Splits, replicas: int = 1) -> dict[str, Any]:
     """The content of `config.json`.
 
     Args:
@@ -57,7 +60,9 @@ def run_record(config, splits, replicas=1):
     }
 
 
-def result_record(config, splits, replicas, wall_seconds):
+def result_record(
+    config: TrainConfig, splits: Splits, replicas: int, wall_seconds: float
+) -> dict[str, Any]:
     """The content of `result.json` beside the figures.
 
     Args:

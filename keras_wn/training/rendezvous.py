@@ -18,7 +18,7 @@ _PAUSE = 0.1
 _ANSWER = 5.0
 
 
-def meet(addresses, number, timeout):
+def meet(addresses: list[str], number: int, timeout: float) -> None:
     """Waits until all processes of a run have called this with the same addresses.
 
     A process is there for another if it has called at its address, and if it has been reached at

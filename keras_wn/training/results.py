@@ -1,14 +1,26 @@
-"""The end of a run: `result.json`, and the table on the screen."""
+"""Writes `result.json` at the end of a run, and shows its table on the screen."""
 
 import json
+from typing import Any
 
 from keras_wn.training import files
+from keras_wn.training.config import TrainConfig
+from keras_wn.training.model_dir import ModelDir
 
 _SPLITS = ("train", "validation", "test")
 
 
-def summarize(config, folder, status, step, final, stopped_by, images_per_second, context):
-    """Writes `result.json` and returns what it holds.
+def summarize(
+    config: TrainConfig,
+    folder: ModelDir,
+    status: str,
+    step: int,
+    final: dict,
+    stopped_by: str | None,
+    images_per_second: float | None,
+    context: dict[str, Any],
+) -> dict[str, Any]:
+    """Writes `result.json` and returns its content.
 
     Args:
         config: Resolved `TrainConfig`.
@@ -39,7 +51,7 @@ def summarize(config, folder, status, step, final, stopped_by, images_per_second
     return result
 
 
-def best_top1(folder):
+def best_top1(folder: ModelDir) -> float | None:
     """Highest validation top-1 in the folder's metrics; None if there is none."""
     best = _best_validation(folder)
     return best and best["top1"]
@@ -52,12 +64,12 @@ def _best_validation(folder):
     return max(validation, key=lambda record: record["top1"], default=None)
 
 
-def read(folder):
+def read(folder: ModelDir) -> dict[str, Any]:
     """The content of `result.json`."""
     return json.loads(folder.result_json.read_text(encoding="utf-8"))
 
 
-def show(result, folder):
+def show(result: dict[str, Any], folder: ModelDir) -> None:
     """Prints the result as a short table."""
     top1 = [
         _number(result["final"][split] and result["final"][split]["top1"], ".4f")

@@ -320,7 +320,7 @@ def _counted(batches, show):
 
 
 @contextlib.contextmanager
-def averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer):
+def averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Scope in which a model has the moving averages of its weights, if the optimizer keeps any."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     # Before the first update, the averages are zeros.

@@ -1,4 +1,6 @@
-"""Learning rate over the steps of a run."""
+"""Builds the schedule of the learning rate over the steps of a run."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -28,12 +30,12 @@ def _stepwise(rate, steps):
 _DECAYS = {"polynomial": _polynomial, "cosine": _cosine, "stepwise": _stepwise}
 
 
-def names():
+def names() -> tuple[str, ...]:
     """Names that `build` and `--schedule` take."""
     return tuple(_DECAYS)
 
 
-def build(name, peak, total_steps, warmup_steps):
+def build(name: str, peak: float, total_steps: int, warmup_steps: int) -> Any:
     """Linear warm-up to `peak`, then a decay over the remaining steps.
 
     Args:
@@ -95,7 +97,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         falling = self.schedule(ops.maximum(step - self.warmup_steps, 0.0))
         return ops.where(step < self.warmup_steps, rising, falling)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "peak": self.peak,

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +29,9 @@ class BlockSignal:
     gradient_norm: float
 
 
-def measure(model, images, labels, loss):
+def measure(
+    model: keras.Model, images: Any, labels: Any, loss: keras.losses.Loss
+) -> tuple[list[BlockSignal], float]:
     """Signal statistics of each block in training mode; the model is left as it was.
 
     Args:
@@ -126,7 +129,7 @@ def _outputs_and_gradients(function, tensors):
     )
 
 
-def table(signals):
+def table(signals: list[BlockSignal]) -> str:
     """The statistics as text, a line a block."""
     lines = [f"{'block':<16}{'mean':>11}{'variance':>11}{'gradient norm':>15}"]
     lines += [
@@ -135,7 +138,7 @@ def table(signals):
     return "\n".join(lines)
 
 
-def write(signals, title, json_path, png_path):
+def write(signals: list[BlockSignal], title: str, json_path: Any, png_path: Any) -> None:
     """Writes the statistics as JSON and as a plot.
 
     Args:

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -19,7 +20,7 @@ class StopRequest:
         self.signal = None
 
     @contextlib.contextmanager
-    def listening(self):
+    def listening(self) -> Iterator[None]:
         """Scope in which SIGINT and SIGTERM are noted. Does nothing outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield self
@@ -31,7 +32,7 @@ class StopRequest:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def check(self):
+    def check(self) -> None:
         """Raises `Stopped` if a signal came."""
         if self.signal is not None:
             raise Stopped(self.signal)

@@ -11,7 +11,9 @@ from keras_wn.training.devices import Devices
 from keras_wn.training.errors import UsageError
 
 
-def build(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
+def build(
+    name: str, virtual_devices: int = 0, timeout: float = multi_worker.TIMEOUT
+) -> tf.distribute.Strategy:
     """The `tf.distribute` strategy of a run.
 
     Args:
@@ -61,7 +63,7 @@ def build(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
     return _mirrored(tuple(f"GPU:{i}" for i in range(len(gpus))))
 
 
-def devices(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
+def devices(name: str, virtual_devices: int = 0, timeout: float = multi_worker.TIMEOUT) -> Devices:
     """The `Devices` of the strategy that `build` makes from the same arguments."""
     strategy = build(name, virtual_devices, timeout)
     replicas = strategy.num_replicas_in_sync
@@ -71,8 +73,8 @@ def devices(name, virtual_devices=0, timeout=multi_worker.TIMEOUT):
     return Devices(strategy, replicas, len(cluster.addresses), cluster.number)
 
 
-def is_chief(strategy):
-    """Whether this process is the one that writes the run's files; the others write none."""
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes the files of the run. One process does."""
     resolver = strategy.cluster_resolver
     if resolver is None or resolver.task_type is None:
         return True
@@ -82,7 +84,7 @@ def is_chief(strategy):
     )
 
 
-def compiles(xla):
+def compiles(xla: str) -> bool:
     """Whether XLA compiles the step: `auto` turns it on for GPUs, where it is faster."""
     return xla == "on" or (xla == "auto" and bool(tf.config.list_physical_devices("GPU")))
 

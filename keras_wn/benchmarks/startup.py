@@ -80,7 +80,7 @@ def _seconds(*arguments):
 # The new process. Both functions return the seconds from loading the data to the end of a step.
 
 
-def _first_step_of_keras(request, variant):
+def _first_step_in_keras(request, variant):
     start, clock = time.perf_counter(), _Clock()
     splits = digits.load(request.image_size)
     batches = splits.train.training_batches(request.batch_size, splits.classes, seed=0)
@@ -106,7 +106,7 @@ class _Clock(keras.callbacks.Callback):
         self.at_end = time.perf_counter()
 
 
-def _first_step_of_runner(request, variant):
+def _first_step_in_runner(request, variant):
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         run = new_run(folder, request.config(variant, model_dir=folder), request.image_size)
@@ -117,7 +117,7 @@ def _first_step_of_runner(request, variant):
         return run.step_ends[-1] - start
 
 
-_FIRST_STEPS = {"plain Keras": _first_step_of_keras, "runner": _first_step_of_runner}
+_FIRST_STEPS = {"plain Keras": _first_step_in_keras, "runner": _first_step_in_runner}
 
 
 def _print_first_step(kind, variant, model, batch_size, image_size):

@@ -62,7 +62,7 @@ def test_ratios_are_taken_round_by_round():
     assert ratios == {"ratio": 2.0, "low": 2.0, "high": 2.0}
 
 
-def lines_of(capsys):
+def read_lines(capsys):
     out, err = capsys.readouterr()
     assert out == ""  # The standard output is for tables.
     return err.splitlines()
@@ -70,7 +70,7 @@ def lines_of(capsys):
 
 def test_long_measurements_say_how_far_they_are(sleep, capsys):
     interleaved(dict.fromkeys("abc", lambda: sleep(50.0)), rounds=1, warm_up=0)
-    assert lines_of(capsys) == [
+    assert read_lines(capsys) == [
         "Measurement 1 of 3; about 1 min 40 s left.",
         "Measurement 2 of 3; about 50 s left.",
     ]
@@ -79,7 +79,7 @@ def test_long_measurements_say_how_far_they_are(sleep, capsys):
 def test_the_time_left_does_not_count_the_warm_up(sleep, capsys):
     seconds = iter([400.0, 400.0, 50.0, 50.0, 50.0, 50.0])
     interleaved(dict.fromkeys("ab", lambda: sleep(next(seconds))), rounds=2)
-    assert lines_of(capsys) == [
+    assert read_lines(capsys) == [
         "Warm-up 1 of 2; about 6 min 40 s left.",
         "Measurement 1 of 4; about 2 min 30 s left.",
         "Measurement 2 of 4; about 1 min 40 s left.",
@@ -90,7 +90,7 @@ def test_the_time_left_does_not_count_the_warm_up(sleep, capsys):
 def test_short_measurements_and_those_that_shall_not_show_progress_say_nothing(sleep, capsys):
     interleaved(dict.fromkeys("abc", lambda: sleep(1.0)), rounds=3)
     interleaved(dict.fromkeys("abc", lambda: sleep(50.0)), rounds=3, shows_progress=False)
-    assert lines_of(capsys) == []
+    assert read_lines(capsys) == []
 
 
 def test_on_a_terminal_no_thread_draws_while_an_action_is_timed(monkeypatch, capsys):

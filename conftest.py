@@ -1,4 +1,4 @@
-"""Leaves out the files whose doctests cannot be collected without JAX, which `test` does not install."""
+"""Leaves out the doctests that cannot be collected without JAX, which `test` does not install."""
 
 import importlib.util
 

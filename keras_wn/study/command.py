@@ -1,4 +1,4 @@
-"""The flags of `runners/compare.py`, and what they do."""
+"""Defines the flags of `runners/compare.py`, and runs the study that they ask for."""
 
 import dataclasses
 import os
@@ -8,15 +8,15 @@ import signal
 from absl import flags
 
 from keras_wn import methods
-from keras_wn.study import budgets, claims, report
+from keras_wn.study import claims, report
 from keras_wn.study.log import Log
+from keras_wn.study.plan import SUITES, Request
+from keras_wn.study.protocol import budgets, for_budget
 from keras_wn.study.results import Results, TimeSpent
 from keras_wn.study.study import Study
-from keras_wn.study.suites.request import Request
 from keras_wn.study.workers import Worker, Workers
 from keras_wn.training.errors import UsageError
 
-_SUITES = ("accuracy", "stability", "regularization", "signal", "cost")
 _METHODS = ("none", "bn", "wn", "normprop", "wn_trelu")
 
 # Flags that replace a value of the budget -> its kind.
@@ -40,17 +40,17 @@ _REPLACED = {
 }
 
 
-def define():
+def define() -> None:
     """Defines the flags."""
     flags.DEFINE_list(
-        "suite", ["accuracy", "stability"], f"What to compare: {', '.join(_SUITES)}, or all."
+        "suite", ["accuracy", "stability"], f"What to compare: {', '.join(SUITES)}, or all."
     )
     flags.DEFINE_list("methods", list(_METHODS), f"Methods: {', '.join(methods.names())}.")
     flags.DEFINE_enum(
         "budget",
         "small",
-        budgets.names(),
-        "Size of the nets and number of trials; see keras_wn/study/budgets.py.",
+        budgets(),
+        "Size of the networks and number of trials; see keras_wn/study/protocol.py.",
     )
     flags.DEFINE_integer(
         "seeds", 5, "Final trials a method; with fewer than 5 there are no verdicts.", lower_bound=1
@@ -78,12 +78,8 @@ def define():
             define_flag(name, None, text)
 
 
-def run():
-    """Does what the flags say.
-
-    Returns:
-        The exit status.
-    """
+def run() -> int:
+    """Runs the study that the flags ask for. Returns the exit status."""
     values = flags.FLAGS
     suites, shard, protocol = _suites(values.suite), _shard(values.shard), _protocol(values)
     for method in values.methods:
@@ -104,7 +100,8 @@ def run():
     except KeyboardInterrupt as stopped:
         name = stopped.args[0] if stopped.args else "SIGINT"
         print(
-            f"\n{name}: stopped. Finished trials are in {folder}; the same command goes on from them."
+            f"\n{name}: stopped. Finished trials are in {folder}; "
+            "the same command goes on from them."
         )
         return 128 + signal.Signals[name]
     # With shards, the last one to end reports all.
@@ -120,7 +117,7 @@ def _work(request, suites, log, shard, values):
     log.make_folder()
     first = make(values.jobs or cores)
     try:
-        begun = first.begin()  # It tells what the data and the devices are.
+        begun = first.begin()
         log.start(request.protocol.record(begun["data"]))
     except BaseException:
         first.close(at_once=True)
@@ -148,27 +145,29 @@ def _report(log, folder):
         ) from error
     except OSError as error:
         raise UsageError(
-            f"--out={folder}: the report cannot be written ({error.strerror}). The trials are whole."
+            f"--out={folder}: the report cannot be written ({error.strerror}). "
+            "The trials are whole."
         ) from error
     results = Results.from_records(records)
     profile = TimeSpent.from_table(results.table)
     for claim, verdict in claims.judge(results).items():
         print(f"{claim.key:<4}{verdict.outcome:<30}{claim.text}")
     print(
-        f"Time: {profile.total:.0f} s of trials and their processes' starts, {profile.training_share:.0%} of it in training steps."
+        f"Time: {profile.total:.0f} s of trials and their processes' starts, "
+        f"{profile.training_share:.0%} of it in training steps."
     )
     print(f"Report: {page}")
     return 0
 
 
 def _suites(asked):
-    allowed = (*_SUITES, "all")
+    allowed = (*SUITES, "all")
     for suite in asked:
         if suite not in allowed:
             raise UsageError(f"--suite={suite}: unknown. Allowed: {', '.join(allowed)}.")
     if not asked:
         raise UsageError(f"--suite: none given. Allowed: {', '.join(allowed)}.")
-    return _SUITES if "all" in asked else tuple(suite for suite in _SUITES if suite in asked)
+    return tuple(suite for suite in SUITES if suite in asked or "all" in asked)
 
 
 def _shard(text):
@@ -184,7 +183,7 @@ def _shard(text):
 
 
 def _protocol(values):
-    protocol = budgets.get(values.budget)
+    protocol = for_budget(values.budget)
     names = [name for texts in _REPLACED.values() for name in texts]
     replaced = {name: values[name].value for name in names if values[name].value is not None}
     if replaced.get("train_size") == 0:

@@ -1,4 +1,4 @@
-"""The data of a trial: what the protocol takes of a data set, drawn by the trial's seed."""
+"""Draws the training images and wrong labels of a trial, as the protocol says, by its seed."""
 
 import dataclasses
 
@@ -6,12 +6,13 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from keras_wn.data import detect
-from keras_wn.data.splits import Examples
+from keras_wn.data.splits import Examples, Splits
+from keras_wn.study.protocol import Protocol
 from keras_wn.training.errors import UsageError
 
 
-def load(protocol):
-    """The data set of a protocol, whole.
+def load(protocol: Protocol) -> Splits:
+    """The whole data set of a protocol.
 
     Args:
         protocol: `Protocol`.
@@ -20,26 +21,27 @@ def load(protocol):
         `Splits`.
 
     Raises:
-        UsageError: If it is not there, or not what the protocol asks for.
+        UsageError: If it is missing, or does not fit the protocol.
     """
     splits = detect.load(protocol.dataset, protocol.data_dir, protocol.image_size)
     if protocol.train_size is not None or protocol.label_noise:
         if not isinstance(splits.train, Examples):
             raise UsageError(
-                f"--train_size={protocol.train_size}, --label_noise={protocol.label_noise} with --dataset={protocol.dataset}: "
-                "only where the images are in memory. Allowed: with digits, cifar10, cifar100."
+                f"--train_size={protocol.train_size}, --label_noise={protocol.label_noise} with "
+                f"--dataset={protocol.dataset}: only where the images are in memory. "
+                "Allowed: with digits, cifar10, cifar100."
             )
         largest = len(splits.train) - splits.classes
         if protocol.train_size is not None and not splits.classes <= protocol.train_size <= largest:
             raise UsageError(
-                f"--train_size={protocol.train_size}: not allowed. Allowed with --dataset={protocol.dataset}: "
-                f"{splits.classes} to {largest}, or none for all."
+                f"--train_size={protocol.train_size}: not allowed. Allowed with "
+                f"--dataset={protocol.dataset}: {splits.classes} to {largest}, or none for all."
             )
     return splits
 
 
-def drawn(splits, protocol, seed):
-    """The data set with as many training images, and as many wrong labels among them, as the protocol says.
+def drawn(splits: Splits, protocol: Protocol, seed: int) -> Splits:
+    """The data set with the number of training images and wrong labels that the protocol says.
 
     Args:
         splits: `Splits`.
@@ -47,7 +49,7 @@ def drawn(splits, protocol, seed):
         seed: Integer. The same seed draws the same for every method.
 
     Returns:
-        `Splits`; validation and test are as they were.
+        `Splits`. Validation and test are as they were.
     """
     train = splits.train
     if protocol.train_size is not None:
@@ -66,8 +68,8 @@ def drawn(splits, protocol, seed):
     return dataclasses.replace(splits, train=train)
 
 
-def with_noise(labels, classes, share, seed):
-    """Labels of which a share is replaced by other classes', each of them as likely.
+def with_noise(labels: np.ndarray, classes: int, share: float, seed: int) -> np.ndarray:
+    """Labels of which a share is replaced by those of other classes, each as likely.
 
     Args:
         labels: Integer array.

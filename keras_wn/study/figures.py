@@ -226,7 +226,8 @@ def _draw_sweeps(figure, found, model, classes):
         _plot_errors(below, sweep, classes)
     above.set_yticks(range(len(sweeps)), [short(sweep.method) for sweep in sweeps])
     above.set_ylim(len(sweeps) - 0.5, -0.5)
-    above.set_title(f"{model[:40]}\neach seed: · stable, ○ did not learn, × diverged", loc="left")
+    signs = "each seed: · stable, ○ did not learn, × diverged"
+    above.set_title(f"{model[:40]}\n{signs}", loc="left")
     above.grid(visible=False)
     below.axhline(100 * (1 - 1 / classes), color="#777777", lw=1, ls=":")
     canvas.scale_errors(below)

@@ -1,4 +1,4 @@
-"""The log of a study: one line a trial, shared by all processes that work on it."""
+"""Keeps the log of a study: a line for each trial, shared by all processes that work on it."""
 
 import errno
 import fcntl
@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import sys
+from typing import Any
 
 from keras_wn.study import protocol
 from keras_wn.training import files
@@ -13,21 +14,23 @@ from keras_wn.training.errors import UsageError
 
 
 class Log:
-    """`trials.jsonl` in a study's folder. The first line is the protocol; the others are appended, whole, under a lock.
+    """`trials.jsonl` in the folder of a study.
+
+    The first line is the protocol. The other lines are appended, each as a whole, under a lock.
 
     Args:
         path: Path of the file, which need not exist.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         self._said_torn = False
 
-    def make_folder(self):
-        """Makes the folder, and finds out whether it can be written.
+    def make_folder(self) -> None:
+        """Makes the folder, and checks that it can be written.
 
         Raises:
-            UsageError: If not.
+            UsageError: If it cannot.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,11 +41,12 @@ class Log:
                 f"--out={self.path.parent}: cannot be written ({error.strerror})."
             ) from error
 
-    def start(self, record):
+    def start(self, record: dict[str, Any]) -> None:
         """Begins the log with the record of a protocol, or checks that the log is of this protocol.
 
         Raises:
-            UsageError: If it is another protocol's, with what differs, or if it cannot be written or read.
+            UsageError: If the log has another protocol, with the differences, or if it cannot be
+                written or read.
         """
         try:
             with self._locked() as file:
@@ -60,30 +64,32 @@ class Log:
                 "Allowed: the same protocol, or another folder."
             )
 
-    def append(self, *records):
-        """Appends a line each, all at once; they are on the disk when this returns.
+    def append(self, *records: dict[str, Any]) -> None:
+        """Appends a line for each record, all at once, and waits until the disk has them.
 
         Raises:
-            UsageError: If there is no room; the log is then as it was.
+            UsageError: If the disk is full. The log is then as it was.
         """
         try:
             with self._locked() as file:
                 self._write(file, records)
         except OSError as error:
             raise UsageError(
-                f"--out={self.path.parent}: cannot be written ({error.strerror}). The trials in it are whole; "
-                "the same command goes on from them."
+                f"--out={self.path.parent}: cannot be written ({error.strerror}). "
+                "The trials in it are whole; the same command goes on from them."
             ) from error
 
-    def read(self):
-        """The records, from the protocol on; a torn last line is left out, and said.
+    def read(self) -> list[dict[str, Any]]:
+        """The records, from the protocol on. A torn last line is left out with a warning.
 
         Raises:
-            UsageError: If there is no such log, or a line is not one's.
+            UsageError: If the log cannot be read, or a line is no record.
         """
         try:
             with open(self.path, encoding="utf-8", errors="replace") as file:
-                fcntl.flock(file, fcntl.LOCK_SH)  # What another process is writing is no torn line.
+                fcntl.flock(
+                    file, fcntl.LOCK_SH
+                )  # Waits until another process has written its line.
                 text = file.read()
         except OSError as error:
             raise UsageError(
@@ -100,7 +106,8 @@ class Log:
             or records[0].get("version") != protocol.VERSION
         ):
             raise UsageError(
-                f"{self.path}: its first line is no protocol of version {protocol.VERSION}. Allowed: a study's own log."
+                f"{self.path}: its first line is no protocol of version {protocol.VERSION}. "
+                "Allowed: a study's own log."
             )
         return records
 
@@ -116,7 +123,7 @@ class Log:
         )
 
     def _locked(self):
-        # Not in append mode, which could not cut a torn line off; unbuffered, so that closing writes nothing more.
+        # Append mode could not cut a torn line off. Without a buffer, closing writes nothing more.
         file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
         fcntl.flock(file, fcntl.LOCK_EX)
         return file

@@ -1,8 +1,12 @@
-"""What makes the trials of a study comparable: the first line of its log."""
+"""Holds what makes the trials of a study comparable, and the protocols that `--budget` selects.
+
+The protocol is the first line of the log of a study.
+"""
 
 import dataclasses
 import json
 import math
+from typing import Any
 
 from keras_wn import models
 from keras_wn.data.detect import DATASETS
@@ -15,18 +19,22 @@ VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How every trial of a study is done, whatever its method.
+    """The conditions of every trial of a study, whatever its method.
 
     Attributes:
-        dataset, data_dir, image_size: The data set, its folder and the images' size, as `TrainConfig`'s.
-        train_size: Training images, drawn anew by each seed; None for all.
-        label_noise: Share of the training labels that are replaced by another class's, drawn by the seed.
-        model, batch_size, train_epochs, schedule, momentum, precision: As `TrainConfig`'s, of the accuracy suite.
+        dataset, data_dir, image_size: The data set, its folder and the images' size, as
+            `TrainConfig`'s.
+        train_size: Training images, drawn anew by each seed. None for all.
+        label_noise: Share of the training labels that another class's label replaces, drawn by the
+            seed.
+        model, batch_size, train_epochs, schedule, momentum, precision: As `TrainConfig`'s, of the
+            accuracy suite.
         target_top1: Validation top-1 whose first epoch is reported.
         curve_points: Epochs, evenly spaced, at which final trials are measured.
-        tuning: Dict: `trials` a method, `extension` trials in each of `rounds` more rounds, ranges of `learning_rate` (peak of the
-            run), `weight_decay` and `warmup_share` (of the epochs).
-        stability: Dict: `learning_rates`, `models` from the shallowest to the deepest, `train_epochs`.
+        tuning: Dict: `trials` a method, `extension` trials in each of `rounds` more rounds, ranges
+            of `learning_rate` (peak of the run), `weight_decay` and `warmup_share` (of the epochs).
+        stability: Dict: `learning_rates`, `models` from the shallowest to the deepest,
+            `train_epochs`.
         regularization: Dict: `methods`, grids of `dropout` and `weight_decay`.
         signal: Dict: `model`, `train_epochs`, and `epochs`, after which the signal is measured.
         cost: Dict: `model`, `image_size`, `batch_size`, `steps` a round, `rounds`.
@@ -51,7 +59,7 @@ class Protocol:
     signal: dict
     cost: dict
 
-    def check(self):
+    def check(self) -> None:
         """Raises `UsageError` for the first value that is not allowed."""
         for flag, allowed in _CHOICES.items():
             if getattr(self, flag) not in allowed:
@@ -63,24 +71,25 @@ class Protocol:
             if value is not None and not (math.isfinite(value) and is_allowed(value)):
                 raise UsageError(f"--{flag}={value}: not allowed. Allowed: {text}.")
 
-    def record(self, data):
-        """The line of the log.
+    def record(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The first record of the log.
 
         Args:
-            data: Dict of what is known of the data once they are loaded, `Trials.data`.
+            data: Dict of the counts of images and classes, `Trials.data`.
         """
-        # As it is read again: tuples become lists.
+        # Tuples become lists, as when the record is read again.
         return json.loads(
             json.dumps({"kind": "protocol", "version": VERSION, **data, **dataclasses.asdict(self)})
         )
 
 
-def differences(there, asked):
-    """What differs between two records of protocols, each as `key: there X, asked Y`.
+def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    """The differences between two records of protocols, each as `key: there X, asked Y`.
 
     Example:
 
-    >>> differences({"model": "a", "tuning": {"trials": 8}}, {"model": "a", "tuning": {"trials": 4}})
+    >>> old, new = ({"model": "a", "tuning": {"trials": count}} for count in (8, 4))
+    >>> differences(old, new)
     ['tuning.trials: there 8, asked 4']
     """
     found = []
@@ -88,9 +97,8 @@ def differences(there, asked):
         old, new = there.get(key), asked.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             found += [f"{key}.{text}" for text in differences(old, new)]
-        elif (
-            old != new and key != "data_dir"
-        ):  # The same data may lie elsewhere on another machine.
+        # The same data may lie elsewhere on another machine.
+        elif old != new and key != "data_dir":
             found.append(f"{key}: there {old}, asked {new}")
     return found
 
@@ -108,3 +116,116 @@ _RANGES = {
     "train_epochs": (lambda x: x >= 2, "2 or more"),
     "image_size": (lambda x: x >= 8, "8 or more"),
 }
+
+# As the paper's authors trained: polynomial decay of power 2, momentum 0.9.
+_RECIPE = {"schedule": "polynomial", "momentum": 0.9, "precision": "float32"}
+_SEARCH = {
+    "learning_rate": [0.005, 0.5],
+    "weight_decay": [1e-5, 1e-2],
+    "warmup_share": [0.0, 0.4],
+    "rounds": 1,
+}
+
+_BUDGETS = {
+    # This takes seconds, to see the command work.
+    "tiny": Protocol(
+        dataset="digits",
+        data_dir=None,
+        image_size=8,
+        train_size=128,
+        label_noise=0.1,
+        model="cifar_resnet8",
+        batch_size=32,
+        train_epochs=3,
+        target_top1=0.5,
+        curve_points=3,
+        tuning={"trials": 2, "extension": 1, **_SEARCH},
+        stability={"learning_rates": [0.02, 2.0], "models": ["cifar_resnet8"], "train_epochs": 2},
+        regularization={"methods": ["wn"], "dropout": [0.0, 0.5], "weight_decay": [0.0]},
+        signal={"model": "cifar_resnet8", "train_epochs": 2, "epochs": [0, 2]},
+        cost={
+            "model": "cifar_resnet8",
+            "image_size": 32,
+            "batch_size": 32,
+            "steps": 2,
+            "rounds": 3,
+        },
+        **_RECIPE,
+    ),
+    # On two cores, accuracy and stability take 15 minutes, and everything takes 45.
+    "small": Protocol(
+        dataset="digits",
+        data_dir=None,
+        image_size=8,
+        train_size=500,
+        label_noise=0.1,
+        model="cifar_resnet8",
+        batch_size=32,
+        train_epochs=60,
+        target_top1=0.9,
+        curve_points=4,
+        tuning={"trials": 8, "extension": 4, **_SEARCH},
+        stability={
+            "learning_rates": [0.02, 0.08, 0.32, 1.28, 5.12],
+            "models": ["cifar_resnet8", "cifar_resnet20"],
+            "train_epochs": 18,
+        },
+        regularization={
+            "methods": ["wn", "wn_mobn"],
+            "dropout": [0.0, 0.2, 0.5],
+            "weight_decay": [0.0, 1e-3, 1e-2],
+        },
+        signal={"model": "cifar_resnet32", "train_epochs": 12, "epochs": [0, 1, 4, 12]},
+        cost={"model": "resnet50", "image_size": 64, "batch_size": 32, "steps": 2, "rounds": 9},
+        **_RECIPE,
+    ),
+    # The paper's experiment, for machines with GPUs: --dataset=imagenet --data_dir=DIR.
+    "paper": Protocol(
+        dataset="imagenet",
+        data_dir=None,
+        image_size=224,
+        train_size=None,
+        label_noise=0.0,
+        model="resnet50",
+        batch_size=256,
+        train_epochs=100,
+        target_top1=0.6,
+        curve_points=20,
+        tuning={"trials": 8, "extension": 4, **_SEARCH},
+        stability={
+            "learning_rates": [0.02, 0.08, 0.32, 1.28, 5.12],
+            "models": ["resnet18", "resnet50", "resnet101"],
+            "train_epochs": 2,
+        },
+        regularization={
+            "methods": ["wn", "wn_mobn"],
+            "dropout": [0.0, 0.2, 0.5],
+            "weight_decay": [0.0, 1e-4, 5e-4],
+        },
+        signal={"model": "resnet50", "train_epochs": 20, "epochs": [0, 1, 5, 20]},
+        cost={"model": "resnet50", "image_size": 224, "batch_size": 256, "steps": 10, "rounds": 9},
+        **(_RECIPE | {"precision": "mixed_bfloat16"}),
+    ),
+}
+
+
+def budgets() -> tuple[str, ...]:
+    """Names that `for_budget` and `--budget` take."""
+    return tuple(_BUDGETS)
+
+
+def for_budget(name: str) -> Protocol:
+    """The protocol of a budget.
+
+    Args:
+        name: One of `budgets()`.
+
+    Returns:
+        `Protocol`.
+
+    Raises:
+        ValueError: If there is no such budget.
+    """
+    if name not in _BUDGETS:
+        raise ValueError(f"Unknown budget {name!r}. Allowed: {', '.join(budgets())}.")
+    return _BUDGETS[name]

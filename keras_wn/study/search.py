@@ -1,19 +1,20 @@
-"""The search for a method's learning rate, weight decay and warm-up: the same for every method."""
+"""Searches for a method's learning rate, weight decay and warm-up, in the same way for each."""
 
 import dataclasses
 
 import numpy as np
 from scipy.stats import qmc
 
-# How far beyond the range an extension looks.
+# An extension looks beyond the range by this factor.
 _EXTENSION_FACTOR = 8.0
-# Of all trials of the search, so that they differ by their settings alone; final trials have the seeds from 0 on.
+# All trials of the search have this seed, so that they differ by their settings alone. Final trials
+# have the seeds from 0 on.
 SEED = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is tuned for a method.
+    """The values that are tuned for a method.
 
     Attributes:
         learning_rate: Float, the peak.
@@ -41,25 +42,29 @@ class Choice:
     edge: bool
 
 
-def settings(tuning, first, count, learning_rates=None):
-    """Points of the search: Halton's sequence, spread over the ranges, logarithmically but for the warm-up.
+def settings(
+    tuning: dict, first: int, count: int, learning_rates: tuple[float, float] | None = None
+) -> list[Setting]:
+    """Points of the search: Halton's sequence over the ranges, logarithmic but for the warm-up.
 
     Args:
         tuning: Dict, as `Protocol.tuning`.
         first, count: Place of the first point in the sequence, from 0, and their number.
-        learning_rates: Pair of floats in the place of the range of `tuning`; None for that.
+        learning_rates: Range that replaces the range of `tuning`. None keeps it.
 
     Returns:
         List of `Setting`.
 
     Example:
 
-    >>> ranges = {"learning_rate": [0.01, 1.0], "weight_decay": [1e-4, 1e-2], "warmup_share": [0.0, 0.4]}
+    >>> ranges = {
+    ...     "learning_rate": [0.01, 1.0], "weight_decay": [1e-4, 1e-2], "warmup_share": [0.0, 0.4]
+    ... }
     >>> [round(setting.learning_rate, 4) for setting in settings(ranges, 0, 3)]
     [0.1, 0.0316, 0.3162]
     """
     sequence = qmc.Halton(d=3, scramble=False)
-    sequence.fast_forward(first + 1)  # Its first point is a corner.
+    sequence.fast_forward(first + 1)  # The first point is a corner of the ranges.
     rates = learning_rates or tuning["learning_rate"]
     return [
         Setting(
@@ -71,8 +76,11 @@ def settings(tuning, first, count, learning_rates=None):
     ]
 
 
-def extended(tuning, trials):
-    """Range of learning rates of an extension: beyond the edge that the best trial lies at; the old one if it lies at none.
+def extended(tuning: dict, trials: list[dict]) -> tuple[float, float]:
+    """The range of learning rates of an extension.
+
+    It lies beyond the edge at which the best trial lies, and is the old one if the trial lies at
+    none.
 
     Args:
         tuning: Dict, as `Protocol.tuning`.
@@ -90,7 +98,7 @@ def extended(tuning, trials):
     return low, high
 
 
-def choose(trials, epochs):
+def choose(trials: list[dict], epochs: int) -> Choice:
     """The best setting by validation top-1, ties by validation loss.
 
     Args:
@@ -98,7 +106,8 @@ def choose(trials, epochs):
         epochs: Epochs of these trials.
 
     Returns:
-        `Choice`. If no trial stayed finite, the one with the lowest learning rate: the method is reported, and not dropped.
+        `Choice`. If no trial stayed finite, it is the one with the lowest learning rate, so that
+        the method is reported, and not dropped.
     """
     tried = [trial for trial in trials if trial["status"] != "crashed"] or trials
     best = best_trial(trials) or min(tried, key=lambda trial: trial["spec"]["learning_rate"])
@@ -107,8 +116,8 @@ def choose(trials, epochs):
     return Choice(setting, best["id"], spec["learning_rate"] in (min(rates), max(rates)))
 
 
-def best_trial(trials):
-    """The finished trial with the highest validation top-1; None if none finished."""
+def best_trial(trials: list[dict]) -> dict | None:
+    """The finished trial with the highest validation top-1, or None if none finished."""
     finished = [trial for trial in trials if trial["status"] == "finished"]
     return min(finished, key=_order, default=None)
 
@@ -120,9 +129,8 @@ def _order(trial):
 
 def _logarithmic(share, bounds):
     low, high = np.log(bounds)
-    return float(
-        f"{np.exp(low + share * (high - low)):.4g}"
-    )  # Four digits, which a report can print.
+    # Rounded to four digits, which a report can print.
+    return float(f"{np.exp(low + share * (high - low)):.4g}")
 
 
 def _linear(share, bounds):

@@ -21,8 +21,8 @@ from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.study import data
+from keras_wn.study.plan import TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
-from keras_wn.study.spec import TrialSpec, record_of
 from keras_wn.training import devices as device_choice
 from keras_wn.training import files, loop, provenance, signal
 from keras_wn.training.checkpoints import Checkpoints
@@ -106,7 +106,7 @@ class Trials:
             "total": end - begun,
         }
         return {
-            **record_of(spec),
+            **empty_record(spec),
             "status": "finished" if finite else "diverged",
             "epochs": trial.epochs,
             "final": final,
@@ -389,7 +389,7 @@ def time_steps(protocol: Protocol, specs: Sequence[TrialSpec]) -> list[dict[str,
     totals = {spec.method: float(seconds[spec.method].sum()) for spec in specs}
     return [
         {
-            **record_of(spec),
+            **empty_record(spec),
             "status": "finished",
             "step_seconds": [float(s) / steps for s in seconds[spec.method]],
             "seconds": {"training": totals[spec.method], "total": totals[spec.method]},

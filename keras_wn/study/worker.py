@@ -1,4 +1,7 @@
-"""A process that runs trials: JSON lines in, JSON lines out. `python -m keras_wn.study.worker`; `workers.Worker` starts it."""
+"""Runs trials in a process of their own: JSON lines in, JSON lines out.
+
+`workers.Worker` starts it, as `python -m keras_wn.study.worker`.
+"""
 
 import json
 import os
@@ -7,8 +10,8 @@ import sys
 import traceback
 
 
-def main():
-    # The channel is kept for the answers alone: what anything else prints goes where errors go.
+def main() -> None:
+    # Standard output is kept for the answers. Everything else that is printed goes to errors.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     start = json.loads(sys.stdin.readline())
@@ -21,10 +24,10 @@ def main():
         tf.config.threading.set_intra_op_parallelism_threads(start["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(start["threads"])
 
-    from keras_wn.study import provenance, trial
+    from keras_wn.study import trial
+    from keras_wn.study.plan import TrialSpec, empty_record
     from keras_wn.study.protocol import Protocol
-    from keras_wn.study.spec import TrialSpec, record_of
-    from keras_wn.training import devices
+    from keras_wn.training import devices, provenance
     from keras_wn.training.errors import UsageError
 
     def answer(record):
@@ -39,7 +42,7 @@ def main():
         return
     answer(
         {
-            "process": provenance.of_process(start["command"], start["threads"]),
+            "process": provenance.process_record(start["command"], start["threads"]),
             "data": trials.data,
             "gpus": devices.gpu_count(),
         }
@@ -52,11 +55,11 @@ def main():
                 if specs[0].alone
                 else [trials.run(spec) for spec in specs]
             )
-        # Whatever a trial died of is its result, and the next one is tried, with nothing left of this one.
+        # An error is the result of its trial. The next trial starts with nothing left of it.
         except Exception as error:
             traceback.print_exc()
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
-            records = [{**record_of(spec), "error": text} for spec in specs]
+            records = [{**empty_record(spec), "error": text} for spec in specs]
             trials = trial.Trials(protocol, pathlib.Path(start["folder"]))
         answer(records)
 

@@ -1,31 +1,38 @@
-"""Processes that run trials side by side."""
+"""Starts processes that run trials side by side, and hands trials to them."""
 
 import concurrent.futures
 import dataclasses
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
-from keras_wn.study.spec import record_of
+from keras_wn.study.plan import TrialSpec, empty_record
+from keras_wn.study.protocol import Protocol
 from keras_wn.training.errors import UsageError
 
 
 class Worker:
-    """A process that runs trials one after the other; when this process ends, it ends after its trial at the latest.
+    """A process that runs trials one after the other.
+
+    When this process ends, the worker ends after its trial at the latest.
 
     Args:
         protocol: `Protocol`.
         threads: Threads that an operation may use.
-        folder: `pathlib.Path` of the study; the process' messages go to `workers.log`, what it keeps of long trials to `running`.
+        folder: Folder of the study. The messages of the worker go to `workers.log` in it, and the
+            state of long trials to `running`.
 
     Attributes:
         networks: Set of the networks that it has built.
     """
 
-    def __init__(self, protocol, threads, folder):
-        self.networks = set()
+    def __init__(self, protocol: Protocol, threads: int, folder: pathlib.Path):
+        self.networks: set[tuple] = set()
         self._start = {
             "protocol": dataclasses.asdict(protocol),
             "threads": threads,
@@ -35,15 +42,15 @@ class Worker:
         self._log_path = folder / "workers.log"
         self._process = None
 
-    def begin(self):
+    def begin(self) -> dict[str, Any]:
         """Starts the process.
 
         Returns:
-            Dict of what it says of itself: `process`, the line of the log on it; `data`, the counts of images and classes; `gpus`, their
-            number.
+            Dict with `process`, its record for the log, `data`, the counts of images and classes,
+            and `gpus`, the number of its GPUs.
 
         Raises:
-            UsageError: For what a user can mend, for example data that are not there.
+            UsageError: For a mistake that the user can mend, such as data that are missing.
         """
         started = time.perf_counter()
         with open(self._log_path, "ab") as messages:
@@ -53,7 +60,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=messages,
                 text=True,
-                # Ctrl-C is this process' to answer.
+                # Ctrl-C must reach this process alone, which ends the workers.
                 start_new_session=True,
             )
         answer = self._asked(self._start) or {
@@ -68,14 +75,14 @@ class Worker:
         }
         return answer
 
-    def run(self, specs):
-        """Runs a few trials; to be called in a thread.
+    def run(self, specs: list[TrialSpec]) -> tuple[dict | None, list[dict[str, Any]]]:
+        """Runs a few trials, in a thread of this process.
 
         Args:
             specs: List of `TrialSpec`, all of one network, or all of the cost suite.
 
         Returns:
-            Pair: the line of the log on the process, None if it died; and the list of the trials' lines.
+            Pair of the record of the process, None if it died, and the records of the trials.
         """
         if self._process is None:
             self.begin()
@@ -86,9 +93,9 @@ class Worker:
         status = self._process.wait()
         self._process, self.networks = None, set()
         error = f"The trial's process ended with status {status}: see {self._log_path.name}."
-        return None, [{**record_of(spec), "error": error} for spec in specs]
+        return None, [{**empty_record(spec), "error": error} for spec in specs]
 
-    def close(self, at_once=False):
+    def close(self, at_once: bool = False) -> None:
         """Ends the process, after its trial unless `at_once`."""
         if self._process is None:
             return
@@ -100,7 +107,7 @@ class Worker:
         self._process = None
 
     def _asked(self, record):
-        """The process' answer; None if it has died."""
+        """The answer of the process, or None if it has died."""
         try:
             self._process.stdin.write(json.dumps(record) + "\n")
             self._process.stdin.flush()
@@ -111,15 +118,15 @@ class Worker:
 
 
 class Workers:
-    """Hands trials to as many workers as there are jobs, a network's to the worker that has built it.
+    """Hands trials to the workers, those of a network to the worker that has built it.
 
     Args:
-        make: Function that makes a `Worker`, given the number of those beside it.
-        jobs: Positive integer.
-        first: `Worker` that has begun, the first of them; None to make it as well.
+        make: Function that makes a `Worker`, given the number of workers side by side.
+        jobs: The number of workers.
+        first: `Worker` that has begun, as the first of them. None makes it as well.
     """
 
-    def __init__(self, make, jobs, first=None):
+    def __init__(self, make: Callable[[int], Worker], jobs: int, first: Worker | None = None):
         self._make = make
         self._idle = [first] if first else []
         self._idle += [make(jobs) for _ in range(jobs - len(self._idle))]
@@ -127,15 +134,15 @@ class Workers:
         self._busy = {}
 
     @property
-    def at_work(self):
+    def at_work(self) -> set[str]:
         """Identities of the trials that are running."""
         return {spec.id for _, specs in self._busy.values() for spec in specs}
 
-    def start(self, ready):
+    def start(self, ready: list[TrialSpec]) -> None:
         """Hands out trials while a worker is idle.
 
         Args:
-            ready: List of `TrialSpec` that are neither done nor running, the most urgent first.
+            ready: List of `TrialSpec` that are neither done nor running, in the order of urgency.
         """
         ready = list(ready)
         while ready and self._idle:
@@ -146,8 +153,11 @@ class Workers:
             self._busy[self._threads.submit(worker.run, specs)] = (worker, specs)
             ready = [spec for spec in ready if spec not in specs]
 
-    def finished(self, timeout):
-        """Answers of workers that are through, as `Worker.run`'s; waits for one, for `timeout` seconds at most."""
+    def finished(self, timeout: float) -> list[tuple[dict | None, list[dict[str, Any]]]]:
+        """Answers of workers, as `Worker.run` returns them.
+
+        Waits for one answer, for `timeout` seconds at most.
+        """
         through, _ = concurrent.futures.wait(
             self._busy, timeout=timeout, return_when=concurrent.futures.FIRST_COMPLETED
         )
@@ -158,7 +168,7 @@ class Workers:
             answers.append(future.result())
         return answers
 
-    def close(self, at_once=False):
+    def close(self, at_once: bool = False) -> None:
         """Ends all processes."""
         for worker in [*self._idle, *(worker for worker, _ in self._busy.values())]:
             worker.close(at_once)
@@ -171,16 +181,16 @@ class Workers:
         return self._idle[0]
 
     def _match(self, ready):
-        """An idle worker and the trials for it; (None, None) if those that are ready must wait."""
+        """An idle worker and the trials for it, or (None, None) if the ready trials must wait."""
         together = [spec for spec in ready if not spec.alone]
         if not together:
-            # Alone on the machine: when all else is done, and with all of it.
+            # Such trials wait until all else is done, and take the whole machine.
             return (None, None) if self._busy else (self._only(), ready)
         for worker in self._idle:
             for spec in together:
                 if spec.network in worker.networks:
                     return worker, [spec]
         elsewhere = {spec.network for _, specs in self._busy.values() for spec in specs}
-        # A network that no other worker is at, if there is one.
+        # Prefers a network that no other worker has.
         new = [spec for spec in together if spec.network not in elsewhere]
         return self._idle[0], [(new or together)[0]]

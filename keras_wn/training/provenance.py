@@ -1,10 +1,14 @@
 """Records where a run's figures come from: flags, versions, data, machine."""
 
 import dataclasses
+import datetime
 import os
 import platform
 import resource
+import subprocess
 import sys
+import uuid
+from importlib import metadata
 from typing import Any
 
 import keras
@@ -24,8 +28,7 @@ DATA = {
     "figures of accuracy mean nothing",
 }
 
-# Packages whose versions a run records, where it uses them.
-_PACKAGES = ("keras", "numpy", "sklearn", "tensorflow", "jax")
+_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scipy", "scikit-learn")
 
 
 def run_record(config: TrainConfig, splits: Splits, replicas: int = 1) -> dict[str, Any]:
@@ -39,17 +42,7 @@ def run_record(config: TrainConfig, splits: Splits, replicas: int = 1) -> dict[s
     return {
         "flags": dataclasses.asdict(config),
         "command": " ".join(sys.argv),
-        "versions": {
-            "keras_wn": keras_wn.__version__,
-            "python": platform.python_version(),
-            **{name: sys.modules[name].__version__ for name in _PACKAGES if name in sys.modules},
-        },
-        "backend": keras.backend.backend(),
-        "machine": {
-            "platform": platform.platform(),
-            "processor": platform.processor(),
-            "cores": os.cpu_count(),
-        },
+        **_environment(),
         "data": _data(splits),
         "replicas": replicas,
         "bn_semantics": _bn_semantics(config, replicas),
@@ -85,6 +78,43 @@ def result_record(
     }
 
 
+def process_record(command: str, threads: int) -> dict[str, Any]:
+    """The record of this process in the log of a study.
+
+    Args:
+        command: The command line that started the study.
+        threads: Threads that an operation of its trials may use.
+    """
+    environment = _environment()
+    environment["machine"]["threads"] = threads
+    return {
+        "kind": "process",
+        "id": f"p{uuid.uuid4().hex[:8]}",
+        "command": command,
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **environment,
+        "commit": _commit(os.path.dirname(keras_wn.__file__)),
+    }
+
+
+def _environment():
+    versions = {"keras_wn": keras_wn.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "backend": keras.backend.backend(),
+        "machine": {
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+        },
+    }
+
+
 def _data(splits):
     counts = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
     return {
@@ -109,3 +139,31 @@ def _bn_semantics(config, replicas):
         f"statistics of the whole batch of {config.batch_size} on {where}; "
         "moving averages at inference"
     )
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+        return names[0] if names else platform.processor()
+    except OSError:
+        return platform.processor()
+
+
+def _commit(folder):
+    """The commit of a checkout, marked where files differ from it; None outside of one."""
+    try:
+        head = _git(folder, "rev-parse", "--short=12", "HEAD")
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+changes" if changes else "")
+
+
+def _git(folder, *arguments):
+    command = ["git", "-C", folder, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=10, check=True
+    ).stdout.strip()

@@ -1,6 +1,6 @@
 import pytest
 
-from keras_wn.study.suites.request import Request
+from keras_wn.study.plan import Request
 from tests.study.made_up import TINY
 
 

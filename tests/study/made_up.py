@@ -2,16 +2,20 @@
 
 import json
 
-from keras_wn.study import budgets
-from keras_wn.study.spec import record_of
+from keras_wn.study.plan import empty_record
+from keras_wn.study.protocol import for_budget
 
-TINY = budgets.get("tiny")
+TINY = for_budget("tiny")
 
 
 def result(spec, top1=0.5, status="finished"):
     """A trial's record, as it is read from a log."""
     figures = {"loss": 1.0 - top1 if status == "finished" else None, "top1": top1, "top5": 1.0}
-    record = {**record_of(spec), "status": status, "final": {name: figures for name in spec.splits}}
+    record = {
+        **empty_record(spec),
+        "status": status,
+        "final": {name: figures for name in spec.splits},
+    }
     return json.loads(json.dumps(record))
 
 

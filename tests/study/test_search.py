@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_wn.study import search
-from keras_wn.study.spec import TrialSpec
+from keras_wn.study.plan import TrialSpec
 from tests.study.made_up import result
 
 RANGES = {"learning_rate": [0.01, 1.0], "weight_decay": [1e-5, 1e-2], "warmup_share": [0.0, 0.4]}

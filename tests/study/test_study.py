@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from keras_wn.study.log import Log
+from keras_wn.study.plan import SUITES
 from keras_wn.study.study import Study
-from keras_wn.study.suites import SUITES
 from keras_wn.study.workers import Workers
 from keras_wn.training.errors import UsageError
 from tests.study.made_up import TINY, all_done, result
@@ -15,7 +15,7 @@ DATA = {"classes": 10, "images": {"train": 128, "validation": 250, "test": 250}}
 
 
 class Answering:
-    """In the place of `Worker`: gives every trial a result at once, and remembers what it was given."""
+    """Stands for `Worker`: gives every trial a result at once, and remembers its trials."""
 
     def __init__(self, given, status="finished"):
         self.networks, self._given, self._status = set(), given, status

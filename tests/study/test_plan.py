@@ -1,7 +1,7 @@
 import pytest
 
-from keras_wn.study import search
-from keras_wn.study.suites import SUITES, accuracy
+from keras_wn.study import plan, search
+from keras_wn.study.plan import SUITES
 from tests.study.made_up import TINY, all_done, result
 
 
@@ -10,10 +10,11 @@ def stage(done, name):
 
 
 def test_every_method_gets_the_same_number_of_trials_from_the_same_sequence(request_of):
-    # `bn` is best in the middle, `wn` at the upper edge: its extension looks elsewhere, and is as long.
+    # `bn` is best in the middle, `wn` at the upper edge: its extension looks elsewhere, and is as
+    # long.
     best = {"bn": lambda rate: -abs(rate - 0.05), "wn": lambda rate: rate}
     done = all_done(
-        accuracy.plan, request_of(), lambda spec: 0.5 + 0.01 * best[spec.method](spec.learning_rate)
+        plan.accuracy, request_of(), lambda spec: 0.5 + 0.01 * best[spec.method](spec.learning_rate)
     )
     searched = {
         method: [s for s in stage(done, "tune") if s["method"] == method] for method in ("bn", "wn")
@@ -39,7 +40,7 @@ def test_every_method_gets_the_same_number_of_trials_from_the_same_sequence(requ
 
 
 def test_final_trials_are_paired_by_fresh_seeds_and_alone_see_the_test_images(request_of):
-    done = all_done(accuracy.plan, request_of(seeds=3))
+    done = all_done(plan.accuracy, request_of(seeds=3))
     finals = stage(done, "final")
     assert [(s["method"], s["seed"]) for s in finals] == [
         (m, seed) for m in ("bn", "wn") for seed in range(3)
@@ -50,9 +51,9 @@ def test_final_trials_are_paired_by_fresh_seeds_and_alone_see_the_test_images(re
 
 def test_final_trials_take_the_chosen_setting_and_wait_for_the_search(request_of):
     request = request_of(methods=("wn",))
-    specs = accuracy.plan(request, {})
+    specs = plan.accuracy(request, {})
     assert {spec.stage for spec in specs} == {"tune"} and len(specs) == TINY.tuning["trials"]
-    done = all_done(accuracy.plan, request, lambda spec: 0.9 if spec.number == 1 else 0.5)
+    done = all_done(plan.accuracy, request, lambda spec: 0.9 if spec.number == 1 else 0.5)
     chosen = next(s for s in stage(done, "tune") if s["number"] == 1)
     assert {(s["learning_rate"], s["weight_decay"]) for s in stage(done, "final")} == {
         (chosen["learning_rate"], chosen["weight_decay"])
@@ -76,7 +77,7 @@ def test_regularization_searches_and_reports_batch_normalization_whatever_the_me
 
 
 def test_suites_share_their_searches(request_of):
-    done = all_done(accuracy.plan, request_of())
+    done = all_done(plan.accuracy, request_of())
     specs = SUITES["signal"](request_of(), done)
     assert [spec for spec in specs if spec.id not in done and spec.stage == "tune"] == []
 
@@ -93,7 +94,7 @@ def test_cost_times_all_methods_and_the_baseline_in_turns_with_nothing_else(requ
 
 @pytest.mark.parametrize("suite", list(SUITES))
 def test_plans_do_not_change_what_they_planned(suite, request_of):
-    """A trial that was planned is planned again whatever has been done since: it is found in the log."""
+    """A planned trial is planned again whatever is done since, so that the log is found."""
     request, done, planned = request_of(), {}, set()
     while True:
         specs = SUITES[suite](request, done)

@@ -1,18 +1,20 @@
-"""Shows a run while it trains: scalars for TensorBoard, and progress on the screen."""
+"""Shows a run: scalars for TensorBoard, and progress and tables on the screen."""
 
 import contextlib
+import io
 import os
 import pathlib
 import socket
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 from keras import ops
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.reparameterizations import norm
@@ -193,3 +195,24 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as text, with the first column to the left and the others to the right.
+
+    Example:
+
+    >>> print(table(["method", "top-1"], [["bn", "0.97"], ["wn_trelu", "0.968"]]))
+    method    top-1
+    bn         0.97
+    wn_trelu  0.968
+    """
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, heading in enumerate(headings):
+        shown.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        shown.add_row(*row)
+    # Wide enough for every table, so that a narrow terminal breaks lines and loses no cell.
+    console = Console(file=io.StringIO(), width=500, markup=False, color_system=None)
+    console.print(shown)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from keras_wn.training import files
+from keras_wn.training import files, monitor
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.model_dir import ModelDir
 
@@ -82,12 +82,10 @@ def show(result: dict[str, Any], folder: ModelDir) -> None:
         _number(result["images_per_second"], ".1f"),
     ]
     headings = ["method", "train top-1", "validation top-1", "test top-1", "gap", "images/s"]
-    widths = [max(len(h), len(c)) for h, c in zip(headings, cells, strict=True)]
     print()
     if result["status"] != "finished":
         print(f"*** This run {_ENDINGS[result['status']]} at step {result['step']}. ***")
-    for row in (headings, cells):
-        print("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
+    print(monitor.table(headings, [cells]))
     print("Accuracy in inference mode on un-augmented images of each split; gap = train - test.")
     print(f"Files: {folder.path}", flush=True)
 

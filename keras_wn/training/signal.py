@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_wn.layers import substitution
-from keras_wn.training import files
+from keras_wn.training import files, monitor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,12 +130,11 @@ def _outputs_and_gradients(function, tensors):
 
 
 def table(signals: list[BlockSignal]) -> str:
-    """The statistics as text, a line a block."""
-    lines = [f"{'block':<16}{'mean':>11}{'variance':>11}{'gradient norm':>15}"]
-    lines += [
-        f"{s.block:<16}{s.mean:>11.3g}{s.variance:>11.3g}{s.gradient_norm:>15.3g}" for s in signals
+    """The statistics as text, with a line for each block."""
+    rows = [
+        (s.block, f"{s.mean:.3g}", f"{s.variance:.3g}", f"{s.gradient_norm:.3g}") for s in signals
     ]
-    return "\n".join(lines)
+    return monitor.table(["block", "mean", "variance", "gradient norm"], rows)
 
 
 def write(signals: list[BlockSignal], title: str, json_path: Any, png_path: Any) -> None:

@@ -1,4 +1,4 @@
-"""Weight normalization folded into plain Keras layers."""
+"""Folds weight normalization into plain Keras layers."""
 
 import keras
 
@@ -12,8 +12,7 @@ from keras_wn.interop.rebuild import (
     is_graph,
     rebuild,
 )
-from keras_wn.interop.scale_of import scale_of
-from keras_wn.interop.selection import is_normalized_layer, selected, units
+from keras_wn.interop.selection import call_scale, is_normalized_layer, selected, units
 from keras_wn.interop.weight_norm_model import SUBCLASSES
 from keras_wn.layers import WeightNormalization, gains
 from keras_wn.layers.reparameterized import Reparameterized
@@ -21,32 +20,39 @@ from keras_wn.layers.wrapped import named_kernels
 
 
 def fold(model, fold_bn=False, layers=None):
-    """A plain copy of a model: each weight-normalized layer a Keras layer whose kernel is w, with the same outputs.
+    """A plain copy of a model, whose kernels are the effective weights w, with the same outputs.
 
-    For inference and export: nothing is left to compute beside the layer itself, and no custom object to load. Regularizers and
-    constraints of w stay, on the kernel; others of this package, and its initializers, are dropped with the normalization. A
-    `scale` that a layer of a functional model takes from `JoinWeights`, or a constant one, becomes part of its kernel. `TReLU`,
-    `NormalizedReLU` and the joins have no plain counterpart and stay as they are, as layers and as activations of layers.
+    For inference and export: nothing is left to compute beside the layer itself, and no custom
+    object to load. Regularizers and constraints of w stay, on the kernel; others of this package,
+    and its initializers, are dropped with the normalization. A `scale` that a layer of a functional
+    model takes from `JoinWeights`, or a constant one, becomes part of its kernel. `TReLU`,
+    `NormalizedReLU` and the joins have no plain counterpart and stay as they are, as layers and as
+    activations of layers.
 
     Args:
-        model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, and of a layer of your own around others,
-            the layers that are its attributes are folded, alone or in lists and dicts: its `call` must use these, not others that it
-            keeps elsewhere, and use them as layers only.
-        fold_bn: Boolean, whether each batch normalization, mean-only ones as well, that alone follows a linear convolution or dense
-            layer is taken into that layer's kernel and bias, as it acts in inference. Others stay.
-        layers: Which layers are folded: a name, a class, a function from a layer to a boolean, or a list of names and classes. The name
-            or class of a model or of a layer around others stands for all in it; a function is not asked of models and of your own
-            layers around others. None: all.
+        model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, and of
+            a layer of your own around others, the layers that are its attributes are folded, alone
+            or in lists and dicts: its `call` must use these, not others that it keeps elsewhere,
+            and use them as layers only.
+        fold_bn: Boolean, whether each batch normalization, mean-only ones as well, that alone
+            follows a linear convolution or dense layer is taken into that layer's kernel and bias,
+            as it acts in inference. Others stay.
+        layers: Which layers are folded: a name, a class, a function from a layer to a boolean, or a
+            list of names and classes. The name or class of a model or of a layer around others
+            stands for all in it; a function is not asked of models and of your own layers around
+            others. None: all.
 
     Returns:
-        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled, or with a warning left uncompiled
-        if Keras cannot make its loss or metrics again. Where a layer of your own or a subclassed model holds folded layers, its
-        `__init__` still makes the others: save such a model by its weights, or export it.
+        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled,
+        or with a warning left uncompiled if Keras cannot make its loss or metrics again. Where a
+        layer of your own or a subclassed model holds folded layers, its `__init__` still makes the
+        others: save such a model by its weights, or export it.
 
     Raises:
-        ValueError: If the model is not built, if `layers` selects nothing, if a layer takes a `scale` from elsewhere than `JoinWeights`,
-            or if the model, or a layer around others, is one that Keras cannot make again from its `get_config`; and for a subclassed
-            model with `fold_bn=True`: which layer follows which is then not known.
+        ValueError: If the model is not built, if `layers` selects nothing, if a layer takes a
+            `scale` from elsewhere than `JoinWeights`, or if the model, or a layer around others, is
+            one that Keras cannot make again from its `get_config`; and for a subclassed model with
+            `fold_bn=True`: which layer follows which is then not known.
 
     Example:
 
@@ -63,7 +69,8 @@ def fold(model, fold_bn=False, layers=None):
     """
     if fold_bn and not is_graph(model):
         raise ValueError(
-            f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is not known. "
+            f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is "
+            "not known. "
             "Allowed: functional and Sequential models."
         )
     chosen = selected("fold", model, layers, is_normalized_layer)
@@ -102,7 +109,7 @@ def plain(layer):
         config = _plain_config(inner.get_config())
         return type(inner).from_config({**config, "name": layer.name, "trainable": layer.trainable})
     if isinstance(layer, Reparameterized):
-        scale_of(layer)  # Raises for what cannot be folded.
+        call_scale(layer)  # Raises for what cannot be folded.
         return _plain_subclass(layer)
     return copy_of(layer)
 
@@ -117,7 +124,8 @@ def without_scale(layer, *args, **kwargs):
 def _plain_subclass(layer):
     if type(layer) not in _FOLDED:
         raise ValueError(
-            f"fold: layer '{layer.name}' is a {type(layer).__name__}, which may compute something else than its base class. "
+            f"fold: layer '{layer.name}' is a {type(layer).__name__}, which may compute something "
+            "else than its base class. "
             "Allowed: the layer classes of keras_wn."
         )
     config = _plain_config(layer.get_config())
@@ -136,7 +144,7 @@ _FOLDED = {
 
 
 def _plain_config(config):
-    """A configuration without this package's regularizers, constraints and initializers; what acts on w acts on the kernel."""
+    """A configuration without this package's classes. Regularizers of w act on the kernel."""
     if isinstance(config, list | tuple):
         return type(config)(_plain_config(item) for item in config)
     if not isinstance(config, dict):
@@ -162,7 +170,7 @@ def carry_folded(layer, new):
     if not is_normalized_layer(layer):
         copy_state(layer, new)
         return
-    scale = scale_of(layer)
+    scale = call_scale(layer)
     folded = layer.kernels_and_gains()
     if isinstance(layer, WeightNormalization):
         copy_state(layer.layer, new)

@@ -1,4 +1,4 @@
-"""Batch normalization folded into the layer before it."""
+"""Folds batch normalization into the layer before it."""
 
 import collections
 import itertools
@@ -19,13 +19,15 @@ from keras_wn.layers.kernels import LINEAR, kernels_of
 
 
 def fold_batch_norm(model):
-    """Copy of a model in which batch normalization that alone follows a linear layer is part of that layer's kernel and bias.
+    """A copy of a model whose linear layers include the batch normalization that follows them.
 
-    `w' = w gamma / sqrt(variance + epsilon)`, `b' = (b - mean) gamma / sqrt(variance + epsilon) + beta`, with the moving statistics.
-    Of mean-only batch normalization: `w' = w`, `b' = b - mean + beta`.
+    `w' = w gamma / sqrt(variance + epsilon)`, `b' = (b - mean) gamma / sqrt(variance + epsilon) +
+    beta`, with the moving statistics. Of mean-only batch normalization: `w' = w`, `b' = b - mean +
+    beta`.
 
     Args:
-        model: Built functional or Sequential model of plain Keras layers, nested ones allowed; left as it is.
+        model: Built functional or Sequential model of plain Keras layers, nested ones allowed; left
+            as it is.
 
     Returns:
         Keras model of the same kind and name, with the outputs that `model` has in inference.
@@ -85,7 +87,7 @@ def _pairs(model):
 
 
 def _connected_once(model):
-    """Pairs of layers of a functional model such that the second is the only one to take the first's only output."""
+    """Pairs of layers of which the second alone takes the only output of the first."""
     consumers, calls = {}, {}
     for node in itertools.chain(*model._nodes_by_depth.values()):
         calls.setdefault(id(node.operation), []).append(node)

@@ -4,35 +4,37 @@ from keras import ops
 
 from keras_wn.interop.fold import carry_folded, holds_normalized, plain, without_scale
 from keras_wn.interop.rebuild import finalize_state, rebuild_pairs
-from keras_wn.interop.scale_of import scale_of
-from keras_wn.interop.selection import is_normalized_layer
+from keras_wn.interop.selection import call_scale, is_normalized_layer
 from keras_wn.interop.stored_weight import assign
 from keras_wn.interop.weight_norm_model import from_plain
 from keras_wn.layers.kernels import own_variables
 
 
 def load_plain_weights(model, path):
-    """Loads a weights file of a plain Keras model into a model of the same layers, weight-normalized.
+    """Loads the weights file of a plain Keras model into the weight-normalized model.
 
-    `v = w` and `g = ||w||` for each kernel w in the file; layers without weight normalization get their weights. The other way
-    needs no function: `keras_wn.fold(model).save_weights(path)` writes what the plain model loads.
+    `v = w` and `g = ||w||` for each kernel w in the file; layers without weight normalization get
+    their weights. The other way needs no function: `keras_wn.fold(model).save_weights(path)` writes
+    what the plain model loads.
 
     Args:
-        model: Built Keras model with weight-normalized layers, whose `keras_wn.fold` is the model that wrote the file.
+        model: Built Keras model with weight-normalized layers, whose `keras_wn.fold` is the model
+            that wrote the file.
         path: What Keras' `load_weights` takes: a file `name.weights.h5` or `name.keras`.
 
     Returns:
         None. The model's weights are assigned, all of them or, with an error, none.
 
     Raises:
-        ValueError: If the file cannot be read or does not fit, or if a layer cannot hold a kernel: with `use_gain=False`, or with a
-            `scale` from elsewhere.
+        ValueError: If the file cannot be read or does not fit, or if a layer cannot hold a kernel:
+            with `use_gain=False`, or with a `scale` from elsewhere.
 
     Example:
 
     >>> import keras, keras_wn, os, tempfile
     >>> path = os.path.join(tempfile.mkdtemp(), "plain.weights.h5")
-    >>> keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer="ones")]).save_weights(path)
+    >>> dense = keras.layers.Dense(3, kernel_initializer="ones")
+    >>> keras.Sequential([keras.Input((4,)), dense]).save_weights(path)
     >>> model = keras.Sequential([keras.Input((4,)), keras_wn.layers.WNDense(3)])
     >>> load_plain_weights(model, path)
     >>> float(model.layers[0].g[0])
@@ -48,8 +50,10 @@ def load_plain_weights(model, path):
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"load_plain_weights: cannot load {path} into the plain layers of model '{model.name}': {reason} "
-            "Allowed: a weights file, name.weights.h5 or name.keras, of the model's plain twin, keras_wn.fold(model)."
+            f"load_plain_weights: cannot load {path} into the plain layers of model "
+            f"'{model.name}': {reason} "
+            "Allowed: a weights file, name.weights.h5 or name.keras, of the model's plain twin, "
+            "keras_wn.fold(model)."
         ) from error
     assignments = []
     for layer, new in pairs:
@@ -63,9 +67,10 @@ def load_plain_weights(model, path):
 
 
 def _from_plain(new, layer):
-    if scale_of(layer) is not None:
+    if call_scale(layer) is not None:
         raise ValueError(
-            f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is in the file's kernel. "
+            f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is "
+            "in the file's kernel. "
             "Allowed: layers without."
         )
     if is_normalized_layer(layer):

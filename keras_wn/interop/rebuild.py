@@ -1,7 +1,7 @@
 """Rebuilds a model layer by layer, with some layers replaced and all weights carried over.
 
-A container is what holds other layers: a model, or a layer around others. An opened container is made again, and its layers are replaced
-each for itself; any other is replaced as a whole.
+A container is what holds other layers: a model, or a layer around others. An opened container is
+made again, and its layers are replaced each for itself; any other is replaced as a whole.
 """
 
 import contextlib
@@ -29,12 +29,14 @@ def rebuild(model, replace, carry, call=None, opened=lambda layer: False):
         model: Built Keras model; left as it is.
         replace: Function from a layer to the new, unbuilt layer that takes its place.
         carry: Function `(layer, new_layer)` that gives a built new layer its weights.
-        call: Function `(new_layer, *args, **kwargs)` that calls a new layer in a functional model. None: just that.
-        opened: Function that says of a layer around others whether `replace` is to choose those, each for itself.
+        call: Function `(new_layer, *args, **kwargs)` that calls a new layer in a functional model.
+            None: just that.
+        opened: Function that says of a layer around others whether `replace` is to choose those,
+            each for itself.
 
     Returns:
-        Keras model of the same kind and name. Compiled with a new optimizer if `model` is compiled; with a warning in place of that if
-        it cannot be compiled from its configuration.
+        Keras model of the same kind and name. Compiled with a new optimizer if `model` is compiled;
+        with a warning in place of that if it cannot be compiled from its configuration.
 
     Raises:
         ValueError: As `rebuild_pairs`.
@@ -49,17 +51,19 @@ def rebuild(model, replace, carry, call=None, opened=lambda layer: False):
 def rebuild_pairs(model, replace, call=None, opened=lambda layer: False):
     """Clone of a model in which `replace` chooses each layer.
 
-    In functional and Sequential models every layer of the graph can be replaced, those of nested models among them. A
-    subclassed model, and a layer around others that is opened, is made again by its `get_config`, and the layers that are its
-    attributes, alone or in lists and dicts, are replaced: its `call` must use them as layers only.
+    In functional and Sequential models every layer of the graph can be replaced, those of nested
+    models among them. A subclassed model, and a layer around others that is opened, is made again
+    by its `get_config`, and the layers that are its attributes, alone or in lists and dicts, are
+    replaced: its `call` must use them as layers only.
 
     Args:
         model: Built Keras model; left as it is.
         replace, call, opened: As in `rebuild`.
 
     Returns:
-        Triple of the model, uncompiled; the pairs of a built layer and its new one, whose weights are not carried over; and the pairs
-        of what is around these, models and opened layers, whose own weights are.
+        Triple of the model, uncompiled; the pairs of a built layer and its new one, whose weights
+        are not carried over; and the pairs of what is around these, models and opened layers, whose
+        own weights are.
 
     Raises:
         ValueError: If the model is not built, or is a subclassed one that Keras cannot make again.
@@ -102,7 +106,7 @@ def is_graph(model):
 
 
 def compile_as(owners):
-    """Compiles each new model as the one that it was made from; warns, once, of those for which that fails.
+    """Compiles each new model like its original, and warns once of those for which that fails.
 
     Args:
         owners: Pairs of a model, or a layer, and its new one.
@@ -118,14 +122,15 @@ def compile_as(owners):
                 failures.append(f"'{model.name}' ({' '.join(str(error).split())[:200]})")
     if failures:
         warnings.warn(
-            f"Model {', '.join(failures)} is returned without being compiled: Keras cannot compile it again from its configuration. "
+            f"Model {', '.join(failures)} is returned without being compiled: Keras cannot "
+            "compile it again from its configuration. "
             "Call compile on what is returned.",
             stacklevel=4,
         )
 
 
 def _check_own_functions(model):
-    """Raises for a loss or metric that is a function of the user's own: Keras would look for another one of its name."""
+    """Raises for a user's own function, since Keras would take another function of its name."""
     config = getattr(getattr(model, "_compile_config", None), "config", {})
     for argument in ("loss", "metrics", "weighted_metrics"):
         for item in keras.tree.flatten(config.get(argument)):
@@ -141,7 +146,7 @@ def _check_own_functions(model):
 
 @contextlib.contextmanager
 def uncompiled(model):
-    """Scope in which Keras clones a model without compiling the clone, which fails for losses that it cannot make again."""
+    """Scope in which Keras does not compile a clone, which fails for some losses."""
     compiled, model.compiled = model.compiled, False
     try:
         yield
@@ -150,26 +155,29 @@ def uncompiled(model):
 
 
 def copy_of(layer):
-    """A new layer of the same class and configuration; unbuilt, unless its layers were replaced by a rebuild before."""
+    """A new layer of the same class and configuration.
+
+    It is unbuilt, unless a rebuild replaced its layers before.
+    """
     if isinstance(layer, keras.layers.Layer) and _is_changed(layer):
         return _rebuilt_by_attributes(layer, functools.cache(copy_of))
     return type(layer).from_config(layer.get_config())
 
 
 def copy_state(layer, new):
-    """Gives a copy of a layer the weights of the original, and what it keeps beside weights: vocabularies, adapted statistics."""
+    """Gives a copy the weights of the original, its vocabularies and its adapted statistics."""
     for old_part, new_part in zip(layer._flatten_layers(), new._flatten_layers(), strict=True):
         _copy_own_state(old_part, new_part)
     finalize_state(new)
 
 
 def copy_into(variable, value):
-    """Assigns a copy of a value. On JAX, training deletes the arrays that it replaces, for every variable that shares them."""
+    """Assigns a copy of a value, because training on JAX deletes arrays that variables share."""
     variable.assign(ops.copy(ops.convert_to_tensor(value)))
 
 
 def copy_variables(pairs):
-    """Copies values, and whether a variable is trained by itself, from the first variable of each pair to the second."""
+    """Copies the value and the own `trainable` of the first variable of each pair to the second."""
     for variable, new in pairs:
         copy_into(new, variable)
         new.trainable = variable.trainable
@@ -208,7 +216,7 @@ def _rebuilt(model, clone, call):
 
 
 def _rebuilt_by_attributes(owner, clone):
-    """A subclassed model, or a layer around others, made again by its `get_config` and with the layers that `clone` makes."""
+    """A subclassed model or a block from its `get_config`, with the layers that `clone` makes."""
     try:
         new = type(owner).from_config(owner.get_config())
         # A `get_config` of the user's own may leave these out.
@@ -219,8 +227,10 @@ def _rebuilt_by_attributes(owner, clone):
     except (NotImplementedError, TypeError, ValueError) as error:
         kind = "Model" if isinstance(owner, keras.Model) else "Layer"
         raise ValueError(
-            f"{kind} '{owner.name}' ({type(owner).__name__}) cannot be made again from its get_config. Allowed: subclassed models and "
-            f"layers whose get_config returns the arguments of __init__, built by the shapes of their inputs. Keras says: {error}"
+            f"{kind} '{owner.name}' ({type(owner).__name__}) cannot be made again from its "
+            "get_config. Allowed: subclassed models and "
+            "layers whose get_config returns the arguments of __init__, built by the shapes of "
+            f"their inputs. Keras says: {error}"
         ) from error
     _replace_attributes(new, owner, functools.partial(_built_clone, clone=clone))
     _copy_own_state(owner, new)
@@ -231,7 +241,7 @@ def _rebuilt_by_attributes(owner, clone):
 
 
 def _is_changed(layer):
-    """Whether a rebuild replaced layers of this one, so that a copy by its configuration would not have them."""
+    """Whether a rebuild replaced layers of this one, which its configuration does not have."""
     return getattr(layer, "_keras_wn_changed", False)
 
 
@@ -256,7 +266,8 @@ def _replace_attributes(new_owner, owner, built_clone):
                 tracker.untrack(layer)
             setattr(new_owner, name, _with_layers(value, clone))
     tracker.lock()
-    # The order decides which weights a list of weights, or a file that is read in order, gives to which layer.
+    # The order decides which weights a list of weights, or a file that is read in order, gives to
+    # which layer.
     in_order = [clones[id(layer)] for layer in owner._layers if id(layer) in clones]
     known = {id(layer) for layer in in_order}
     new_owner._layers[:] = [
@@ -266,7 +277,8 @@ def _replace_attributes(new_owner, owner, built_clone):
     for layer in owner._layers:
         if layer.weights and id(layer) not in clones:
             raise ValueError(
-                f"'{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way that cannot be replaced. Allowed: "
+                f"'{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way "
+                "that cannot be replaced. Allowed: "
                 "layers that are attributes, alone or in lists, tuples and dicts."
             )
 

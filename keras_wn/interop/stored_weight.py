@@ -1,4 +1,4 @@
-"""Weights that another library stored, the layers of a model that take them, and the report of a load."""
+"""Matches the weights that another library stored with layers, and reports what was loaded."""
 
 import collections
 import dataclasses
@@ -39,14 +39,14 @@ class StoredWeight:
         return tuple(axis for axis, n in enumerate(self.g.shape) if n == 1)
 
     def other_axes(self, kernel):
-        """The axes of the stored norm where the layer's own norm has others: the `axis` that would keep v and g; else None."""
+        """The `axis` that would keep v and g, or None if the layer's norm has the stored axes."""
         same = self.g is None or (
             self.g.shape == _lengths(kernel) and kernel.gain_axes == kernel.fan_in
         )
         return None if same else self._norm_axes
 
     def assignments(self, layer, kernel, gain):
-        """What to assign so that the layer's weight is `w`: v and g as they are stored where the layer's norm has the same axes.
+        """Assignments that make the layer's weight `w`: the stored v and g if the axes agree.
 
         Args:
             layer: Keras layer that the kernel is normalized in, or a plain one.
@@ -62,7 +62,8 @@ class StoredWeight:
         shape = tuple(kernel.variable.shape)
         if self.v.shape != shape:
             raise ValueError(
-                f"Layer '{layer.name}' expected a kernel '{kernel.name}' of shape {shape}. Received: {self.v.shape}."
+                f"Layer '{layer.name}' expected a kernel '{kernel.name}' of shape {shape}. "
+                f"Received: {self.v.shape}."
             )
         if not is_normalized(layer, kernel):
             return [(kernel.variable, self.w)]
@@ -75,7 +76,8 @@ class StoredWeight:
         if gain is None:
             if not np.allclose(g, 1.0, rtol=1e-5):
                 raise ValueError(
-                    f"Layer '{layer.name}' has use_gain=False and cannot hold a gain of {g.flat[np.argmax(np.abs(g - 1))]:.6g}. "
+                    f"Layer '{layer.name}' has use_gain=False and cannot hold a gain of "
+                    f"{g.flat[np.argmax(np.abs(g - 1))]:.6g}. "
                     "Allowed: use_gain=True."
                 )
             return [(kernel.variable, v)]
@@ -107,8 +109,10 @@ def _gain_of(layer, kernel, w):
     )
     if not np.allclose(norm, g, rtol=1e-4):
         raise ValueError(
-            f"Layer '{layer.name}' has a gain that is constant along the axes {kernel.gain_axes} and cannot hold a weight whose "
-            f"norms over the axes {kernel.fan_in} differ along these. Allowed: weights whose norms do not, or gain_axis=None."
+            f"Layer '{layer.name}' has a gain that is constant along the axes {kernel.gain_axes} "
+            "and cannot hold a weight whose "
+            f"norms over the axes {kernel.fan_in} differ along these. Allowed: weights whose "
+            "norms do not, or gain_axis=None."
         )
     return g
 
@@ -119,7 +123,7 @@ def is_normalized(layer, kernel):
 
 
 def normalized_kernels(layer):
-    """Dict from `id(variable)` of a kernel that the layer normalizes to the kernel and its gain; empty of a plain layer."""
+    """Normalized kernels by `id(variable)`, each with its gain. Empty for a plain layer."""
     if not isinstance(layer, Reparameterized | WeightNormalization):
         return {}
     return {id(kernel.variable): (kernel, gain) for kernel, gain in layer.kernels_and_gains()}
@@ -139,7 +143,7 @@ def inner_of(layer):
 
 
 def kernels_and_gains_of(layer):
-    """All kernels of a layer that is no container, each with its gain or None, the axes of the norm as the layer has them."""
+    """All kernels of a layer without sublayers, each with its gain or None."""
     normalized = normalized_kernels(layer)
     return [
         normalized.get(id(kernel.variable), (kernel, None))
@@ -152,9 +156,11 @@ class Leaf:
     """A part of a model that has weights of its own.
 
     Attributes:
-        name: Name of the layer; where several have it, the path that leads to it, as `block_1/conv`.
-        layer: A plain layer, a `WeightNormalization` with all that is in it, a recurrent or bidirectional layer with its cells, or a
-            layer around others that has weights of its own.
+        name: Name of the layer; where several have it, the path that leads to it, as
+            `block_1/conv`.
+        layer: A plain layer, a `WeightNormalization` with all that is in it, a recurrent or
+            bidirectional layer with its cells, or a layer around others that has weights of its
+            own.
         variables: List of the weights: those of the layer; of a layer around others, its own alone.
         path: The path that leads to the layer, as `block_1/conv`, whether it is the name or not.
     """
@@ -206,10 +212,13 @@ class LoadReport:
     """Report of a load of foreign weights.
 
     Attributes:
-        loaded: Dict from the name of each layer that was loaded to the name of what it was loaded from.
-        other_axes: Dict from the name of a layer whose norm has other axes than the stored one to the `axis` of
-            `keras_wn.layers.WeightNormalization` that keeps v and g as they are stored. Its weight w is the same all the same.
-        missing: List of the names of the model's layers that nothing was loaded into; of a layer that was loaded in part, `layer/weight`.
+        loaded: Dict from the name of each layer that was loaded to the name of what it was loaded
+            from.
+        other_axes: Dict from the name of a layer whose norm has other axes than the stored one to
+            the `axis` of `keras_wn.layers.WeightNormalization` that keeps v and g as they are
+            stored. Its weight w is the same all the same.
+        missing: List of the names of the model's layers that nothing was loaded into; of a layer
+            that was loaded in part, `layer/weight`.
         unexpected: List of the names of what was stored and went nowhere.
     """
 
@@ -223,8 +232,10 @@ class LoadReport:
         if self.other_axes:
             listed = ", ".join(f"'{name}': axis={axis}" for name, axis in self.other_axes.items())
             warnings.warn(
-                f"{caller}: w is the same, but v and g are new where the stored norm has other axes than the layer's. To keep v and g, "
-                f"use keras_wn.layers.WeightNormalization(layer, axis=...) there with {{{listed}}}.",
+                f"{caller}: w is the same, but v and g are new where the stored norm has other "
+                "axes than the layer's. To keep v and g, "
+                "use keras_wn.layers.WeightNormalization(layer, axis=...) there with "
+                f"{{{listed}}}.",
                 stacklevel=3,
             )
 

@@ -25,25 +25,29 @@ SUBCLASSES = {
 def weight_norm(model, layers=None):
     """A copy of a model with weight normalization on its kernels, and the same outputs.
 
-    `w = g v / ||v||` with `v = w` and `g = ||w||`. Layers with kernels of their own become `WNDense`, `WNConv2D` and so on; recurrent
-    layers, attention and other layers around kernels become `WeightNormalization(layer)`; the rest is copied.
+    `w = g v / ||v||` with `v = w` and `g = ||w||`. Layers with kernels of their own become
+    `WNDense`, `WNConv2D` and so on; recurrent layers, attention and other layers around kernels
+    become `WeightNormalization(layer)`; the rest is copied.
 
     Args:
-        model: Built Keras model, nested ones allowed; left as it is. In a subclassed model, the layers that are its attributes are
-            normalized, alone or in lists and dicts; a file of such a model loads into `weight_norm(Model())` by `load_weights`.
-        layers: Which layers are normalized: a name, a class, a function from a layer to a boolean, or a list of names and classes. The
-            name or class of a model or of a layer around others stands for all in it; a function is not asked of models and of your own
-            layers around others. None: all that have kernels.
+        model: Built Keras model, nested ones allowed; left as it is. In a subclassed model, the
+            layers that are its attributes are normalized, alone or in lists and dicts; a file of
+            such a model loads into `weight_norm(Model())` by `load_weights`.
+        layers: Which layers are normalized: a name, a class, a function from a layer to a boolean,
+            or a list of names and classes. The name or class of a model or of a layer around others
+            stands for all in it; a function is not asked of models and of your own layers around
+            others. None: all that have kernels.
 
     Returns:
-        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled, or with a warning left uncompiled
-        if Keras cannot make its loss or metrics again. A filter that is zero gets a v drawn at random, and g = 0: it could not leave
-        zero otherwise.
+        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled,
+        or with a warning left uncompiled if Keras cannot make its loss or metrics again. A filter
+        that is zero gets a v drawn at random, and g = 0: it could not leave zero otherwise.
 
     Raises:
-        ValueError: If the model is not built or has no kernels, if `layers` selects none, if it selects some but not all of the kernels
-            of one of Keras' layers around others, such as attention, or if the model is a subclassed one that Keras cannot make again
-            from its `get_config` (wrap it: `WeightNormalization(model)`).
+        ValueError: If the model is not built or has no kernels, if `layers` selects none, if it
+            selects some but not all of the kernels of one of Keras' layers around others, such as
+            attention, or if the model is a subclassed one that Keras cannot make again from its
+            `get_config` (wrap it: `WeightNormalization(model)`).
 
     Example:
 
@@ -76,7 +80,8 @@ def weight_norm(model, layers=None):
             and not isinstance(layer, _CAN_BE_OPENED)
         ):
             raise ValueError(
-                f"weight_norm: layers={layers!r} selects some of the kernels of layer '{layer.name}' ({type(layer).__name__}), which Keras "
+                f"weight_norm: layers={layers!r} selects some of the kernels of layer "
+                f"'{layer.name}' ({type(layer).__name__}), which Keras "
                 "cannot save so. Allowed: all of them, or none."
             )
         return is_opened
@@ -132,7 +137,7 @@ def _carry_trainable(plain, normalized):
 
 
 def from_plain(plain, normalized):
-    """What to assign so that a weight-normalized layer has the weights of the plain one: pairs of a variable and an array."""
+    """Pairs of a variable and the array that gives it the weights of the plain layer."""
     pairs = normalized_kernels(normalized)
     found = []
     for variable, value in zip(weights_but_gains(normalized), plain.get_weights(), strict=True):

@@ -1,4 +1,4 @@
-"""Layers of a user's own that hold weight-normalized ones: folded, normalized and loaded, attribute by attribute."""
+"""A user's own layers that hold others are folded, normalized and loaded by attribute."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ SERIES = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
 
 @keras.saving.register_keras_serializable(package="tests")
 class Residual(kl.Layer):
-    """A residual block with layers that are attributes, in a list, in a dict, under two names, and made in `build`."""
+    """A residual block with layers as attributes, in a list and a dict, and from `build`."""
 
     def __init__(self, filters, conv=WNConv1D, **kwargs):
         super().__init__(**kwargs)
@@ -192,12 +192,14 @@ def test_fold_leaves_no_layer_of_ours_and_the_same_outputs(name, tmp_path):
     randomize(model, seed=1)
     load_plain_weights(model, tmp_path / "folded.weights.h5")
     np.testing.assert_allclose(to_numpy(model(SERIES)), expected, rtol=1e-4, atol=1e-4)
-    # A folded model is folded and normalized as any other, though its layers' `__init__` makes others.
+    # A folded model is folded and normalized as any other, though its layers' `__init__` makes
+    # others.
     again = keras_wn.fold(keras_wn.weight_norm(folded))
     np.testing.assert_allclose(to_numpy(again(SERIES)), expected, rtol=1e-4, atol=1e-4)
 
 
-# Keras says so of every file with a layer that leaves the building of its sublayers to their first call.
+# Keras says so of every file with a layer that leaves the building of its sublayers to their first
+# call.
 @pytest.mark.filterwarnings("ignore:`build.*was called on layer 'stack':UserWarning")
 @pytest.mark.parametrize("name", MODELS)
 def test_model_is_saved_and_trained(name, tmp_path):
@@ -293,7 +295,8 @@ class PlainBlock(kl.Layer):
         return x + self.dropout(y, training=training)
 
 
-# Keras says so of every file with a layer that leaves the building of its sublayers to their first call.
+# Keras says so of every file with a layer that leaves the building of its sublayers to their first
+# call.
 @pytest.mark.filterwarnings("ignore:`build.*was called on layer 'block':UserWarning")
 def test_plain_block_is_normalized_as_a_whole_or_in_part(tmp_path):
     inputs = keras.Input((6, 4))

@@ -22,7 +22,10 @@ def kernels_normalized(model):
 
 
 def with_batch_norm():
-    """Batch norm after each kind of layer; some that must stay: after an activation, and of an output that others take."""
+    """Batch norm after each kind of layer, and some that must stay.
+
+    These follow an activation, or an output that other layers take too.
+    """
     x = inputs = keras.Input((8, 8, 3))
     x = kl.BatchNormalization(epsilon=1e-5)(kl.Conv2D(4, 3, use_bias=False)(x))
     x = kl.ReLU()(x)

@@ -28,7 +28,7 @@ def sequential():
 
 
 def residual():
-    """Shared layer, strides, transposed, depthwise and separable convolutions, batch norm, and a nested model."""
+    """A shared layer, convolutions of each kind, batch norm, and a nested model."""
     x = inputs = keras.Input((8, 8, 3))
     x = kl.Conv2D(4, 3, 2, padding="same", use_bias=False)(x)
     x = kl.BatchNormalization()(x)

@@ -1,4 +1,4 @@
-"""ONNX, LiteRT and SavedModel: the outputs of a model with weight normalization, and plain convolutions alone when it is folded."""
+"""Exports to ONNX, LiteRT and SavedModel keep the outputs, and a folded model is plain."""
 
 import keras
 import numpy as np

@@ -35,7 +35,7 @@ def sequential(layer, shape):
 
 
 def outputs_of(module, x):
-    """Calls a PyTorch module on an input whose axes are in Keras' order, and returns the output in that order."""
+    """Calls a PyTorch module on an input in Keras' order of axes, and returns the output in it."""
     channels_first = isinstance(module, CHANNELS_FIRST) and x.ndim > 2
     y = module(torch.tensor(np.moveaxis(x, -1, 1) if channels_first else x))
     y = y[0] if isinstance(module, nn.RNNBase) else y

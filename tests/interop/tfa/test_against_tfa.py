@@ -64,7 +64,7 @@ def made(program, wrapper):
 
 
 def make(case, wrapper=None):
-    """The program with new weights, and with the norms that the writer of its files had or others."""
+    """The program with new weights, with the norms of the writer of its files or others."""
     program, _, writer = case.partition("-")
     model = made(program, wrapper or ("default" if writer == "tensorflow_tts" else "as_tfa"))
     randomize(model)
@@ -174,7 +174,8 @@ def test_which_axis_g_lies_along_is_asked_where_no_file_shows_it(case):
         before = model.get_weights()
         with pytest.raises(
             ValueError,
-            match=r"the file does not show which of these have the norms. Allowed: gain_axis=-1 for TensorFlow Addons, -2 for",
+            match="the file does not show which of these have the norms. "
+            "Allowed: gain_axis=-1 for TensorFlow Addons, -2 for",
         ):
             load_tfa_weights(model, path)
         for a, b in zip(before, model.get_weights(), strict=True):

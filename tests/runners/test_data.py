@@ -24,7 +24,7 @@ def result_of(folder):
 
 @pytest.mark.slow
 def test_image_folder_with_a_corrupt_file_trains_and_names_it(
-    image_folder,
+    image_folder,  # noqa: F811
     tmp_path,
     config,  # noqa: F811
     capsys,
@@ -68,7 +68,7 @@ def test_image_folder_with_a_corrupt_file_trains_and_names_it(
     ids=["no val", "one class", "classes differ"],
 )
 def test_half_an_image_folder_is_refused(
-    image_folder,
+    image_folder,  # noqa: F811
     tmp_path,
     damage,
     message,

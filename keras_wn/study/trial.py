@@ -50,7 +50,7 @@ class Trials:
         folder: `pathlib.Path`, where the states of long trials are kept while they run.
 
     Raises:
-        UsageError: If the data are missing, or are not what the protocol asks for.
+        UsageError: If the data are missing, or do not fit the protocol.
     """
 
     def __init__(self, protocol: Protocol, folder: pathlib.Path):
@@ -124,7 +124,7 @@ class Trials:
 
 
 def trial_config(protocol: Protocol, spec: TrialSpec, splits: Splits) -> TrainConfig:
-    """The configuration with which a runner would train what a trial trains."""
+    """The configuration with which a runner would train the same as a trial."""
     steps = len(splits.train) // protocol.batch_size
     config = TrainConfig(
         norm=spec.method,
@@ -177,7 +177,7 @@ class Network:
         step.assign(_kept(self._starts, config.seed, start))
 
     def compile(self, config: TrainConfig, draw: "Draw") -> None:
-        """Runs the step and an evaluation once, so that what is timed as training is training."""
+        """Runs the step and an evaluation once, so that no compilation is timed as training."""
         plan = loop.make_plan(config, draw.splits)
         rates = plan.rates[: plan.steps_per_loop]
         self.step.load()
@@ -275,7 +275,7 @@ class Trial:
         """Does nothing: a trial logs at the ends of epochs alone."""
 
     def end_epoch(self, epoch: int, figures: dict[str, float]) -> bool:
-        """Measures what is due. Returns whether the loss and the weights are finite."""
+        """Measures at the epochs that the trial asks for. Returns whether the loss and the weights are finite."""
         self.epochs = epoch
         if not np.isfinite(figures["loss"]):
             return False
@@ -327,7 +327,7 @@ class Trial:
 
 
 class KeptState:
-    """Keeps the state of a long trial after each epoch: a checkpoint, and what was measured.
+    """Keeps the state of a long trial after each epoch: a checkpoint, and the measurements so far.
 
     Args:
         folder: `pathlib.Path` of the trial, which is made, and removed by `clear`.

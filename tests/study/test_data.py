@@ -1,3 +1,5 @@
+"""Draws the training images and wrong labels of a seed."""
+
 import dataclasses
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: writing that survives a crash at any point."""
+"""Writes files so that they are whole or absent, even after a crash at any point."""
 
 import contextlib
 import json

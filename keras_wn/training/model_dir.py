@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and the names of what lies in it."""
+"""Names the files in the folder of a run, and refuses the folder of another run."""
 
 import dataclasses
 import datetime

@@ -1,4 +1,4 @@
-"""Ends of a run that come from outside: Ctrl-C, and the notice that the machine is taken away."""
+"""Notes requests to stop a run: Ctrl-C, and the notice that the machine is taken away."""
 
 import contextlib
 import signal

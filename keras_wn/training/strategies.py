@@ -1,4 +1,4 @@
-"""The devices that a run trains on."""
+"""Makes the strategy by which TensorFlow trains on one or several devices."""
 
 import functools
 import glob

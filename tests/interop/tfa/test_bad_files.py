@@ -85,7 +85,8 @@ def test_names_that_keras_2_split_over_several_attributes(tmp_path):
 def test_file_that_is_not_there_or_not_one(tmp_path):
     refused(
         tmp_path / "none.h5",
-        "cannot read .*none.h5: there is no such file, SavedModel or checkpoint. Allowed: a Keras 2 file",
+        "cannot read .*none.h5: there is no such file, SavedModel or checkpoint. "
+        "Allowed: a Keras 2 file",
     )
     refused(tmp_path, "there is no such file, SavedModel or checkpoint")
     (tmp_path / "text.h5").write_text("not HDF5")
@@ -130,7 +131,8 @@ def test_arrays_that_are_not_in_the_file_itself_or_no_numbers(tmp_path):
     [
         (
             {"extra": {"kernel": np.ones((2, 2))}},
-            "holds weights of 3 layers, 'wn', 'dense', 'extra', and the model has 2, 'first', 'second'",
+            "holds weights of 3 layers, 'wn', 'dense', 'extra', and the model has 2, "
+            "'first', 'second'",
         ),
         (
             {"dense": {"kernel": np.ones((3, 5)), "bias": np.ones(2)}},
@@ -138,7 +140,8 @@ def test_arrays_that_are_not_in_the_file_itself_or_no_numbers(tmp_path):
         ),
         (
             {"dense": {"kernel": np.ones((3, 2))}},
-            r"layer 'second' expected the weights \['kernel', 'bias'\]. Received of 'dense': \['kernel'\]",
+            r"layer 'second' expected the weights \['kernel', 'bias'\]. "
+            r"Received of 'dense': \['kernel'\]",
         ),
         (
             {"wn": {**WEIGHTS["wn"], "kernel": np.ones((5, 3))}},
@@ -146,7 +149,8 @@ def test_arrays_that_are_not_in_the_file_itself_or_no_numbers(tmp_path):
         ),
         (
             {"wn": {**WEIGHTS["wn"], "g": np.ones(2)}},
-            r"g of 'wn', for layer 'first', has shape \(2,\). Allowed with its kernel \(4, 3\): \[\(3,\)\]",
+            r"g of 'wn', for layer 'first', has shape \(2,\). "
+            r"Allowed with its kernel \(4, 3\): \[\(3,\)\]",
         ),
     ],
 )
@@ -178,7 +182,8 @@ def test_plain_file(tmp_path):
     path = write(tmp_path / "plain.h5", weights)
     refused(
         path,
-        "is of a plain Keras model.* Allowed: .*load_tfa_weights.plain_model, path.* then keras_wn.weight_norm",
+        "is of a plain Keras model.* Allowed: .*load_tfa_weights.plain_model, path.* "
+        "then keras_wn.weight_norm",
     )
     target = plain_model()
     load_tfa_weights(target, path)
@@ -225,7 +230,10 @@ def test_which_axis_g_lies_along(tmp_path, channels, gains, options, expected):
 
 
 def test_which_axis_g_lies_along_is_not_guessed(tmp_path):
-    silent = "the file does not show which of these have the norms. Allowed: gain_axis=-1 for TensorFlow Addons, -2 for"
+    silent = (
+        "the file does not show which of these have the norms. "
+        "Allowed: gain_axis=-1 for TensorFlow Addons, -2 for"
+    )
     path = write_transposed(tmp_path / "one.h5", (2, 2), (2,))
     refused(path, f"g of 'wn_0', for layer 'weight_normalization.*{silent}", transposed(2, 2))
     path = write_transposed(tmp_path / "both.h5", (3, 2, 2, 4), (2, 2, 2))

@@ -16,17 +16,19 @@ def start(script, *flags, **environment):
     inherited = {
         name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
     }
-    return subprocess.Popen(
-        [sys.executable, script, *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-        env={**inherited, **environment},
-        # As at a terminal: under a test run in the background, Ctrl-C would be inherited as
-        # ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    # A test run in the background ignores Ctrl-C, and a process that it starts would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, script, *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={**inherited, **environment},
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def finish(script, *flags, **environment):

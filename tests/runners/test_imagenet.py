@@ -1,36 +1,21 @@
 """What a user does at the command line."""
 
 import json
-import pathlib
-import signal
-import subprocess
-import sys
 
 import pytest
 
 from tests.parameters import slow
 from tests.runners import processes
 
-RUNNER = pathlib.Path(__file__).parents[2] / "runners/imagenet.py"
+RUNNER = processes.RUNNERS / "imagenet.py"
 
 
 def start(*flags):
-    return subprocess.Popen(
-        [sys.executable, RUNNER, *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-        # As at a terminal: under a test run in the background, Ctrl-C would be inherited as
-        # ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    return processes.start(RUNNER, *flags)
 
 
 def finish(*flags):
-    process = start(*flags)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+    return processes.finish(RUNNER, *flags)
 
 
 @pytest.mark.slow

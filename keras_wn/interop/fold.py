@@ -19,11 +19,11 @@ from keras_wn.interop.rebuild import (
     rebuild,
     uncompiled,
 )
-from keras_wn.interop.selection import is_normalized_layer, selected, units
+from keras_wn.interop.selection import call_scale, is_normalized_layer, selected, units
 from keras_wn.interop.weight_norm_model import SUBCLASSES
-from keras_wn.layers import JoinWeights, MeanOnlyBatchNormalization, WeightNormalization, gains
+from keras_wn.layers import MeanOnlyBatchNormalization, WeightNormalization, gains
 from keras_wn.layers.kernels import LINEAR, kernels_of
-from keras_wn.layers.reparameterized import OutputScaled, Reparameterized
+from keras_wn.layers.reparameterized import Reparameterized
 from keras_wn.layers.wrapped import named_kernels
 
 
@@ -116,7 +116,7 @@ def plain(layer: Layer) -> Layer:
         config = _plain_config(inner.get_config())
         return type(inner).from_config({**config, "name": layer.name, "trainable": layer.trainable})
     if isinstance(layer, Reparameterized):
-        graph_scale(layer)  # Raises for layers that cannot be folded.
+        call_scale(layer)  # Raises for layers that cannot be folded.
         return _plain_subclass(layer)
     return copy_of(layer)
 
@@ -133,7 +133,7 @@ def carry_folded(layer: Layer, new: Layer) -> None:
     if not is_normalized_layer(layer):
         copy_state(layer, new)
         return
-    scale = graph_scale(layer)
+    scale = call_scale(layer)
     folded = layer.kernels_and_gains()
     if isinstance(layer, WeightNormalization):
         copy_state(layer.layer, new)
@@ -152,35 +152,6 @@ def carry_folded(layer: Layer, new: Layer) -> None:
         target.trainable = kernel.variable.trainable or (
             gain is not None and gain.variable.trainable
         )
-
-
-def graph_scale(layer: Layer) -> Any:
-    """The value of the `scale` that a layer of a functional model is called with, or None.
-
-    Raises:
-        ValueError: If it is not the same in all calls, or is neither a constant nor an output of
-            `JoinWeights`. It may then depend on the input.
-    """
-    if not isinstance(layer, OutputScaled):
-        return None
-    # A graph has a node for each call, and subclassed models have none.
-    scales = [node.arguments.kwargs.get("scale") for node in layer._inbound_nodes]
-    if all(scale is None for scale in scales):
-        return None
-    if any(scale is not scales[0] for scale in scales):
-        raise ValueError(
-            f"Layer '{layer.name}' is called with several scales. Allowed: the same in all calls."
-        )
-    if not isinstance(scales[0], keras.KerasTensor):
-        return scales[0]
-    origin = scales[0]._keras_history
-    if not isinstance(origin.operation, JoinWeights):
-        raise ValueError(
-            f"Layer '{layer.name}' takes its scale from '{origin.operation.name}' "
-            f"({type(origin.operation).__name__}). Allowed: JoinWeights, whose outputs do not "
-            "depend on the input, and constants."
-        )
-    return origin.operation.values()[origin.tensor_index]
 
 
 # Weight-normalized class -> the Keras class that computes the same from w.

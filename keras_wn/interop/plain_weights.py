@@ -5,15 +5,9 @@ import os
 import keras
 from keras import ops
 
-from keras_wn.interop.fold import (
-    carry_folded,
-    graph_scale,
-    holds_normalized,
-    plain,
-    without_scale,
-)
+from keras_wn.interop.fold import carry_folded, holds_normalized, plain, without_scale
 from keras_wn.interop.rebuild import finalize_state, rebuild_pairs
-from keras_wn.interop.selection import is_normalized_layer
+from keras_wn.interop.selection import call_scale, is_normalized_layer
 from keras_wn.interop.stored_weight import assign
 from keras_wn.interop.weight_norm_model import assignments_from_plain
 from keras_wn.layers.kernels import own_variables
@@ -75,7 +69,7 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
 
 def _assignments(new, layer):
-    if graph_scale(layer) is not None:
+    if call_scale(layer) is not None:
         raise ValueError(
             f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is "
             "in the file's kernel. Allowed: layers without."

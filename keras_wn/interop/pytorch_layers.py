@@ -11,7 +11,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_wn.interop.fold import graph_scale
+from keras_wn.interop.selection import call_scale
 from keras_wn.interop.stored_weight import Leaf, named_leaves, normalized_kernels
 from keras_wn.layers import WeightNormalization
 from keras_wn.layers.gains import Gain
@@ -198,7 +198,7 @@ def _refusal(leaf, layer, weights):
                 return f"{kind} has {option}={name!r}. Allowed: {listed}, as in PyTorch's module."
     if isinstance(layer, _layers.LayerNormalization) and np.size(layer.axis) > 1:
         return f"{kind} normalizes over the axes {layer.axis}. Allowed: over one."
-    if graph_scale(leaf.layer) is not None:
+    if call_scale(leaf.layer) is not None:
         return f"{kind} takes a scale from elsewhere. Allowed: layers without, as PyTorch's."
     for weight in weights:
         if weight.layout in (_VECTOR, _SLOPES) and sum(n > 1 for n in weight.variable.shape) > 1:

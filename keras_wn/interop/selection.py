@@ -1,4 +1,4 @@
-"""Finds the layers of a model that can be normalized or folded, and those that the user chose."""
+"""Finds the layers of a model that can be normalized or folded, and the scales they take."""
 
 import inspect
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras.layers import Layer
 
-from keras_wn.layers import WeightNormalization
+from keras_wn.layers import JoinWeights, WeightNormalization
 from keras_wn.layers.kernels import is_known
-from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.reparameterized import OutputScaled, Reparameterized
 
 
 def is_normalized_layer(layer: Layer) -> bool:
@@ -93,3 +93,32 @@ def _matching(caller, item):
 def _is_own_container(layer):
     from_elsewhere = type(layer).__module__.partition(".")[0] not in ("keras", "keras_wn")
     return isinstance(layer, keras.Model) or (from_elsewhere and bool(layer._layers))
+
+
+def call_scale(layer: Layer) -> Any:
+    """The value of the `scale` that a layer of a functional model is called with, or None.
+
+    Raises:
+        ValueError: If it is not the same in all calls, or is neither a constant nor an output of
+            `JoinWeights`. It may then depend on the input.
+    """
+    if not isinstance(layer, OutputScaled):
+        return None
+    # A graph has a node for each call, and subclassed models have none.
+    scales = [node.arguments.kwargs.get("scale") for node in layer._inbound_nodes]
+    if all(scale is None for scale in scales):
+        return None
+    if any(scale is not scales[0] for scale in scales):
+        raise ValueError(
+            f"Layer '{layer.name}' is called with several scales. Allowed: the same in all calls."
+        )
+    if not isinstance(scales[0], keras.KerasTensor):
+        return scales[0]
+    origin = scales[0]._keras_history
+    if not isinstance(origin.operation, JoinWeights):
+        raise ValueError(
+            f"Layer '{layer.name}' takes its scale from '{origin.operation.name}' "
+            f"({type(origin.operation).__name__}). Allowed: JoinWeights, whose outputs do not "
+            "depend on the input, and constants."
+        )
+    return origin.operation.values()[origin.tensor_index]

@@ -84,7 +84,8 @@ def test_weight_inside_of_a_layer_around_others_is_found_by_its_name():
         (
             lambda: WeightNormalization(GraphConv(name="graph")),
             r"layer 'graph' \(GraphConv\) has no kernels to normalize that are known. "
-            r"Allowed: to name some of its weights and the axes of their norm, as WeightNormalization\(layer, "
+            r"Allowed: to name some of its weights and the axes of their norm, "
+            r"as WeightNormalization\(layer, "
             r"weights=\['kernel'\], axis=0\). It has 'variable",
         ),
         (

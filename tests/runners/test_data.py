@@ -67,7 +67,13 @@ def test_image_folder_with_a_corrupt_file_trains_and_names_it(
     ],
     ids=["no val", "one class", "classes differ"],
 )
-def test_half_an_image_folder_is_refused(image_folder, tmp_path, damage, message, config):  # noqa: F811
+def test_half_an_image_folder_is_refused(
+    image_folder,  # noqa: F811
+    tmp_path,
+    damage,
+    message,
+    config,  # noqa: F811
+):
     damage(image_folder)
     asked = config(
         data_dir=str(image_folder), image_size=32, batch_size=8, model_dir=str(tmp_path / "run")

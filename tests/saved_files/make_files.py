@@ -1,7 +1,10 @@
-"""Writes the files that `tests/test_saved_files.py` reads: `python tests/saved_files/make_files.py FOLDER`.
+"""Writes the files that `tests/test_saved_files.py` reads.
 
-The files in this folder were written by keras_wn 0.1.0 under Keras 3.15.1, before its modules were merged into chapters. They
-stay as they are, so that a change that would keep users from loading their own files is seen.
+Run `python tests/saved_files/make_files.py FOLDER`.
+
+The files in this folder were written by keras_wn 0.1.0 under Keras 3.15.1, before its modules were
+merged into chapters. They stay as they are, so that a change that would keep users from loading
+their own files is seen.
 """
 
 import pathlib
@@ -71,7 +74,7 @@ def every_layer():
 
 
 def main(folder):
-    """Writes each model as a `.keras` file and as weights, and its inputs and outputs as one `.npz` file."""
+    """Writes each model as a `.keras` file and as weights, and inputs and outputs as `.npz`."""
     generator = np.random.default_rng(0)
     networks = {
         "every_layer": every_layer(),

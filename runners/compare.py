@@ -12,10 +12,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from absl import flags
 
 from keras_wn.study import command
-from keras_wn.training import command_line
+from keras_wn.training import command_line, flag_fields
 
 command.define()
-flags.adopt_module_key_flags(command)  # Shows them in --help.
+for module in (command, flag_fields):
+    flags.adopt_module_key_flags(module)  # Shows its flags in --help.
 
 if __name__ == "__main__":
     sys.exit(command_line.run(command.run))

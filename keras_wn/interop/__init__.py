@@ -1,4 +1,4 @@
-"""To weight normalization and back: whole models, and the weights of other libraries."""
+"""Converts whole models to weight normalization and back, and the weights of other libraries."""
 
 from keras_wn.interop.fold import fold
 from keras_wn.interop.plain_weights import load_plain_weights

@@ -1,58 +1,66 @@
-"""Folds weight normalization into plain Keras layers."""
+"""Folds weight normalization into plain Keras layers, and batch normalization after it."""
+
+import collections
+import itertools
+from typing import Any
 
 import keras
+from keras import ops
+from keras.layers import Layer
 
 from keras_wn import layers as layers_of_ours
-from keras_wn.interop.fold_batch_norm import fold_batch_norm
 from keras_wn.interop.rebuild import (
+    compile_as,
     copy_into,
     copy_of,
     copy_state,
     copy_variables,
     is_graph,
     rebuild,
+    uncompiled,
 )
 from keras_wn.interop.selection import call_scale, is_normalized_layer, selected, units
 from keras_wn.interop.weight_norm_model import SUBCLASSES
-from keras_wn.layers import WeightNormalization, gains
+from keras_wn.layers import MeanOnlyBatchNormalization, WeightNormalization, gains
+from keras_wn.layers.kernels import LINEAR, kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
 from keras_wn.layers.wrapped import named_kernels
 
 
-def fold(model, fold_bn=False, layers=None):
-    """A plain copy of a model, whose kernels are the effective weights w, with the same outputs.
+def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras.Model:
+    """A plain copy of a model: weight-normalized layers become Keras layers whose kernel is w.
 
-    For inference and export: nothing is left to compute beside the layer itself, and no custom
-    object to load. Regularizers and constraints of w stay, on the kernel; others of this package,
-    and its initializers, are dropped with the normalization. A `scale` that a layer of a functional
-    model takes from `JoinWeights`, or a constant one, becomes part of its kernel. `TReLU`,
-    `NormalizedReLU` and the joins have no plain counterpart and stay as they are, as layers and as
-    activations of layers.
+    The outputs are the same. The copy is for inference and export: it computes no norms, and loads
+    without custom objects. Regularizers and constraints of w stay, on the kernel. Others of this
+    package, and its initializers, are dropped with the normalization. A `scale` that a layer of a
+    functional model takes from `JoinWeights`, or a constant one, becomes part of its kernel.
+    `TReLU`, `NormalizedReLU` and the joins have no plain counterpart and stay as they are, as
+    layers and as activations of layers.
 
     Args:
-        model: Built Keras model, nested ones allowed; left as it is. Of a subclassed model, and of
-            a layer of your own around others, the layers that are its attributes are folded, alone
-            or in lists and dicts: its `call` must use these, not others that it keeps elsewhere,
-            and use them as layers only.
-        fold_bn: Boolean, whether each batch normalization, mean-only ones as well, that alone
-            follows a linear convolution or dense layer is taken into that layer's kernel and bias,
-            as it acts in inference. Others stay.
-        layers: Which layers are folded: a name, a class, a function from a layer to a boolean, or a
-            list of names and classes. The name or class of a model or of a layer around others
-            stands for all in it; a function is not asked of models and of your own layers around
-            others. None: all.
+        model: Built Keras model, which may hold other models. It is left as it is. Of a subclassed
+            model, and of a layer of your own around others, the layers that are its attributes are
+            folded, alone or in lists and dicts. Its `call` must use these, not others that it keeps
+            elsewhere, and use them as layers only.
+        fold_bn: Boolean, whether batch normalization, mean-only ones as well, becomes part of the
+            kernel and bias of the linear convolution or dense layer before it, as it acts in
+            inference. It stays where it is not the only layer to take that layer's output.
+        layers: The layers to fold: a name, a class, a function from a layer to a boolean, or a list
+            of names and classes. The name or class of a model or of a layer around others stands
+            for all layers in it. A function is not called with models and with your own layers
+            around others. None: all.
 
     Returns:
-        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled,
-        or with a warning left uncompiled if Keras cannot make its loss or metrics again. Where a
-        layer of your own or a subclassed model holds folded layers, its `__init__` still makes the
-        others: save such a model by its weights, or export it.
+        Keras model of the same kind and name. If `model` is compiled, so is this one, with a new
+        optimizer; or it is left uncompiled with a warning if Keras cannot make its loss or metrics
+        again. Where a layer of your own or a subclassed model holds folded layers, its `__init__`
+        still makes the others: save such a model by its weights, or export it.
 
     Raises:
         ValueError: If the model is not built, if `layers` selects nothing, if a layer takes a
-            `scale` from elsewhere than `JoinWeights`, or if the model, or a layer around others, is
-            one that Keras cannot make again from its `get_config`; and for a subclassed model with
-            `fold_bn=True`: which layer follows which is then not known.
+            `scale` from another layer than `JoinWeights`, or if Keras cannot make the model, or a
+            layer around others, again from its `get_config`. Also for a subclassed model with
+            `fold_bn=True`, because Keras does not know the order of its layers.
 
     Example:
 
@@ -70,8 +78,7 @@ def fold(model, fold_bn=False, layers=None):
     if fold_bn and not is_graph(model):
         raise ValueError(
             f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is "
-            "not known. "
-            "Allowed: functional and Sequential models."
+            "not known. Allowed: functional and Sequential models."
         )
     chosen = selected("fold", model, layers, is_normalized_layer)
 
@@ -88,18 +95,18 @@ def fold(model, fold_bn=False, layers=None):
         (carry_folded if is_folded(layer) else copy_state)(layer, new)
 
     folded = rebuild(model, replace, carry, without_scale, opened)
-    return fold_batch_norm(folded) if fold_bn else folded
+    return _fold_batch_norms(folded) if fold_bn else folded
 
 
-def holds_normalized(layer):
-    """Whether a layer is around weight-normalized ones, and none itself."""
+def holds_normalized(layer: Layer) -> bool:
+    """Whether a layer is around weight-normalized layers, and is not normalized itself."""
     return not is_normalized_layer(layer) and any(
         is_normalized_layer(unit) for unit in units(layer)
     )
 
 
-def plain(layer):
-    """A new, unbuilt plain layer in the place of a weight-normalized one; of others a copy.
+def plain(layer: Layer) -> Layer:
+    """A new, unbuilt plain layer for a weight-normalized one, or a copy of another layer.
 
     Raises:
         ValueError: If a layer is weight-normalized in a way that has no plain counterpart.
@@ -109,63 +116,19 @@ def plain(layer):
         config = _plain_config(inner.get_config())
         return type(inner).from_config({**config, "name": layer.name, "trainable": layer.trainable})
     if isinstance(layer, Reparameterized):
-        call_scale(layer)  # Raises for what cannot be folded.
+        call_scale(layer)  # Raises for layers that cannot be folded.
         return _plain_subclass(layer)
     return copy_of(layer)
 
 
-def without_scale(layer, *args, **kwargs):
-    """Calls a layer of a folded model; Keras' own take no `scale`, which is in their kernel."""
+def without_scale(layer: Layer, *args: Any, **kwargs: Any) -> Any:
+    """Calls a layer of a folded model. Keras' own layers take no `scale`, and have it in w."""
     if type(layer) in _FOLDED.values():
         kwargs.pop("scale", None)
     return layer(*args, **kwargs)
 
 
-def _plain_subclass(layer):
-    if type(layer) not in _FOLDED:
-        raise ValueError(
-            f"fold: layer '{layer.name}' is a {type(layer).__name__}, which may compute something "
-            "else than its base class. "
-            "Allowed: the layer classes of keras_wn."
-        )
-    config = _plain_config(layer.get_config())
-    for ours in ("use_gain", "gain_initializer", "trainable_gain", "log_gain"):
-        config.pop(ours, None)
-    return _FOLDED[type(layer)].from_config(config)
-
-
-# Weight-normalized class -> the Keras class that computes the same from w.
-_FOLDED = {
-    **{subclass: keras_class for keras_class, subclass in SUBCLASSES.items()},
-    layers_of_ours.NormPropDense: keras.layers.Dense,
-    layers_of_ours.NormPropConv2D: keras.layers.Conv2D,
-    layers_of_ours.BoundedWNConv2D: keras.layers.Conv2D,
-}
-
-
-def _plain_config(config):
-    """A configuration without this package's classes. Regularizers of w act on the kernel."""
-    if isinstance(config, list | tuple):
-        return type(config)(_plain_config(item) for item in config)
-    if not isinstance(config, dict):
-        return config
-    return {name: _plain_entry(name, value) for name, value in config.items()}
-
-
-def _plain_entry(name, value):
-    if not name.endswith(("_initializer", "_regularizer", "_constraint")) or not isinstance(
-        value, dict
-    ):
-        return _plain_config(value)
-    registered = str(value.get("registered_name", ""))
-    if registered.startswith("keras_wn>EffectiveKernel"):
-        return value["config"][
-            "regularizer" if registered.endswith("Regularizer") else "constraint"
-        ]
-    return None if registered.startswith("keras_wn>") else value
-
-
-def carry_folded(layer, new):
+def carry_folded(layer: Layer, new: Layer) -> None:
     """Gives a plain layer the weights of the weight-normalized one, or of its original."""
     if not is_normalized_layer(layer):
         copy_state(layer, new)
@@ -189,3 +152,163 @@ def carry_folded(layer, new):
         target.trainable = kernel.variable.trainable or (
             gain is not None and gain.variable.trainable
         )
+
+
+# Weight-normalized class -> the Keras class that computes the same from w.
+_FOLDED = {
+    **{subclass: keras_class for keras_class, subclass in SUBCLASSES.items()},
+    layers_of_ours.NormPropDense: keras.layers.Dense,
+    layers_of_ours.NormPropConv2D: keras.layers.Conv2D,
+    layers_of_ours.BoundedWNConv2D: keras.layers.Conv2D,
+}
+
+
+def _plain_subclass(layer):
+    if type(layer) not in _FOLDED:
+        raise ValueError(
+            f"fold: layer '{layer.name}' is a {type(layer).__name__}, which may compute something "
+            "else than its base class. Allowed: the layer classes of keras_wn."
+        )
+    config = _plain_config(layer.get_config())
+    for ours in ("use_gain", "gain_initializer", "trainable_gain", "log_gain"):
+        config.pop(ours, None)
+    return _FOLDED[type(layer)].from_config(config)
+
+
+def _plain_config(config):
+    """A configuration without this package's regularizers, constraints and initializers.
+
+    Regularizers and constraints of w become those of the kernel.
+    """
+    if isinstance(config, list | tuple):
+        return type(config)(_plain_config(item) for item in config)
+    if not isinstance(config, dict):
+        return config
+    return {name: _plain_entry(name, value) for name, value in config.items()}
+
+
+def _plain_entry(name, value):
+    if not name.endswith(("_initializer", "_regularizer", "_constraint")) or not isinstance(
+        value, dict
+    ):
+        return _plain_config(value)
+    registered = str(value.get("registered_name", ""))
+    if registered.startswith("keras_wn>EffectiveKernel"):
+        return value["config"][
+            "regularizer" if registered.endswith("Regularizer") else "constraint"
+        ]
+    return None if registered.startswith("keras_wn>") else value
+
+
+def _fold_batch_norms(model):
+    """A copy of a plain model in which batch normalization is part of the layers before it.
+
+    `w' = w gamma / sqrt(variance + epsilon)` and
+    `b' = (b - mean) gamma / sqrt(variance + epsilon) + beta`, with the moving statistics.
+    Of mean-only batch normalization: `w' = w` and `b' = b - mean + beta`.
+    """
+    followers = {id(layer): batch_norm for layer, batch_norm in _foldable_pairs(model)}
+    dropped = {id(batch_norm) for batch_norm in followers.values()}
+    copies = []
+
+    def clone(layer):
+        if is_graph(layer):
+            return _fold_batch_norms(layer)
+        new = _with_bias(layer) if id(layer) in followers else copy_of(layer)
+        copies.append((layer, new))
+        return new
+
+    def call(new, *args, **kwargs):
+        original = next((layer for layer, copy in copies if copy is new), None)
+        return args[0] if id(original) in dropped else new(*args, **kwargs)
+
+    if isinstance(model, keras.Sequential):
+        kept = [layer for layer in model.layers if id(layer) not in dropped]
+        rebuilt = keras.Sequential(
+            [keras.Input(batch_shape=model.input_shape, dtype=model.input_dtype)], name=model.name
+        )
+        for layer in kept:
+            rebuilt.add(clone(layer))
+    else:
+        with uncompiled(model):
+            rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    for layer, new in copies:
+        if id(layer) in followers:
+            _carry_batch_norm(layer, followers[id(layer)], new)
+        elif id(layer) not in dropped and isinstance(layer, Layer):
+            copy_state(layer, new)
+    compile_as([(model, rebuilt)])
+    return rebuilt
+
+
+def _with_bias(layer):
+    return type(layer).from_config({**layer.get_config(), "use_bias": True})
+
+
+def _foldable_pairs(model):
+    """Pairs of a layer and the batch normalization that alone takes its output."""
+    if isinstance(model, keras.Sequential):
+        candidates = itertools.pairwise(model.layers)
+    else:
+        candidates = _connected_once(model)
+    uses = collections.Counter(map(id, model.layers))
+    return [(a, b) for a, b in candidates if _is_foldable(a, b) and uses[id(a)] == uses[id(b)] == 1]
+
+
+def _connected_once(model):
+    """Pairs of layers of a functional model: the second alone takes the only output of the first.
+
+    Neither is called a second time.
+    """
+    consumers, calls = {}, {}
+    for node in itertools.chain(*model._nodes_by_depth.values()):
+        calls.setdefault(id(node.operation), []).append(node)
+        for tensor in node.input_tensors:
+            consumers.setdefault(id(tensor), []).append(node.operation)
+    outputs = {id(tensor) for tensor in keras.tree.flatten(model.outputs)}
+    for nodes in calls.values():
+        if len(nodes) == 1 and len(nodes[0].outputs) == 1:
+            tensor = nodes[0].outputs[0]
+            after = consumers.get(id(tensor), [])
+            if len(after) == 1 and len(calls[id(after[0])]) == 1 and id(tensor) not in outputs:
+                # With training=True it normalizes by the batch, also in inference.
+                if not calls[id(after[0])][0].arguments.kwargs.get("training"):
+                    yield nodes[0].operation, after[0]
+
+
+def _is_foldable(layer, batch_norm):
+    # Subclasses may compute something else.
+    if type(layer) not in LINEAR or type(batch_norm) not in (
+        keras.layers.BatchNormalization,
+        MeanOnlyBatchNormalization,
+    ):
+        return False
+    rank = batch_norm.input_spec.ndim
+    channels = 1 if getattr(layer, "data_format", None) == "channels_first" else rank - 1
+    return layer.activation is keras.activations.linear and batch_norm.axis % rank == channels
+
+
+def _carry_batch_norm(layer, batch_norm, new):
+    kernel = kernels_of(new)[-1]
+    by_name = {variable.name: variable for variable in layer.weights}
+    for variable in new.weights:
+        if variable.name in by_name:
+            copy_into(variable, by_name[variable.name])
+    dtype = "float64" if kernel.variable.dtype == "float64" else "float32"
+
+    def read(variable):
+        return ops.cast(variable, dtype)
+
+    factor = ops.ones_like(read(batch_norm.moving_mean))
+    if not isinstance(batch_norm, MeanOnlyBatchNormalization):
+        factor = 1.0 / ops.sqrt(read(batch_norm.moving_variance) + batch_norm.epsilon)
+        factor = factor * read(batch_norm.gamma) if batch_norm.scale else factor
+    bias = -read(batch_norm.moving_mean)
+    if layer.use_bias:
+        bias = bias + read(layer.bias)
+    bias = bias * factor
+    if batch_norm.beta is not None:
+        bias = bias + read(batch_norm.beta)
+    per_unit = ops.expand_dims(ops.reshape(factor, kernel.units_shape), kernel.fan_in)
+    kernel.variable.assign(read(kernel.variable) * per_unit)
+    new.bias.assign(bias)

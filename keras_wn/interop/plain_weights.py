@@ -1,33 +1,36 @@
-"""Weights files of plain Keras models."""
+"""Loads the weights files of plain Keras models into weight-normalized models."""
 
+import os
+
+import keras
 from keras import ops
 
 from keras_wn.interop.fold import carry_folded, holds_normalized, plain, without_scale
 from keras_wn.interop.rebuild import finalize_state, rebuild_pairs
 from keras_wn.interop.selection import call_scale, is_normalized_layer
 from keras_wn.interop.stored_weight import assign
-from keras_wn.interop.weight_norm_model import from_plain
+from keras_wn.interop.weight_norm_model import assignments_from_plain
 from keras_wn.layers.kernels import own_variables
 
 
-def load_plain_weights(model, path):
-    """Loads the weights file of a plain Keras model into the weight-normalized model.
+def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Loads a weights file of a plain Keras model into a weight-normalized model of its layers.
 
-    `v = w` and `g = ||w||` for each kernel w in the file; layers without weight normalization get
-    their weights. The other way needs no function: `keras_wn.fold(model).save_weights(path)` writes
-    what the plain model loads.
+    Each kernel w in the file gives `v = w` and `g = ||w||`. Layers without weight normalization get
+    their weights. The other direction needs no function: `keras_wn.fold(model).save_weights(path)`
+    writes a file that the plain model loads.
 
     Args:
-        model: Built Keras model with weight-normalized layers, whose `keras_wn.fold` is the model
+        model: Built Keras model with weight-normalized layers. Its `keras_wn.fold` is the model
             that wrote the file.
-        path: What Keras' `load_weights` takes: a file `name.weights.h5` or `name.keras`.
+        path: A file `name.weights.h5` or `name.keras`, as Keras' `load_weights` takes it.
 
     Returns:
-        None. The model's weights are assigned, all of them or, with an error, none.
+        None. All weights of the model are assigned or, with an error, none.
 
     Raises:
         ValueError: If the file cannot be read or does not fit, or if a layer cannot hold a kernel:
-            with `use_gain=False`, or with a `scale` from elsewhere.
+            with `use_gain=False`, or with a `scale` from another layer.
 
     Example:
 
@@ -51,13 +54,12 @@ def load_plain_weights(model, path):
         reason = " ".join(str(error).split())
         raise ValueError(
             f"load_plain_weights: cannot load {path} into the plain layers of model "
-            f"'{model.name}': {reason} "
-            "Allowed: a weights file, name.weights.h5 or name.keras, of the model's plain twin, "
-            "keras_wn.fold(model)."
+            f"'{model.name}': {reason} Allowed: a weights file, name.weights.h5 or name.keras, of "
+            "the model's plain twin, keras_wn.fold(model)."
         ) from error
     assignments = []
     for layer, new in pairs:
-        assignments += _from_plain(new, layer)
+        assignments += _assignments(new, layer)
     for owner, own_twin in owners:
         assignments += zip(
             own_variables(owner), map(ops.convert_to_numpy, own_variables(own_twin)), strict=True
@@ -66,13 +68,12 @@ def load_plain_weights(model, path):
     finalize_state(model)
 
 
-def _from_plain(new, layer):
+def _assignments(new, layer):
     if call_scale(layer) is not None:
         raise ValueError(
             f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is "
-            "in the file's kernel. "
-            "Allowed: layers without."
+            "in the file's kernel. Allowed: layers without."
         )
     if is_normalized_layer(layer):
-        return from_plain(new, layer)
+        return assignments_from_plain(new, layer)
     return list(zip(layer.weights, new.get_weights(), strict=True))

@@ -44,9 +44,9 @@ def load_torch_state_dict(
     a single layer is `lstm`. A module that is registered twice has two names, either of which may
     be used.
 
-    What a state dict does not say has to be set in Keras: PyTorch's normalizations have
-    `epsilon=1e-5`, and a dense layer behind `Flatten` needs `keras.layers.Permute((3, 1, 2))`
-    before that, since PyTorch flattens (channels, height, width).
+    A state dict does not hold settings, which have to be made in Keras: PyTorch's normalizations
+    have `epsilon=1e-5`, and a dense layer after `Flatten` needs `keras.layers.Permute((3, 1, 2))`
+    before `Flatten`, because PyTorch flattens (channels, height, width).
 
     Args:
         model: Built Keras model of layers that correspond to PyTorch's Linear, Conv1d to Conv3d
@@ -54,18 +54,18 @@ def load_torch_state_dict(
             LayerNorm, GroupNorm, PReLU, RNN, GRU (`reset_after=True`) and LSTM and their cells,
             `Bidirectional` ones too, plain or weight-normalized. Of a layer of your own, weights
             with one axis longer than 1 at most are read, from entries of their names.
-        state_dict: What `module.state_dict()` returns, or a dict of arrays. Of a file:
+        state_dict: The result of `module.state_dict()`, or a dict of arrays. From a file:
             `torch.load(path, weights_only=True)`.
         names: Dict from the names of layers to those of modules. A layer whose name is not the
             only one in the model has its path for a name, `block_1/conv`.
-        strict: Boolean. True: every layer and every entry has its counterpart. False: what
-            corresponds is loaded, by name where only some names are found and in order only if all
-            shapes agree, and the rest is left as it is.
+        strict: Boolean. True: every layer and every entry has its counterpart. False: the layers
+            that have a counterpart are loaded, by name if only some names are found and in order
+            only if all shapes agree. The rest is left as it is.
 
     Returns:
-        `LoadReport`: `loaded`, a dict from layers to modules, which is what `to_torch_state_dict`
-        takes as `names`; `other_axes`; and with `strict=False` `missing`, layers or
-        `layer/weight`, and `unexpected`, modules or entries.
+        `LoadReport`: `loaded`, a dict from layers to modules, which `to_torch_state_dict` takes as
+        `names`; `other_axes`; and with `strict=False` `missing`, layers or `layer/weight`, and
+        `unexpected`, modules or entries.
 
     Raises:
         ValueError: If `state_dict` is no dict of arrays or has one inside, if a g has no v, if
@@ -214,7 +214,7 @@ def _matched(layers, modules, names, strict):
 
 
 def _by_name(layers, modules):
-    """Those that are found; a layer or module that more than one would be found for is not."""
+    """Dict from layers to modules of the same name, without names that several have."""
     by_plain_name = collections.defaultdict(set)
     for module in modules:
         by_plain_name[_plain_name(module)].add(module)
@@ -232,7 +232,10 @@ def _plain_name(name):
 
 
 def _in_order(layers, names, modules, used):
-    """As many modules as layers, copies left out if there are more; empty if the numbers differ."""
+    """Dict from layers to modules in order. It is empty if their numbers differ.
+
+    If there are more modules than layers, copies of modules are left out.
+    """
     if len(names) > len(layers):
         known = {contents(modules[name]) for name in used}
         distinct = {}
@@ -253,7 +256,7 @@ def _fits(layer, module):
 
 
 def _left(modules, used):
-    """Names of the modules that are not used, and are no copies of those that are."""
+    """Names of the modules that are not used, and are no copies of modules that are used."""
     left = [name for name in modules if name not in used]
     known = {contents(modules[name]) for name in used} if left else set()
     return [name for name in left if contents(modules[name]) not in known]
@@ -263,7 +266,7 @@ def _left(modules, used):
 
 
 def _assignments(layer, name, module, strict, report):
-    """Pairs of a variable and an array; what has no counterpart goes into the report."""
+    """Pairs of a variable and an array. Adds weights without a counterpart to the report."""
     wanted = [entry for weight in layer.weights for entry in weight.entries]
     if strict and set(wanted) != set(module):
         raise ValueError(

@@ -36,8 +36,8 @@ class Layout:
         to_keras: Function `(shape, *arrays)` from the weight's shape in Keras and PyTorch's arrays
             to Keras' array.
         to_torch: Function from Keras' array to a tuple of PyTorch's arrays.
-        fits: Function from the shapes in Keras and in PyTorch to whether they are the same
-            weight's. None: if PyTorch's shape is the one that `to_torch` gives.
+        fits: Function from the shapes in Keras and in PyTorch to whether they can be of the same
+            weight. None: whether PyTorch's shape is the shape that `to_torch` gives.
     """
 
     to_keras: Callable
@@ -55,7 +55,7 @@ class Weight:
         variable: The Keras variable.
         layout: `Layout`.
         owner: The layer that normalizes the weight; None of a plain weight.
-        kernel: Its `Kernel` there; None of a plain weight.
+        kernel: Its `Kernel` in that layer; None of a plain weight.
         gain: Its `Gain`; None of a plain weight, and in the strict form.
     """
 
@@ -67,16 +67,16 @@ class Weight:
     gain: Gain | None = None
 
     @property
-    def torch_shapes(self):
+    def torch_shapes(self) -> list[tuple[int, ...]]:
         """The shapes that the weight has in PyTorch, one for each entry."""
         array = np.broadcast_to(0.0, self.variable.shape)
         return [one.shape for one in self.layout.to_torch(array)]
 
-    def to_keras(self, *arrays):
+    def to_keras(self, *arrays: np.ndarray) -> np.ndarray:
         """The weight, or its gain, in Keras' layout."""
         return self.layout.to_keras(tuple(self.variable.shape), *arrays)
 
-    def fits(self, shapes):
+    def fits(self, shapes: list[tuple[int, ...]]) -> bool:
         """Whether PyTorch's entries may have these shapes."""
         if self.layout.fits is None:
             return shapes == self.torch_shapes
@@ -85,7 +85,7 @@ class Weight:
 
 @dataclasses.dataclass(frozen=True)
 class Counterpart:
-    """A layer with weights, and what it is in PyTorch.
+    """A layer with weights, and its counterpart in PyTorch.
 
     Attributes:
         name: The layer's name among the model's `named_leaves`; of a cell in a stack of cells,
@@ -103,7 +103,7 @@ class Counterpart:
     refusal: str | None
 
 
-def counterparts(model):
+def counterparts(model: keras.layers.Layer) -> list[Counterpart]:
     """The layers of a model that have weights, in the model's order.
 
     Args:
@@ -226,7 +226,7 @@ def _alone(array):
 def _output_last(shape, array):
     """From (output, input, *kernel) to (*kernel, input, output).
 
-    Transposed convolutions have input and output the other way round in both.
+    In transposed convolutions, input and output are swapped in both libraries.
     """
     return array.transpose(*range(2, array.ndim), 1, 0)
 
@@ -263,16 +263,16 @@ def _gru_to_torch(array):
     return (_swapped_gates(array).transpose(),)
 
 
-def _gru_biases_to_keras(shape, of_input, of_state):
-    return np.stack([_swapped_gates(of_input), _swapped_gates(of_state)])
+def _gru_biases_to_keras(shape, input_bias, state_bias):
+    return np.stack([_swapped_gates(input_bias), _swapped_gates(state_bias)])
 
 
 def _gru_biases_to_torch(array):
     return tuple(_swapped_gates(array))
 
 
-def _sum(shape, of_input, of_state):
-    return of_input + of_state
+def _sum(shape, input_bias, state_bias):
+    return input_bias + state_bias
 
 
 def _and_zeros(array):

@@ -4,13 +4,14 @@ import collections
 import re
 import reprlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from keras_wn.interop.stored_weight import StoredWeight
 
 
-def modules_of(state_dict):
+def modules_of(state_dict: Mapping[str, Any]) -> dict[str, dict[str, StoredWeight]]:
     """The weights in a state dict by the modules that they belong to.
 
     Args:
@@ -45,12 +46,12 @@ def modules_of(state_dict):
     for (module, name), parts in weights.items():
         weight, number = _without_number(name)
         several = number is not None and len(numbers[module]) > 1
-        of_module = modules.setdefault(f"{module}.l{number}" if several else module, {})
-        of_module[weight] = _stored_weight(f"{module}.{name}".lstrip("."), parts)
+        weights_of_module = modules.setdefault(f"{module}.l{number}" if several else module, {})
+        weights_of_module[weight] = _stored_weight(f"{module}.{name}".lstrip("."), parts)
     return modules
 
 
-def entry_of(module, weight, part, recurrent, parametrizations):
+def entry_of(module: str, weight: str, part: str, recurrent: bool, parametrizations: bool) -> str:
     """The name of an entry.
 
     Args:
@@ -72,7 +73,7 @@ def entry_of(module, weight, part, recurrent, parametrizations):
     return f"{module}.{weight}" if module else weight
 
 
-def contents(module):
+def contents(module: Mapping[str, StoredWeight]) -> tuple:
     """A key that the copies of a module share, which is in a state dict twice if registered twice.
 
     Copies have the same numbers. Normalizations that were not trained have the same numbers as
@@ -125,7 +126,7 @@ def _parsed(entry):
 
 
 def _without_number(name):
-    """Of `weight_ih_l1_reverse`, `weight_ih_reverse` and the layer's number; of others, None."""
+    """Splits `weight_ih_l1_reverse` into `weight_ih_reverse` and 1. Other names have None."""
     numbered = re.fullmatch(r"((?:weight|bias)_[ih]h)_l(\d+)(_reverse|)", name)
     return (numbered[1] + numbered[3], int(numbered[2])) if numbered else (name, None)
 

@@ -1,7 +1,7 @@
 """Rebuilds a model layer by layer, with some layers replaced and all weights carried over.
 
-A container is what holds other layers: a model, or a layer around others. An opened container is
-made again, and its layers are replaced each for itself; any other is replaced as a whole.
+A container is a model, or a layer around other layers. An opened container is made again, and each
+of its layers is replaced for itself. Any other container is replaced as a whole.
 """
 
 import contextlib
@@ -9,34 +9,45 @@ import functools
 import inspect
 import tempfile
 import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 from keras import ops
-from keras.src.models import (
-    Functional,
-)  # Not exported by Keras: what `keras.Model(inputs, outputs)` makes.
-from keras.src.utils.python_utils import is_default  # Not exported by Keras.
+from keras.layers import Layer
+
+# Keras does not export these. `Functional` is the class of `keras.Model(inputs, outputs)`.
+from keras.src.models import Functional
+from keras.src.utils.python_utils import is_default
 
 from keras_wn.layers import WeightNormalization
 from keras_wn.layers.kernels import own_variables
 from keras_wn.layers.wrapped import build_from_config
 
+# Pairs of a layer or model and the new one that takes its place.
+Pairs = list[tuple[Layer, Layer]]
 
-def rebuild(model, replace, carry, call=None, opened=lambda layer: False):
-    """Clone of a model in which `replace` chooses each layer, and `carry` gives it its weights.
+
+def rebuild(
+    model: keras.Model,
+    replace: Callable[[Layer], Layer],
+    carry: Callable[[Layer, Layer], None],
+    call: Callable | None = None,
+    opened: Callable[[Layer], bool] = lambda layer: False,
+) -> keras.Model:
+    """A clone of a model in which `replace` chooses each layer, and `carry` gives it its weights.
 
     Args:
-        model: Built Keras model; left as it is.
+        model: Built Keras model, which is left as it is.
         replace: Function from a layer to the new, unbuilt layer that takes its place.
         carry: Function `(layer, new_layer)` that gives a built new layer its weights.
         call: Function `(new_layer, *args, **kwargs)` that calls a new layer in a functional model.
-            None: just that.
-        opened: Function that says of a layer around others whether `replace` is to choose those,
-            each for itself.
+            None calls it with these arguments.
+        opened: Function that tells whether a layer around others is opened.
 
     Returns:
-        Keras model of the same kind and name. Compiled with a new optimizer if `model` is compiled;
-        with a warning in place of that if it cannot be compiled from its configuration.
+        Keras model of the same kind and name. If `model` is compiled, so is this one, with a new
+        optimizer; or a warning says that it cannot be compiled from its configuration.
 
     Raises:
         ValueError: As `rebuild_pairs`.
@@ -48,22 +59,26 @@ def rebuild(model, replace, carry, call=None, opened=lambda layer: False):
     return rebuilt
 
 
-def rebuild_pairs(model, replace, call=None, opened=lambda layer: False):
-    """Clone of a model in which `replace` chooses each layer.
+def rebuild_pairs(
+    model: keras.Model,
+    replace: Callable[[Layer], Layer],
+    call: Callable | None = None,
+    opened: Callable[[Layer], bool] = lambda layer: False,
+) -> tuple[keras.Model, Pairs, Pairs]:
+    """A clone of a model in which `replace` chooses each layer.
 
-    In functional and Sequential models every layer of the graph can be replaced, those of nested
-    models among them. A subclassed model, and a layer around others that is opened, is made again
-    by its `get_config`, and the layers that are its attributes, alone or in lists and dicts, are
-    replaced: its `call` must use them as layers only.
+    In functional and Sequential models every layer of the graph can be replaced, and so can the
+    layers of models inside of these. A subclassed model, and a layer around others that is opened,
+    is made again by its `get_config`, and the layers that are its attributes, alone or in lists and
+    dicts, are replaced. Its `call` must use them as layers only.
 
     Args:
-        model: Built Keras model; left as it is.
+        model: Built Keras model, which is left as it is.
         replace, call, opened: As in `rebuild`.
 
     Returns:
-        Triple of the model, uncompiled; the pairs of a built layer and its new one, whose weights
-        are not carried over; and the pairs of what is around these, models and opened layers, whose
-        own weights are.
+        Triple of the model, which is not compiled; the pairs of built layers, whose weights are not
+        carried over; and the pairs of containers, whose own weights are carried over.
 
     Raises:
         ValueError: If the model is not built, or is a subclassed one that Keras cannot make again.
@@ -100,16 +115,16 @@ def rebuild_pairs(model, replace, call=None, opened=lambda layer: False):
     return rebuilt, built, owners
 
 
-def is_graph(model):
-    """Whether Keras knows a model's graph."""
+def is_graph(model: Layer) -> bool:
+    """Whether this is a model whose graph Keras knows."""
     return isinstance(model, keras.Sequential | Functional)
 
 
-def compile_as(owners):
-    """Compiles each new model like its original, and warns once of those for which that fails.
+def compile_as(owners: Pairs) -> None:
+    """Compiles each new model as the old one is. Warns, once, of the models for which that fails.
 
     Args:
-        owners: Pairs of a model, or a layer, and its new one.
+        owners: Pairs of a container and its new one.
     """
     failures = []
     for model, new in owners:
@@ -122,15 +137,17 @@ def compile_as(owners):
                 failures.append(f"'{model.name}' ({' '.join(str(error).split())[:200]})")
     if failures:
         warnings.warn(
-            f"Model {', '.join(failures)} is returned without being compiled: Keras cannot "
-            "compile it again from its configuration. "
-            "Call compile on what is returned.",
+            f"Model {', '.join(failures)} is returned without being compiled: Keras cannot compile "
+            "it again from its configuration. Call compile on what is returned.",
             stacklevel=4,
         )
 
 
 def _check_own_functions(model):
-    """Raises for a user's own function, since Keras would take another function of its name."""
+    """Raises for a loss or metric that is the user's own function.
+
+    Keras would look for a registered function of its name, and find none or another one.
+    """
     config = getattr(getattr(model, "_compile_config", None), "config", {})
     for argument in ("loss", "metrics", "weighted_metrics"):
         for item in keras.tree.flatten(config.get(argument)):
@@ -145,8 +162,11 @@ def _check_own_functions(model):
 
 
 @contextlib.contextmanager
-def uncompiled(model):
-    """Scope in which Keras does not compile a clone, which fails for some losses."""
+def uncompiled(model: keras.Model) -> Iterator[None]:
+    """Scope in which Keras clones a model without compiling the clone.
+
+    Compiling fails for losses that Keras cannot make again.
+    """
     compiled, model.compiled = model.compiled, False
     try:
         yield
@@ -154,36 +174,39 @@ def uncompiled(model):
         model.compiled = compiled
 
 
-def copy_of(layer):
+def copy_of(layer: Layer) -> Layer:
     """A new layer of the same class and configuration.
 
-    It is unbuilt, unless a rebuild replaced its layers before.
+    It is not built, unless a rebuild replaced layers in it before.
     """
     if isinstance(layer, keras.layers.Layer) and _is_changed(layer):
         return _rebuilt_by_attributes(layer, functools.cache(copy_of))
     return type(layer).from_config(layer.get_config())
 
 
-def copy_state(layer, new):
-    """Gives a copy the weights of the original, its vocabularies and its adapted statistics."""
+def copy_state(layer: Layer, new: Layer) -> None:
+    """Gives a copy of a layer the weights, vocabularies and adapted statistics of the original."""
     for old_part, new_part in zip(layer._flatten_layers(), new._flatten_layers(), strict=True):
         _copy_own_state(old_part, new_part)
     finalize_state(new)
 
 
-def copy_into(variable, value):
-    """Assigns a copy of a value, because training on JAX deletes arrays that variables share."""
+def copy_into(variable: keras.Variable, value: Any) -> None:
+    """Assigns a copy of a value.
+
+    On JAX, training deletes the arrays that it replaces, for every variable that shares them.
+    """
     variable.assign(ops.copy(ops.convert_to_tensor(value)))
 
 
-def copy_variables(pairs):
-    """Copies the value and the own `trainable` of the first variable of each pair to the second."""
+def copy_variables(pairs: Iterable[tuple[keras.Variable, keras.Variable]]) -> None:
+    """Copies the value and `trainable` from the first variable of each pair to the second."""
     for variable, new in pairs:
         copy_into(new, variable)
         new.trainable = variable.trainable
 
 
-def finalize_state(layer):
+def finalize_state(layer: Layer) -> None:
     """Lets preprocessing layers use the statistics that were assigned to them."""
     for part in layer._flatten_layers():
         if hasattr(part, "finalize_state"):
@@ -193,7 +216,7 @@ def finalize_state(layer):
 def _copy_own_state(layer, new):
     old, own = own_variables(layer), own_variables(new)
     by_name = {variable.name: variable for variable in old}
-    # A variable that was frozen since it was made stands at another place in the copy.
+    # A variable that was frozen after it was made has another place in the copy.
     if len(by_name) == len(old) and set(by_name) == {variable.name for variable in own}:
         old = [by_name[variable.name] for variable in own]
     copy_variables(zip(old, own, strict=True))
@@ -216,7 +239,7 @@ def _rebuilt(model, clone, call):
 
 
 def _rebuilt_by_attributes(owner, clone):
-    """A subclassed model or a block from its `get_config`, with the layers that `clone` makes."""
+    """A container, made again by its `get_config`, with the layers that `clone` makes."""
     try:
         new = type(owner).from_config(owner.get_config())
         # A `get_config` of the user's own may leave these out.
@@ -228,9 +251,8 @@ def _rebuilt_by_attributes(owner, clone):
         kind = "Model" if isinstance(owner, keras.Model) else "Layer"
         raise ValueError(
             f"{kind} '{owner.name}' ({type(owner).__name__}) cannot be made again from its "
-            "get_config. Allowed: subclassed models and "
-            "layers whose get_config returns the arguments of __init__, built by the shapes of "
-            f"their inputs. Keras says: {error}"
+            "get_config. Allowed: subclassed models and layers whose get_config returns the "
+            f"arguments of __init__, built by the shapes of their inputs. Keras says: {error}"
         ) from error
     _replace_attributes(new, owner, functools.partial(_built_clone, clone=clone))
     _copy_own_state(owner, new)
@@ -241,7 +263,7 @@ def _rebuilt_by_attributes(owner, clone):
 
 
 def _is_changed(layer):
-    """Whether a rebuild replaced layers of this one, which its configuration does not have."""
+    """Whether a rebuild replaced layers in this layer, which its configuration does not tell."""
     return getattr(layer, "_keras_wn_changed", False)
 
 
@@ -258,7 +280,7 @@ def _replace_attributes(new_owner, owner, built_clone):
     keras_own = vars(keras.Model() if isinstance(owner, keras.Model) else keras.layers.Layer())
     # On PyTorch, layers are kept apart from other attributes.
     names = [*vars(owner), *getattr(owner, "_modules", {})]
-    # Names that start so are TensorFlow's.
+    # Names that start with _self_ are TensorFlow's.
     for name in [name for name in names if name not in keras_own and not name.startswith("_self_")]:
         value = getattr(owner, name)
         if list(_layers_in(value)):
@@ -266,8 +288,7 @@ def _replace_attributes(new_owner, owner, built_clone):
                 tracker.untrack(layer)
             setattr(new_owner, name, _with_layers(value, clone))
     tracker.lock()
-    # The order decides which weights a list of weights, or a file that is read in order, gives to
-    # which layer.
+    # Lists of weights, and files that are read in order, give weights to layers by this order.
     in_order = [clones[id(layer)] for layer in owner._layers if id(layer) in clones]
     known = {id(layer) for layer in in_order}
     new_owner._layers[:] = [
@@ -277,14 +298,14 @@ def _replace_attributes(new_owner, owner, built_clone):
     for layer in owner._layers:
         if layer.weights and id(layer) not in clones:
             raise ValueError(
-                f"'{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way "
-                "that cannot be replaced. Allowed: "
-                "layers that are attributes, alone or in lists, tuples and dicts."
+                f"'{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way that "
+                "cannot be replaced. Allowed: layers that are attributes, alone or in lists, "
+                "tuples and dicts."
             )
 
 
 def _layers_in(value):
-    """Layers in lists, tuples and dicts in one another."""
+    """The layers in a value: itself, or those in its lists, tuples and dicts at any depth."""
     value = _unwrapped(value)
     if isinstance(value, keras.layers.Layer):
         yield value
@@ -316,7 +337,7 @@ def _unwrapped(value):
 def _built_clone(layer, clone):
     new = clone(layer)
     if layer.built and not new.built:
-        # The wrapped layer by its own shapes: it may take several.
+        # The wrapped layer is built by its own shapes, because it may take several inputs.
         inner, new_inner = (
             getattr(x, "layer", x) if isinstance(x, WeightNormalization) else x
             for x in (layer, new)

@@ -1,49 +1,53 @@
-"""Finds the layers of a model that have kernels, chooses among them, and reads their scales."""
+"""Finds the layers of a model that can be normalized or folded, and the scales they take."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras.layers import Layer
 
 from keras_wn.layers import JoinWeights, WeightNormalization
 from keras_wn.layers.kernels import is_known
 from keras_wn.layers.reparameterized import OutputScaled, Reparameterized
 
 
-def is_normalized_layer(layer):
+def is_normalized_layer(layer: Layer) -> bool:
     """Whether a layer is weight-normalized itself."""
     return isinstance(layer, Reparameterized | WeightNormalization)
 
 
-def has_kernels(layer):
+def has_kernels(layer: Layer) -> bool:
     """Whether a plain layer has kernels of its own."""
     return not is_normalized_layer(layer) and layer.built and is_known(layer)
 
 
-def units(layer):
-    """The layers with kernels that a layer consists of, weight-normalized and plain ones.
+def units(layer: Layer) -> list[Layer]:
+    """The weight-normalized layers and the plain layers with kernels in a layer, or itself.
 
-    What is inside of a `WeightNormalization` belongs to it.
+    The layers inside of a `WeightNormalization` belong to it, and are no units.
     """
     if is_normalized_layer(layer) or has_kernels(layer):
         return [layer]
     return [unit for sublayer in layer._layers for unit in units(sublayer)]
 
 
-def selected(caller, model, layers, is_candidate):
-    """Function that says of a layer whether it was asked for.
+def selected(
+    caller: str, model: keras.Model, layers: Any, is_candidate: Callable[[Layer], bool]
+) -> Callable[[Layer], bool]:
+    """The function that tells whether the user chose a layer.
 
     Args:
         caller: Name of the function that asks, for its errors.
         model: Keras model.
         layers: A name, a class, a function from a layer to a boolean, or a list of names and
-            classes; None for all. A name or class of a container selects all that is in it. A
-            function is not asked of models and of the user's own containers: `layer.trainable`, for
-            example, is true of them whether or not it is of what they hold.
-        is_candidate: Function that says of a unit whether there is anything to do with it.
+            classes. None chooses all. The name or class of a container chooses all layers in it. A
+            function is not called with models and with the user's own containers, because
+            `layer.trainable`, for example, is true of them whatever it is of the layers in them.
+        is_candidate: Function that tells whether a unit can be chosen.
 
     Raises:
-        ValueError: If an item is none of these, or selects no candidate.
+        ValueError: If an item is none of these, or chooses no candidate.
     """
     if layers is None:
         return lambda layer: True
@@ -51,8 +55,8 @@ def selected(caller, model, layers, is_candidate):
     items = list(layers) if isinstance(layers, list | tuple | set) else [layers]
     if not items:
         raise ValueError(
-            f"{caller}: layers={layers!r} selects no layer. Allowed: at least one name or class, "
-            "or None for all."
+            f"{caller}: layers={layers!r} selects no layer. "
+            "Allowed: at least one name or class, or None for all."
         )
     for item in items:
         matches = _matching(caller, item)
@@ -66,8 +70,8 @@ def selected(caller, model, layers, is_candidate):
             allowed = sorted({unit.name for unit in units(model) if is_candidate(unit)})
             raise ValueError(
                 f"{caller}: layers={item!r} selects no such layer of model '{model.name}'. "
-                f"Allowed: {', '.join(allowed) or 'none'}, a "
-                "layer or model around one of them, its class, or a function that is true of it."
+                f"Allowed: {', '.join(allowed) or 'none'}, a layer or model around one of them, "
+                "its class, or a function that is true of it."
             )
         chosen |= {id(part) for part in found}
     return lambda layer: id(layer) in chosen
@@ -81,8 +85,8 @@ def _matching(caller, item):
     if callable(item):
         return lambda layer: not _is_own_container(layer) and item(layer)
     raise ValueError(
-        f"{caller}: layers={item!r} is not allowed. Allowed: names, classes, a function from a "
-        "layer to a boolean, or None."
+        f"{caller}: layers={item!r} is not allowed. "
+        "Allowed: names, classes, a function from a layer to a boolean, or None."
     )
 
 
@@ -91,16 +95,16 @@ def _is_own_container(layer):
     return isinstance(layer, keras.Model) or (from_elsewhere and bool(layer._layers))
 
 
-def call_scale(layer: keras.Layer) -> Any:
-    """The value of the `scale` with which a functional model calls a layer, or None.
+def call_scale(layer: Layer) -> Any:
+    """The value of the `scale` that a layer of a functional model is called with, or None.
 
     Raises:
-        ValueError: If the scale differs between calls, or if it may depend on the input because it
-            is neither a constant nor from `JoinWeights`.
+        ValueError: If it is not the same in all calls, or is neither a constant nor an output of
+            `JoinWeights`. It may then depend on the input.
     """
     if not isinstance(layer, OutputScaled):
         return None
-    # A functional model has a node for each call, and a subclassed one has none.
+    # A graph has a node for each call, and subclassed models have none.
     scales = [node.arguments.kwargs.get("scale") for node in layer._inbound_nodes]
     if all(scale is None for scale in scales):
         return None
@@ -114,7 +118,7 @@ def call_scale(layer: keras.Layer) -> Any:
     if not isinstance(origin.operation, JoinWeights):
         raise ValueError(
             f"Layer '{layer.name}' takes its scale from '{origin.operation.name}' "
-            f"({type(origin.operation).__name__}). "
-            "Allowed: JoinWeights, whose outputs do not depend on the input, and constants."
+            f"({type(origin.operation).__name__}). Allowed: JoinWeights, whose outputs do not "
+            "depend on the input, and constants."
         )
     return origin.operation.values()[origin.tensor_index]

@@ -1,32 +1,38 @@
-"""Matches the weights that another library stored with layers, and reports what was loaded."""
+"""Assigns weights that another library stored to the layers of a model, and reports the load."""
 
 import collections
 import dataclasses
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_wn.layers import WeightNormalization
-from keras_wn.layers.kernels import kernels_of, own_variables
+from keras_wn.layers.gains import Gain
+from keras_wn.layers.kernels import Kernel, kernels_of, own_variables
 from keras_wn.layers.reparameterized import Reparameterized
+
+# Pairs of a variable and the array that it is to get.
+Assignments = list[tuple[keras.Variable, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredWeight:
-    """A kernel as read from elsewhere, in Keras' layout.
+    """A kernel that another library stored, in Keras' layout.
 
     Attributes:
-        v: Array. With `g` None it is the weight itself.
-        g: Array of as many axes as `v`, of size 1 along those of the norm; or None.
+        v: Array. It is the weight itself if `g` is None.
+        g: Array of as many axes as `v`, of size 1 along the axes of the norm, or None.
     """
 
     v: np.ndarray
     g: np.ndarray | None
 
     @property
-    def w(self):
+    def w(self) -> np.ndarray:
         """`g v / ||v||`, in float64."""
         v = self.v.astype("float64")
         if self.g is None:
@@ -38,23 +44,30 @@ class StoredWeight:
     def _norm_axes(self):
         return tuple(axis for axis, n in enumerate(self.g.shape) if n == 1)
 
-    def other_axes(self, kernel):
-        """The `axis` that would keep v and g, or None if the layer's norm has the stored axes."""
+    def other_axes(self, kernel: Kernel) -> tuple[int, ...] | None:
+        """The axes of the stored norm if the layer's norm has other axes, or None.
+
+        They are the `axis` of the layer that would keep v and g.
+        """
         same = self.g is None or (
             self.g.shape == _lengths(kernel) and kernel.gain_axes == kernel.fan_in
         )
         return None if same else self._norm_axes
 
-    def assignments(self, layer, kernel, gain):
-        """Assignments that make the layer's weight `w`: the stored v and g if the axes agree.
+    def assignments(
+        self, layer: keras.layers.Layer, kernel: Kernel, gain: Gain | None
+    ) -> Assignments:
+        """The assignments that make `w` the weight of a layer.
+
+        v and g are assigned as they are stored if the layer's norm has the same axes.
 
         Args:
-            layer: Keras layer that the kernel is normalized in, or a plain one.
+            layer: Keras layer that normalizes the kernel, or a plain layer.
             kernel: Its `Kernel`.
-            gain: Its `Gain`; None in the strict form, and in a plain layer.
+            gain: Its `Gain`. None in the strict form, and in a plain layer.
 
         Returns:
-            List of pairs of a variable and an array.
+            `Assignments`.
 
         Raises:
             ValueError: If the shape differs, or if the layer cannot hold the weight.
@@ -65,31 +78,31 @@ class StoredWeight:
                 f"Layer '{layer.name}' expected a kernel '{kernel.name}' of shape {shape}. "
                 f"Received: {self.v.shape}."
             )
-        if not is_normalized(layer, kernel):
+        if id(kernel.variable) not in normalized_kernels(layer):
             return [(kernel.variable, self.w)]
         v, g = self.v, self.g
         if g is None or self.other_axes(kernel) is not None:
             v = self.w
             g = _gain_of(layer, kernel, v)
-            # A zero filter needs a direction to leave zero by; w is 0 while its gain is.
+            # A zero filter needs a direction in which to leave zero. Its w is 0 as long as g is.
             v = np.where(g == 0, np.random.default_rng(0).normal(size=shape), v)
         if gain is None:
             if not np.allclose(g, 1.0, rtol=1e-5):
+                largest = g.flat[np.argmax(np.abs(g - 1))]
                 raise ValueError(
                     f"Layer '{layer.name}' has use_gain=False and cannot hold a gain of "
-                    f"{g.flat[np.argmax(np.abs(g - 1))]:.6g}. "
-                    "Allowed: use_gain=True."
+                    f"{largest:.6g}. Allowed: use_gain=True."
                 )
             return [(kernel.variable, v)]
         if gain.log:
-            # A positive gain of the opposite direction.
+            # The logarithm needs a positive gain, which the opposite direction has.
             v, g = np.where(g < 0, -v, v), np.abs(g)
         held = gain.held(ops.convert_to_tensor(g.astype(gain.variable.dtype)))
         return [(kernel.variable, v), (gain.variable, ops.convert_to_numpy(held))]
 
 
 def _lengths(kernel):
-    """Shape of a gain in the kernel's rank: 1 along the axes where it is constant."""
+    """The shape of a gain in the kernel's rank: 1 along the axes where it is constant."""
     return tuple(
         1 if axis in kernel.gain_axes else n for axis, n in enumerate(kernel.variable.shape)
     )
@@ -99,7 +112,7 @@ def _gain_of(layer, kernel, w):
     """The gain of a weight, of size 1 along the axes where it is constant.
 
     Raises:
-        ValueError: If norms differ that the layer has one gain for.
+        ValueError: If the layer has one gain for norms that differ.
     """
     norm = np.sqrt(np.sum(np.square(w), axis=kernel.fan_in, keepdims=True))
     if kernel.gain_axes == kernel.fan_in:
@@ -110,45 +123,26 @@ def _gain_of(layer, kernel, w):
     if not np.allclose(norm, g, rtol=1e-4):
         raise ValueError(
             f"Layer '{layer.name}' has a gain that is constant along the axes {kernel.gain_axes} "
-            "and cannot hold a weight whose "
-            f"norms over the axes {kernel.fan_in} differ along these. Allowed: weights whose "
-            "norms do not, or gain_axis=None."
+            f"and cannot hold a weight whose norms over the axes {kernel.fan_in} differ along "
+            "these. Allowed: weights whose norms do not, or gain_axis=None."
         )
     return g
 
 
-def is_normalized(layer, kernel):
-    """Whether a kernel is one that its layer normalizes."""
-    return id(kernel.variable) in normalized_kernels(layer)
-
-
-def normalized_kernels(layer):
-    """Normalized kernels by `id(variable)`, each with its gain. Empty for a plain layer."""
+def normalized_kernels(layer: keras.layers.Layer) -> dict[int, tuple[Kernel, Gain | None]]:
+    """The kernels that a layer normalizes, with their gains, by `id(kernel.variable)`."""
     if not isinstance(layer, Reparameterized | WeightNormalization):
         return {}
     return {id(kernel.variable): (kernel, gain) for kernel, gain in layer.kernels_and_gains()}
 
 
-def weights_but_gains(layer):
-    """What the plain layer has of a layer's weights."""
+def weights_but_gains(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """The weights of a layer that the plain layer has as well, in its order."""
     gains = {
         id(gain.variable) for _, gain in normalized_kernels(layer).values() if gain is not None
     }
-    return [variable for variable in inner_of(layer).weights if id(variable) not in gains]
-
-
-def inner_of(layer):
-    """The layer that has the kernels: the one in the wrapper, or the layer itself."""
-    return layer.layer if isinstance(layer, WeightNormalization) else layer
-
-
-def kernels_and_gains_of(layer):
-    """All kernels of a layer without sublayers, each with its gain or None."""
-    normalized = normalized_kernels(layer)
-    return [
-        normalized.get(id(kernel.variable), (kernel, None))
-        for kernel in kernels_of(inner_of(layer))
-    ]
+    inner = layer.layer if isinstance(layer, WeightNormalization) else layer
+    return [variable for variable in inner.weights if id(variable) not in gains]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,29 +150,28 @@ class Leaf:
     """A part of a model that has weights of its own.
 
     Attributes:
-        name: Name of the layer; where several have it, the path that leads to it, as
-            `block_1/conv`.
-        layer: A plain layer, a `WeightNormalization` with all that is in it, a recurrent or
+        name: Name of the layer. If several layers have this name, it is the path.
+        layer: A plain layer, a `WeightNormalization` with the layer in it, a recurrent or
             bidirectional layer with its cells, or a layer around others that has weights of its
             own.
-        variables: List of the weights: those of the layer; of a layer around others, its own alone.
-        path: The path that leads to the layer, as `block_1/conv`, whether it is the name or not.
+        variables: The weights of the layer. Of a layer around others, its own weights alone.
+        path: The path that leads to the layer, as `block_1/conv`.
     """
 
     name: str
     layer: keras.layers.Layer
-    variables: list
+    variables: list[keras.Variable]
     path: str
 
 
-def named_leaves(model):
+def named_leaves(model: keras.layers.Layer) -> list[Leaf]:
     """The leaves of a model, each once, in the model's order.
 
     Args:
         model: Built Keras model or layer.
 
     Returns:
-        List of `Leaf`. Layers without weights are not among them.
+        List of `Leaf`, without layers that have no weights.
     """
     found = {}
     for path, layer, variables in _leaves(model, ()):
@@ -209,17 +202,17 @@ def _leaves(layer, path):
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """Report of a load of foreign weights.
+    """Reports a load of weights that another library stored.
 
     Attributes:
-        loaded: Dict from the name of each layer that was loaded to the name of what it was loaded
-            from.
-        other_axes: Dict from the name of a layer whose norm has other axes than the stored one to
+        loaded: Dict from the name of each loaded layer to the name that its weights were stored
+            under.
+        other_axes: Dict from the name of a layer whose norm has other axes than the stored norm to
             the `axis` of `keras_wn.layers.WeightNormalization` that keeps v and g as they are
-            stored. Its weight w is the same all the same.
-        missing: List of the names of the model's layers that nothing was loaded into; of a layer
-            that was loaded in part, `layer/weight`.
-        unexpected: List of the names of what was stored and went nowhere.
+            stored. The weight w of the layer is the same in any case.
+        missing: Names of the model's layers into which nothing was loaded, and `layer/weight` for
+            weights that a layer lacks.
+        unexpected: Names of stored weights that were not loaded.
     """
 
     loaded: dict[str, str]
@@ -227,20 +220,19 @@ class LoadReport:
     missing: list[str]
     unexpected: list[str]
 
-    def warn_of_other_axes(self, caller):
-        """Warns, once for all layers, where v and g are not those that were stored."""
+    def warn_of_other_axes(self, caller: str) -> None:
+        """Warns, once for all layers, of layers whose v and g are not the stored ones."""
         if self.other_axes:
             listed = ", ".join(f"'{name}': axis={axis}" for name, axis in self.other_axes.items())
             warnings.warn(
                 f"{caller}: w is the same, but v and g are new where the stored norm has other "
-                "axes than the layer's. To keep v and g, "
-                "use keras_wn.layers.WeightNormalization(layer, axis=...) there with "
-                f"{{{listed}}}.",
+                "axes than the layer's. To keep v and g, use "
+                f"keras_wn.layers.WeightNormalization(layer, axis=...) there with {{{listed}}}.",
                 stacklevel=3,
             )
 
 
-def assign(assignments):
+def assign(assignments: Iterable[tuple[keras.Variable, Any]]) -> None:
     """Assigns each array to its variable: all of them or, with an error, none."""
     converted = [
         (variable, ops.convert_to_tensor(np.asarray(value, "float64"), variable.dtype))

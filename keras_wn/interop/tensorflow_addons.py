@@ -40,9 +40,9 @@ def load_tfa_weights(
     are. In any other case, a transposed convolution with one norm per output channel for example,
     the weight w is the same, with `v = w` and `g = ||w||`, and a warning names the `axis` that
     `keras_wn.layers.WeightNormalization` needs to keep v and g. Plain Keras layers get w. Layers
-    that were not normalized there get their weights, batch normalization's statistics among them.
+    without weight normalization get their weights, batch normalization's statistics among them.
     Optimizers, metrics, and the copies that `data_init=True` makes are not read. A layer that was
-    never called there has no g yet, and gets `g = ||v||`, as with `data_init=False`.
+    never called in Keras 2 has no g yet, and gets `g = ||v||`, as with `data_init=False`.
 
     The layers are matched in order, those of nested models and of layers around others as well: a
     model's as they come in `model.layers`, and a layer's as they became its attributes.
@@ -55,12 +55,13 @@ def load_tfa_weights(
             or its manager wrote. The last two need TensorFlow.
         names: Dict from a layer's name, or its path `block/conv` where several layers have the
             name, to the layer's name in the file. Layers that are not in it are matched in order.
-            None: all in order. Parallel branches can have another order there; so can, in HDF5
-            files, the layers of a nested model or of a layer around others if some were frozen.
-        prefix: Which model of a checkpoint of several, as `generator`; or which nested model or
-            layer of any file. None: all, or the only model in the checkpoint.
-        gain_axis: The axis of a transposed convolution's kernel that has the norms, where there
-            are as many output as input channels: -1 in TensorFlow Addons, -2 in TensorFlowTTS.
+            None: all in order. Parallel branches can have another order in the file; so can, in
+            HDF5 files, the layers of a model or layer around others if some were frozen.
+        prefix: The model to read from a checkpoint of several, as `generator`; or the model or
+            layer to read from inside of another one. None: all, or the only model in the
+            checkpoint.
+        gain_axis: The axis of a transposed convolution's kernel that has the norms, for kernels of
+            as many output as input channels: -1 in TensorFlow Addons, -2 in TensorFlowTTS.
             None: as the file shows, by transposed convolutions of other lengths or, in
             `model.save("name.h5")`, by the class of the wrapper.
 
@@ -136,12 +137,12 @@ class _Target:
     """
 
     name: str
-    variables: list
-    normalized: dict
-    transposed: set
+    variables: list[tuple[str, keras.Variable]]
+    normalized: dict[int, tuple]
+    transposed: set[int]
 
     @property
-    def has_weight_g(self):
+    def has_weight_g(self) -> bool:
         """Whether g is a weight like any other, as in a layer of the user's own."""
         return any(name == "g" for name, _ in self.variables)
 

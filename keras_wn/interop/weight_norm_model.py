@@ -1,4 +1,6 @@
-"""Weight normalization on the kernels of an existing model."""
+"""Puts weight normalization on the kernels of an existing model."""
+
+from typing import Any
 
 import keras
 
@@ -6,6 +8,7 @@ from keras_wn import layers as layers_of_ours
 from keras_wn.interop.rebuild import copy_of, copy_state, rebuild
 from keras_wn.interop.selection import has_kernels, is_normalized_layer, selected, units
 from keras_wn.interop.stored_weight import (
+    Assignments,
     StoredWeight,
     assign,
     normalized_kernels,
@@ -22,26 +25,27 @@ SUBCLASSES = {
 }
 
 
-def weight_norm(model, layers=None):
+def weight_norm(model: keras.Model, layers: Any = None) -> keras.Model:
     """A copy of a model with weight normalization on its kernels, and the same outputs.
 
     `w = g v / ||v||` with `v = w` and `g = ||w||`. Layers with kernels of their own become
-    `WNDense`, `WNConv2D` and so on; recurrent layers, attention and other layers around kernels
-    become `WeightNormalization(layer)`; the rest is copied.
+    `WNDense`, `WNConv2D` and so on. Recurrent layers, attention and other layers around kernels
+    become `WeightNormalization(layer)`. The rest is copied.
 
     Args:
-        model: Built Keras model, nested ones allowed; left as it is. In a subclassed model, the
-            layers that are its attributes are normalized, alone or in lists and dicts; a file of
-            such a model loads into `weight_norm(Model())` by `load_weights`.
-        layers: Which layers are normalized: a name, a class, a function from a layer to a boolean,
-            or a list of names and classes. The name or class of a model or of a layer around others
-            stands for all in it; a function is not asked of models and of your own layers around
-            others. None: all that have kernels.
+        model: Built Keras model, which may hold other models. It is left as it is. In a subclassed
+            model, the layers that are its attributes are normalized, alone or in lists and dicts. A
+            file of such a model loads into `weight_norm(Model())` by `load_weights`.
+        layers: The layers to normalize: a name, a class, a function from a layer to a boolean, or a
+            list of names and classes. The name or class of a model or of a layer around others
+            stands for all layers in it. A function is not called with models and with your own
+            layers around others. None: all layers that have kernels.
 
     Returns:
-        Keras model of the same kind and name; compiled with a new optimizer if `model` is compiled,
-        or with a warning left uncompiled if Keras cannot make its loss or metrics again. A filter
-        that is zero gets a v drawn at random, and g = 0: it could not leave zero otherwise.
+        Keras model of the same kind and name. If `model` is compiled, so is this one, with a new
+        optimizer; or it is left uncompiled with a warning if Keras cannot make its loss or metrics
+        again. A filter that is zero gets g = 0 and a random v, because it could not leave zero
+        otherwise.
 
     Raises:
         ValueError: If the model is not built or has no kernels, if `layers` selects none, if it
@@ -72,7 +76,7 @@ def weight_norm(model, layers=None):
         return [unit for unit in units(layer) if has_kernels(unit) and chosen(unit)]
 
     def opened(layer):
-        # A layer of which some kernels stay as they are is opened; any other is wrapped whole.
+        # A layer of which some kernels stay as they are is opened. Any other is wrapped whole.
         is_opened = layer not in units(layer) and 0 < len(to_normalize(layer)) < len(units(layer))
         if (
             is_opened
@@ -81,8 +85,8 @@ def weight_norm(model, layers=None):
         ):
             raise ValueError(
                 f"weight_norm: layers={layers!r} selects some of the kernels of layer "
-                f"'{layer.name}' ({type(layer).__name__}), which Keras "
-                "cannot save so. Allowed: all of them, or none."
+                f"'{layer.name}' ({type(layer).__name__}), which Keras cannot save so. "
+                "Allowed: all of them, or none."
             )
         return is_opened
 
@@ -92,7 +96,7 @@ def weight_norm(model, layers=None):
     return rebuild(model, replace, _carry, opened=opened)
 
 
-# Keras' own layers around others that make those again by their configuration.
+# Keras' own layers around others that make those again from their configuration.
 _CAN_BE_OPENED = (
     keras.layers.RNN,
     keras.layers.StackedRNNCells,
@@ -103,7 +107,7 @@ _CAN_BE_OPENED = (
 
 def _normalized(layer):
     for part in layer._flatten_layers():
-        kernels_of(part)  # Raises for quantized ones.
+        kernels_of(part)  # Raises for quantized layers.
     if getattr(layer, "lora_enabled", False):
         raise ValueError(
             f"weight_norm: layer '{layer.name}' has LoRA enabled. Allowed: layers without LoRA."
@@ -114,21 +118,21 @@ def _normalized(layer):
             config.pop(unsupported, None)
         return SUBCLASSES[type(layer)].from_config(config)
     copy = copy_of(layer)
-    # Built here: a layer of several inputs cannot be built through its wrapper.
+    # Built here, because a layer of several inputs cannot be built through its wrapper.
     build_from_config(copy, layer.get_build_config())
     return layers_of_ours.WeightNormalization(copy, name=layer.name)
 
 
 def _carry(layer, new):
     if is_normalized_layer(new) and not is_normalized_layer(layer):
-        assign(from_plain(layer, new))
+        assign(assignments_from_plain(layer, new))
         _carry_trainable(layer, new)
     else:
         copy_state(layer, new)
 
 
 def _carry_trainable(plain, normalized):
-    """Leaves frozen what was frozen: v and g of a kernel, and every other variable."""
+    """Freezes the variables that were frozen. Of a frozen kernel, v and g are."""
     pairs = normalized_kernels(normalized)
     for variable, new in zip(plain.weights, weights_but_gains(normalized), strict=True):
         new.trainable = variable.trainable
@@ -136,13 +140,15 @@ def _carry_trainable(plain, normalized):
             pairs[id(new)][1].variable.trainable = False
 
 
-def from_plain(plain, normalized):
-    """Pairs of a variable and the array that gives it the weights of the plain layer."""
+def assignments_from_plain(
+    plain: keras.layers.Layer, normalized: keras.layers.Layer
+) -> Assignments:
+    """The assignments that give a weight-normalized layer the weights of a plain one."""
     pairs = normalized_kernels(normalized)
-    found = []
+    assignments = []
     for variable, value in zip(weights_but_gains(normalized), plain.get_weights(), strict=True):
         if id(variable) in pairs:
-            found += StoredWeight(value, None).assignments(normalized, *pairs[id(variable)])
+            assignments += StoredWeight(value, None).assignments(normalized, *pairs[id(variable)])
         else:
-            found.append((variable, value))
-    return found
+            assignments.append((variable, value))
+    return assignments

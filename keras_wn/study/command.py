@@ -11,33 +11,14 @@ from keras_wn import methods
 from keras_wn.study import claims, report
 from keras_wn.study.log import Log
 from keras_wn.study.plan import SUITES, Request
-from keras_wn.study.protocol import budgets, for_budget
+from keras_wn.study.protocol import Protocol, budgets, for_budget
 from keras_wn.study.results import Results, TimeSpent
 from keras_wn.study.study import Study
 from keras_wn.study.workers import Worker, Workers
+from keras_wn.training import flag_fields
 from keras_wn.training.errors import UsageError
 
 _METHODS = ("none", "bn", "wn", "normprop", "wn_trelu")
-
-# Flags that replace a value of the budget -> its kind.
-_REPLACED = {
-    flags.DEFINE_string: {
-        "dataset": "Data set; the budget's if not given.",
-        "data_dir": "Folder that holds the data set.",
-        "model": "Network of the accuracy suite; the budget's if not given.",
-        "schedule": "Decay of the learning rate; the budget's if not given.",
-        "precision": "Keras dtype policy; the budget's if not given.",
-    },
-    flags.DEFINE_integer: {
-        "image_size": "Height and width of the images; the budget's if not given.",
-        "train_size": "Training images, drawn by the seed; 0 for all, the budget's if not given.",
-        "batch_size": "Batch size; the budget's if not given.",
-        "train_epochs": "Epochs of the accuracy suite; the budget's if not given.",
-    },
-    flags.DEFINE_float: {
-        "label_noise": "Share of training labels that are wrong; the budget's if not given.",
-    },
-}
 
 
 def define() -> None:
@@ -73,9 +54,7 @@ def define() -> None:
         "patience", 60.0, "Minutes to wait for other shards without news.", lower_bound=0.0
     )
     flags.DEFINE_bool("report_only", False, "Write the report of the trials in --out, and stop.")
-    for define_flag, texts in _REPLACED.items():
-        for name, text in texts.items():
-            define_flag(name, None, text)
+    flag_fields.define(Protocol)
 
 
 def run() -> int:
@@ -184,8 +163,8 @@ def _shard(text):
 
 def _protocol(values):
     protocol = for_budget(values.budget)
-    names = [name for texts in _REPLACED.values() for name in texts]
-    replaced = {name: values[name].value for name in names if values[name].value is not None}
+    given = flag_fields.values(Protocol)
+    replaced = {name: value for name, value in given.items() if value is not None}
     if replaced.get("train_size") == 0:
         replaced["train_size"] = None
     return dataclasses.replace(protocol, **replaced)

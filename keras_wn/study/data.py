@@ -1,14 +1,21 @@
-"""Draws the training images and wrong labels of a trial, as the protocol says, by its seed."""
+"""Draws the training images and wrong labels of a trial by its seed, and batches the splits."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from keras_wn.data import detect
 from keras_wn.data.splits import Examples, Splits
+from keras_wn.study.plan import SPLITS
 from keras_wn.study.protocol import Protocol
 from keras_wn.training.errors import UsageError
+
+# All batches of an evaluation have one size, so that its step is compiled once.
+_EVALUATED_AT_ONCE = 256
+# Batches of larger splits are not kept in memory.
+_LARGEST_KEPT = 4096
 
 
 def load(protocol: Protocol) -> Splits:
@@ -38,6 +45,33 @@ def load(protocol: Protocol) -> Splits:
                 f"--dataset={protocol.dataset}: {splits.classes} to {largest}, or none for all."
             )
     return splits
+
+
+class Draw:
+    """The data that a seed draws, ready for training and evaluation.
+
+    Args:
+        splits: `Splits` of the whole data set.
+        protocol: `Protocol`.
+        seed: Integer.
+
+    Attributes:
+        splits: `Splits` with the training images and wrong labels that the seed draws.
+        evaluation_batches: Dict from a split to its batches of images, labels and weights.
+    """
+
+    def __init__(self, splits: Splits, protocol: Protocol, seed: int):
+        self.splits = drawn(splits, protocol, seed)
+        self.evaluation_batches = {
+            name: evaluation_batches(getattr(self.splits, name), splits.classes) for name in SPLITS
+        }
+
+
+def evaluation_batches(split: Any, classes: int) -> Any:
+    """A split's batches of images, labels and weights, all of one size."""
+    batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, replicas=_EVALUATED_AT_ONCE)
+    # To make the batches again would take longer than a small network's evaluation.
+    return batches if len(split) > _LARGEST_KEPT else list(batches)
 
 
 def drawn(splits: Splits, protocol: Protocol, seed: int) -> Splits:

@@ -29,7 +29,7 @@ def factor(estimate: Estimate | None) -> str:
     return interval(estimate, lambda x: f"{significant(10**x)}×")
 
 
-def of_unit(estimate: Estimate | None, unit: str) -> str:
+def with_unit(estimate: Estimate | None, unit: str) -> str:
     """Writes the number of a piece of evidence, with its unit."""
     if unit == "points":
         return f"{points(estimate)} points"

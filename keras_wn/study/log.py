@@ -56,11 +56,11 @@ class Log:
             raise UsageError(
                 f"--out={self.path.parent}: cannot be written ({error.strerror})."
             ) from error
-        there = self.read()[0]
-        found = protocol.differences(there, record)
-        if found:
+        differences = protocol.differences(self.read()[0], record)
+        if differences:
             raise UsageError(
-                f"--out={self.path.parent}: holds trials of another protocol: {'; '.join(found)}. "
+                f"--out={self.path.parent}: holds trials of another protocol: "
+                f"{'; '.join(differences)}. "
                 "Allowed: the same protocol, or another folder."
             )
 
@@ -87,9 +87,8 @@ class Log:
         """
         try:
             with open(self.path, encoding="utf-8", errors="replace") as file:
-                fcntl.flock(
-                    file, fcntl.LOCK_SH
-                )  # Waits until another process has written its line.
+                # Waits until another process has written its line.
+                fcntl.flock(file, fcntl.LOCK_SH)
                 text = file.read()
         except OSError as error:
             raise UsageError(

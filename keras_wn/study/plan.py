@@ -20,7 +20,7 @@ from keras_wn.study.search import Choice, Setting
 
 # The trials that are done: their records by identity.
 Done = dict[str, dict[str, Any]]
-_SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 # Regularization is measured against this method.
 _NORMALIZED = "bn"
 # The cost of a step is measured against this method, at a rate that keeps the weights finite.
@@ -179,7 +179,7 @@ def _accuracy_of(method, request, done):
             method,
             choice.setting,
             seed,
-            splits=_SPLITS,
+            splits=SPLITS,
             curve_epochs=tuple(sorted(set(points[1:].tolist()))),
             chosen_from=choice.trial,
             edge=choice.edge,
@@ -260,7 +260,7 @@ def regularization(request: Request, done: Done) -> list[TrialSpec]:
                 dataclasses.replace(choice.setting, weight_decay=decay),
                 seed,
                 dropout=dropout,
-                splits=_SPLITS,
+                splits=SPLITS,
                 chosen_from=choice.trial,
                 edge=choice.edge,
             )

@@ -1,18 +1,17 @@
-"""Holds what makes the trials of a study comparable, and the protocols that `--budget` selects.
+"""Holds the conditions that all trials of a study share, and those that `--budget` selects.
 
 The protocol is the first line of the log of a study.
 """
 
 import dataclasses
 import json
-import math
 from typing import Any
 
 from keras_wn import models
 from keras_wn.data.detect import DATASETS
-from keras_wn.training import schedules
+from keras_wn.training import flag_fields, schedules
 from keras_wn.training.config import PRECISIONS
-from keras_wn.training.errors import UsageError
+from keras_wn.training.flag_fields import REQUIRED, SHARE, flag
 
 VERSION = 1
 
@@ -21,14 +20,13 @@ VERSION = 1
 class Protocol:
     """The conditions of every trial of a study, whatever its method.
 
+    The fields that are made by `flag` are those that a flag of the runner can change.
+
     Attributes:
-        dataset, data_dir, image_size: The data set, its folder and the images' size, as
-            `TrainConfig`'s.
         train_size: Training images, drawn anew by each seed. None for all.
         label_noise: Share of the training labels that another class's label replaces, drawn by the
             seed.
-        model, batch_size, train_epochs, schedule, momentum, precision: As `TrainConfig`'s, of the
-            accuracy suite.
+        momentum: As `TrainConfig`'s.
         target_top1: Validation top-1 whose first epoch is reported.
         curve_points: Epochs, evenly spaced, at which final trials are measured.
         tuning: Dict: `trials` a method, `extension` trials in each of `rounds` more rounds, ranges
@@ -40,17 +38,39 @@ class Protocol:
         cost: Dict: `model`, `image_size`, `batch_size`, `steps` a round, `rounds`.
     """
 
-    dataset: str
-    data_dir: str | None
-    image_size: int
-    train_size: int | None
-    label_noise: float
-    model: str
-    batch_size: int
-    train_epochs: int
-    schedule: str
+    dataset: str = flag(REQUIRED, "Data set; the budget's if not given.", DATASETS)
+    data_dir: str | None = flag(REQUIRED, "Folder that holds the data set.")
+    image_size: int = flag(
+        REQUIRED,
+        "Height and width of the images; the budget's if not given.",
+        allowed=(lambda x: x >= 8, "8 or more"),
+    )
+    train_size: int | None = flag(
+        REQUIRED,
+        "Training images, drawn by the seed; 0 for all, the budget's if not given.",
+        allowed=(lambda x: x >= 1, "1 or more, or 0 for all"),
+    )
+    label_noise: float = flag(
+        REQUIRED,
+        "Share of training labels that are wrong; the budget's if not given.",
+        allowed=SHARE,
+    )
+    model: str = flag(
+        REQUIRED, "Network of the accuracy suite; the budget's if not given.", models.names
+    )
+    batch_size: int = flag(
+        REQUIRED, "Batch size; the budget's if not given.", allowed=(lambda x: x >= 1, "1 or more")
+    )
+    train_epochs: int = flag(
+        REQUIRED,
+        "Epochs of the accuracy suite; the budget's if not given.",
+        allowed=(lambda x: x >= 2, "2 or more"),
+    )
+    schedule: str = flag(
+        REQUIRED, "Decay of the learning rate; the budget's if not given.", schedules.names
+    )
     momentum: float
-    precision: str
+    precision: str = flag(REQUIRED, "Keras dtype policy; the budget's if not given.", PRECISIONS)
     target_top1: float
     curve_points: int
     tuning: dict
@@ -61,15 +81,8 @@ class Protocol:
 
     def check(self) -> None:
         """Raises `UsageError` for the first value that is not allowed."""
-        for flag, allowed in _CHOICES.items():
-            if getattr(self, flag) not in allowed:
-                raise UsageError(
-                    f"--{flag}={getattr(self, flag)}: unknown. Allowed: {', '.join(allowed)}."
-                )
-        for flag, (is_allowed, text) in _RANGES.items():
-            value = getattr(self, flag)
-            if value is not None and not (math.isfinite(value) and is_allowed(value)):
-                raise UsageError(f"--{flag}={value}: not allowed. Allowed: {text}.")
+        flag_fields.check_choices(self)
+        flag_fields.check_ranges(self)
 
     def record(self, data: dict[str, Any]) -> dict[str, Any]:
         """The first record of the log.
@@ -83,7 +96,7 @@ class Protocol:
         )
 
 
-def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+def differences(logged: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     """The differences between two records of protocols, each as `key: there X, asked Y`.
 
     Example:
@@ -93,8 +106,8 @@ def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     ['tuning.trials: there 8, asked 4']
     """
     found = []
-    for key in sorted({*there, *asked}):
-        old, new = there.get(key), asked.get(key)
+    for key in sorted({*logged, *asked}):
+        old, new = logged.get(key), asked.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             found += [f"{key}.{text}" for text in differences(old, new)]
         # The same data may lie elsewhere on another machine.
@@ -102,20 +115,6 @@ def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
             found.append(f"{key}: there {old}, asked {new}")
     return found
 
-
-_CHOICES = {
-    "dataset": DATASETS,
-    "model": models.names(),
-    "schedule": schedules.names(),
-    "precision": PRECISIONS,
-}
-_RANGES = {
-    "train_size": (lambda x: x >= 1, "1 or more"),
-    "label_noise": (lambda x: 0 <= x < 1, "at least 0 and less than 1"),
-    "batch_size": (lambda x: x >= 1, "1 or more"),
-    "train_epochs": (lambda x: x >= 2, "2 or more"),
-    "image_size": (lambda x: x >= 8, "8 or more"),
-}
 
 # As the paper's authors trained: polynomial decay of power 2, momentum 0.9.
 _RECIPE = {"schedule": "polynomial", "momentum": 0.9, "precision": "float32"}

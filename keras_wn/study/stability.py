@@ -273,8 +273,8 @@ def _profile(epoch, measured):
 
 def _drift(measured):
     changes = []
-    for _, of_trial in measured.groupby("trial"):
-        ends = [at_epoch["variance"] for _, at_epoch in of_trial.groupby("epoch")]
+    for _, trial in measured.groupby("trial"):
+        ends = [at_epoch["variance"] for _, at_epoch in trial.groupby("epoch")]
         if len(ends) > 1:
             changes.append((ends[0].iloc[0], ends[0].iloc[-1], ends[-1].iloc[0], ends[-1].iloc[-1]))
     return Drift(

@@ -96,12 +96,12 @@ def stratified_bootstrap(
     if not groups:
         raise ValueError("stratified_bootstrap: groups=[] is not allowed. Allowed: one or more.")
 
-    def of_all(*drawn, axis=-1):
+    def statistic_of_all(*drawn, axis=-1):
         return statistic(np.concatenate(drawn, axis=axis), axis=axis)
 
-    value = float(of_all(*groups))
+    value = float(statistic_of_all(*groups))
     unknown = (-math.inf, math.inf)
-    low, high = _percentile_interval(groups, of_all, confidence, resamples, seed, unknown)
+    low, high = _percentile_interval(groups, statistic_of_all, confidence, resamples, seed, unknown)
     return Estimate(value, low, high, sum(map(len, groups)))
 
 
@@ -261,16 +261,16 @@ def _superiority(first, second, axis=-1):
     return (1 + np.sign(first[..., :, None] - second[..., None, :]).mean(axis=(-2, -1))) / 2
 
 
-def _percentile_interval(groups, statistic, confidence, resamples, seed, of_single):
+def _percentile_interval(groups, statistic, confidence, resamples, seed, interval_of_single):
     """Computes the ends of the bootstrap interval.
 
-    Resampling cannot vary a group with a single value. `of_single` is returned for it.
+    Resampling cannot vary a group with a single value. `interval_of_single` is returned for it.
     """
     _check_confidence(confidence)
     if resamples < 1:
         raise ValueError(f"resamples={resamples} is not allowed. Allowed: 1 or more.")
     if min(map(len, groups)) == 1:
-        return of_single
+        return interval_of_single
     found = scipy.stats.bootstrap(
         groups,
         statistic,

@@ -1,18 +1,19 @@
-"""Runs the trials of a study that are not done yet, and shows how far it is."""
+"""Runs the trials of a study that are not done yet, and shows how many are done."""
 
 import collections
-import sys
+import itertools
+import statistics
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from keras_wn.study.log import Log
 from keras_wn.study.plan import SUITES, Done, Request, TrialSpec
 from keras_wn.study.workers import Workers
 from keras_wn.training.errors import UsageError
-from keras_wn.training.monitor import duration
+from keras_wn.training.monitor import Screen
 
 _POLL_SECONDS = 2.0
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class Study:
@@ -41,8 +42,10 @@ class Study:
     ):
         self._request, self._suites, self._log, self._workers = request, suites, log, workers
         self._shard, self._patience = shard, patience
-        self._progress = Progress(jobs)
-        self._processes = set()
+        self._jobs = jobs
+        # Seconds of the trials of this run, by the kind of trial.
+        self._seconds: dict[tuple, list[float]] = collections.defaultdict(list)
+        self._processes: set[str] = set()
 
     def run(self) -> None:
         """Runs trials until none is left to plan.
@@ -50,31 +53,33 @@ class Study:
         Raises:
             UsageError: If the log cannot be written, or other shards do not go on.
         """
-        news, known = time.monotonic(), 0
-        while True:
-            done = self.done()
-            left = [spec for spec in self.planned(done) if spec.id not in done]
-            at_work = self._workers.at_work
-            mine = [spec for spec in left if self._is_mine(spec) and spec.id not in at_work]
-            others = [spec for spec in left if not self._is_mine(spec)]
-            self._progress.show(
-                list(done.values()), left, () if mine or at_work else others, last=not left
-            )
-            if not left:
-                return
-            if len(done) > known or at_work:
-                news, known = time.monotonic(), len(done)
-            if time.monotonic() - news > self._patience:
-                raise UsageError(
-                    f"--shard={self._shard[0]}/{self._shard[1]}: {len(others)} trials of other "
-                    f"shards are not done, and none was for {self._patience / 60:.0f} minutes. "
-                    "Allowed: start those shards, and this one again."
-                )
-            self._workers.start(mine)
-            if self._workers.at_work:
-                self._collect()
-            else:
-                time.sleep(_POLL_SECONDS)
+        done, left = self._done_and_left()
+        news, known = time.monotonic(), len(done)
+        with Screen(shown=True).track("Trials", len(done) + len(left), len(done)) as show:
+            while left:
+                at_work = self._workers.at_work
+                mine = [spec for spec in left if self._is_mine(spec)]
+                others = len(left) - len(mine)
+                note = _statuses(done.values())
+                if not mine:
+                    note.append(f"waiting for {others} of other shards")
+                total = len(done) + len(left)
+                show(len(done), total, self._seconds_left(mine), ", ".join(note))
+                if len(done) > known or at_work:
+                    news, known = time.monotonic(), len(done)
+                if time.monotonic() - news > self._patience:
+                    raise UsageError(
+                        f"--shard={self._shard[0]}/{self._shard[1]}: {others} trials of other "
+                        f"shards are not done, and none was for {self._patience / 60:.0f} "
+                        "minutes. Allowed: start those shards, and this one again."
+                    )
+                self._workers.start([spec for spec in mine if spec.id not in at_work])
+                if self._workers.at_work:
+                    self._collect()
+                else:
+                    time.sleep(_POLL_SECONDS)
+                done, left = self._done_and_left()
+        print(", ".join([f"{len(done)} trials done", *_statuses(done.values())]) + ".")
 
     def done(self) -> Done:
         """The trials in the log, by identity."""
@@ -85,6 +90,10 @@ class Study:
         specs = [spec for suite in self._suites for spec in SUITES[suite](self._request, done)]
         return list({spec.id: spec for spec in specs}.values())
 
+    def _done_and_left(self):
+        done = self.done()
+        return done, [spec for spec in self.planned(done) if spec.id not in done]
+
     def _collect(self):
         for process, records in self._workers.finished(_POLL_SECONDS):
             if process is not None and process["id"] not in self._processes:
@@ -93,95 +102,31 @@ class Study:
             self._log.append(
                 *({**record, "process": process and process["id"]} for record in records)
             )
-            self._progress.add(records)
+            for record in records:
+                if record["seconds"].get("total"):
+                    self._seconds[_kind(record["spec"])].append(record["seconds"]["total"])
 
     def _is_mine(self, spec):
         index, count = self._shard
         # Trials that are timed in turns belong to one shard.
         return (0 if spec.alone else int(spec.id, 16)) % count == index - 1
 
-
-class ProgressLine:
-    """Shows a line again and again: each time on a terminal, every ten seconds elsewhere.
-
-    Args:
-        stream: Stream that is written to.
-    """
-
-    def __init__(self, stream: Any):
-        self._stream = stream
-        self._live = stream.isatty()
-        self._shown = -_SECONDS_BETWEEN_LINES
-
-    def show(self, text: Any, last: bool = False) -> None:
-        """Shows a text if it is time.
-
-        Args:
-            text: Function that makes the text.
-            last: Boolean, whether this is the last call.
-        """
-        now = time.monotonic()
-        if last or self._live or now - self._shown > _SECONDS_BETWEEN_LINES:
-            self._shown = now
-            end = "\n" if last or not self._live else "\r"
-            print(f"{text():<78}", end=end, file=self._stream, flush=True)
-
-
-class Progress:
-    """Counts of done and planned trials, with the time that is left.
-
-    Args:
-        jobs: Trials that run side by side.
-    """
-
-    def __init__(self, jobs: int):
-        self._jobs = jobs
-        self._durations = collections.defaultdict(list)
-        self._line = ProgressLine(sys.stdout)
-
-    def add(self, records: list[dict[str, Any]]) -> None:
-        """Notes the time of trials that are done now."""
-        for record in records:
-            if record["seconds"].get("total"):
-                self._durations[_kind(record["spec"])].append(record["seconds"]["total"])
-
-    def show(
-        self, done: list, planned: list[TrialSpec], waiting: Any = (), last: bool = False
-    ) -> None:
-        """Shows the state: each time on a terminal, every ten seconds elsewhere.
-
-        Args:
-            done: List of records.
-            planned: List of `TrialSpec` that are not done, as far as they are known by now.
-            waiting: The planned trials that belong to other shards.
-            last: Boolean, whether this is the last call.
-        """
-        self._line.show(lambda: self._text(done, planned, waiting), last)
-
-    def _text(self, done, planned, waiting):
-        counts = collections.Counter(record["status"] for record in done)
-        text = f"{len(done)} trials done, {len(planned)} to go"
-        text += "".join(
-            f", {counts[status]} {status}" for status in ("diverged", "crashed") if counts[status]
-        )
-        if waiting:
-            text += f"; {len(waiting)} of them other shards'"
-        elif planned and self._durations:
-            text += f"; about {duration(self._left(planned))} left"
-        return text
-
-    def _left(self, planned):
-        everything = [seconds for durations in self._durations.values() for seconds in durations]
+    def _seconds_left(self, specs):
+        """The time that trials of this process will take, or None before one is done."""
+        if not (specs and self._seconds):
+            return None
+        typical = {kind: statistics.mean(seconds) for kind, seconds in self._seconds.items()}
         # The mean over all trials stands for a kind of which none is done.
-        typical = {kind: _mean(durations) for kind, durations in self._durations.items()}
-        return (
-            sum(typical.get(_kind(vars(spec)), _mean(everything)) for spec in planned) / self._jobs
-        )
+        overall = statistics.mean(itertools.chain(*self._seconds.values()))
+        return sum(typical.get(_kind(vars(spec)), overall) for spec in specs) / self._jobs
 
 
-def _kind(spec):
+def _kind(spec: dict[str, Any]) -> tuple[str, str, str]:
+    """Trials of one kind take about equally long."""
     return spec["suite"], spec["stage"], spec["model"]
 
 
-def _mean(values):
-    return sum(values) / len(values)
+def _statuses(records: Iterable[dict[str, Any]]) -> list[str]:
+    """The numbers of trials that did not finish, for example `["3 diverged"]`."""
+    counts = collections.Counter(record["status"] for record in records)
+    return [f"{counts[status]} {status}" for status in ("diverged", "crashed") if counts[status]]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from keras_wn.study import statistics
+from keras_wn.study.plan import SPLITS
 from keras_wn.study.statistics import Estimate
 
 # The method that all others are compared with, and the one that steps are timed against.
@@ -15,7 +16,6 @@ UNNORMALIZED = "none"
 # The paper's "WN algorithms". A claim about them is a claim about each of them.
 FAMILY = ("wn", "normprop", "wn_trelu")
 
-SPLITS = ("train", "validation", "test")
 STATUSES = ("finished", "diverged", "crashed")
 
 _METHOD_ORDER = (UNNORMALIZED, BASELINE, *FAMILY, "wn_robust", "wn_mobn", "bwn")

@@ -21,7 +21,7 @@ from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.study import data
-from keras_wn.study.plan import TrialSpec, empty_record
+from keras_wn.study.plan import SPLITS, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
 from keras_wn.training import devices as device_choice
 from keras_wn.training import files, loop, provenance, signal
@@ -34,12 +34,7 @@ from keras_wn.training.stop import StopRequest
 _KEPT = 8
 # A return to Python takes as long as a small network's step.
 _LONGEST_LOOP = 100
-# All batches of an evaluation have one size, so that its step is compiled once.
-_EVALUATED_AT_ONCE = 256
-# Batches of larger splits are not kept in memory.
-_LARGEST_KEPT = 4096
 _SIGNAL_IMAGES = 64
-_SPLITS = ("train", "validation", "test")
 
 
 class Trials:
@@ -50,20 +45,20 @@ class Trials:
         folder: `pathlib.Path`, where the states of long trials are kept while they run.
 
     Raises:
-        UsageError: If the data are missing, or are not what the protocol asks for.
+        UsageError: If the data are missing, or do not fit the protocol.
     """
 
     def __init__(self, protocol: Protocol, folder: pathlib.Path):
         self._protocol, self._folder = protocol, folder
         self._splits = data.load(protocol)
         self._networks: dict[tuple, Network] = {}
-        self._draws: dict[int, Draw] = {}
+        self._draws: dict[int, data.Draw] = {}
         self._devices = None
 
     @property
     def data(self) -> dict[str, Any]:
         """Counts for the protocol's line of the log: images that a trial uses, and classes."""
-        counts = {name: len(getattr(self._splits, name)) for name in _SPLITS}
+        counts = {name: len(getattr(self._splits, name)) for name in SPLITS}
         counts["train"] = self._protocol.train_size or counts["train"]
         description = provenance.DATA[self._splits.name]
         return {"classes": self._splits.classes, "images": counts, "data": description}
@@ -71,7 +66,8 @@ class Trials:
     def run(self, spec: TrialSpec) -> dict[str, Any]:
         """Trains and measures. Returns the line of the log."""
         begun = time.perf_counter()
-        draw = _kept(self._draws, spec.seed, lambda: Draw(self._splits, self._protocol, spec.seed))
+        source = self._splits, self._protocol, spec.seed
+        draw = _kept(self._draws, spec.seed, lambda: data.Draw(*source))
         config = trial_config(self._protocol, spec, draw.splits)
         network = self._network(spec, config)
         if not network.is_compiled:
@@ -124,7 +120,7 @@ class Trials:
 
 
 def trial_config(protocol: Protocol, spec: TrialSpec, splits: Splits) -> TrainConfig:
-    """The configuration with which a runner would train what a trial trains."""
+    """The configuration with which a runner would train the same as a trial."""
     steps = len(splits.train) // protocol.batch_size
     config = TrainConfig(
         norm=spec.method,
@@ -176,8 +172,8 @@ class Network:
 
         step.assign(_kept(self._starts, config.seed, start))
 
-    def compile(self, config: TrainConfig, draw: "Draw") -> None:
-        """Runs the step and an evaluation once, so that what is timed as training is training."""
+    def compile(self, config: TrainConfig, draw: data.Draw) -> None:
+        """Runs the step and an evaluation once, so that no compilation is timed as training."""
         plan = loop.make_plan(config, draw.splits)
         rates = plan.rates[: plan.steps_per_loop]
         self.step.load()
@@ -208,33 +204,6 @@ def _values(variables):
     return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
 
 
-class Draw:
-    """The data of a seed.
-
-    Args:
-        splits: `Splits` of the whole data set.
-        protocol: `Protocol`.
-        seed: Integer.
-
-    Attributes:
-        splits: `Splits` with the training images and wrong labels that the seed draws.
-        evaluation_batches: Dict from a split to its batches of images, labels and weights.
-    """
-
-    def __init__(self, splits: Splits, protocol: Protocol, seed: int):
-        self.splits = data.drawn(splits, protocol, seed)
-        self.evaluation_batches = {
-            name: evaluation_batches(getattr(self.splits, name), splits.classes) for name in _SPLITS
-        }
-
-
-def evaluation_batches(split: Any, classes: int) -> Any:
-    """A split's batches of images, labels and weights, all of one size."""
-    batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, replicas=_EVALUATED_AT_ONCE)
-    # To make the batches again would take longer than a small network's evaluation.
-    return batches if len(split) > _LARGEST_KEPT else list(batches)
-
-
 class Trial:
     """Measures a trial while it trains, and the time that measuring takes.
 
@@ -252,7 +221,7 @@ class Trial:
 
     is_alone = True
 
-    def __init__(self, spec: TrialSpec, step: Any, draw: Draw):
+    def __init__(self, spec: TrialSpec, step: Any, draw: data.Draw):
         self._spec, self._step, self._draw = spec, step, draw
         self._kept: KeptState | None = None
         self.epochs, self.seconds, self.signals = 0, 0.0, []
@@ -275,7 +244,7 @@ class Trial:
         """Does nothing: a trial logs at the ends of epochs alone."""
 
     def end_epoch(self, epoch: int, figures: dict[str, float]) -> bool:
-        """Measures what is due. Returns whether the loss and the weights are finite."""
+        """Measures at the asked epochs. Returns whether the loss and the weights are finite."""
         self.epochs = epoch
         if not np.isfinite(figures["loss"]):
             return False
@@ -320,14 +289,12 @@ class Trial:
         images, labels = train.sample(min(_SIGNAL_IMAGES, len(train)), self._spec.seed)
         one_hot = np.eye(self._draw.splits.classes, dtype="float32")[labels]
         blocks, gradient_norm = signal.measure(self._step.model, images, one_hot, self._step.loss)
-        blocks = [dataclasses.asdict(block) for block in blocks]
-        self.signals.append(
-            {"epoch": self.epochs, "gradient_norm": gradient_norm, "blocks": blocks}
-        )
+        figures = {"gradient_norm": gradient_norm, "blocks": list(map(dataclasses.asdict, blocks))}
+        self.signals.append({"epoch": self.epochs, **figures})
 
 
 class KeptState:
-    """Keeps the state of a long trial after each epoch: a checkpoint, and what was measured.
+    """Keeps the state of a long trial after each epoch: a checkpoint, and the measurements so far.
 
     Args:
         folder: `pathlib.Path` of the trial, which is made, and removed by `clear`.
@@ -378,10 +345,7 @@ def time_steps(protocol: Protocol, specs: Sequence[TrialSpec]) -> list[dict[str,
 
     Args:
         protocol: `Protocol`.
-        specs: List of `TrialSpec`, one a method.
-
-    Returns:
-        List of dicts: the lines of the log.
+        specs: List of `TrialSpec`, one a method. Each gets a line of the log.
     """
     steps, rounds = protocol.cost["steps"], protocol.cost["rounds"]
     actions = {spec.method: _some_steps(protocol, spec, steps) for spec in specs}

@@ -14,6 +14,7 @@ from absl import flags
 
 from keras_wn.training.errors import UsageError
 
+REQUIRED = dataclasses.MISSING
 # Names, or a function that returns them where they can grow after this module is imported.
 Choices = Iterable[str] | Callable[[], Iterable[str]]
 # A test of a number, and the same in words.
@@ -36,7 +37,8 @@ def flag(
     """A field of a dataclass that is a flag as well.
 
     Args:
-        default: Value of the field and of the flag.
+        default: Value of the field and of the flag. `REQUIRED` for a field without a default, whose
+            flag is None if not given.
         text: Help, in whole sentences. The allowed names or numbers are added to it.
         choices: Names that are allowed, for a text.
         allowed: `Range` of numbers that are allowed.
@@ -52,25 +54,30 @@ def define(config: type, **defaults: Any) -> None:
     """Defines the flags of a dataclass.
 
     Args:
-        config: Dataclass whose fields are made by `flag`.
+        config: Dataclass. Its fields that are made by `flag` become flags.
         **defaults: Values that replace the fields' own.
     """
-    for field in dataclasses.fields(config):
+    for field in _flags(config):
         kinds = [
             kind for kind in typing.get_args(field.type) or (field.type,) if kind is not type(None)
         ]
-        default = defaults.get(field.name, field.default)
-        _DEFINE[kinds[0]](field.name, default, _help(field))
+        default = None if field.default is REQUIRED else field.default
+        _DEFINE[kinds[0]](field.name, defaults.get(field.name, default), _help(field))
 
 
 def read(config: type) -> Any:
     """The dataclass with the values of the flags, which must be parsed."""
-    return config(**{f.name: flags.FLAGS[f.name].value for f in dataclasses.fields(config)})
+    return config(**values(config))
+
+
+def values(config: type) -> dict[str, Any]:
+    """The values of the flags of a dataclass by name. The flags must be parsed."""
+    return {field.name: flags.FLAGS[field.name].value for field in _flags(config)}
 
 
 def check_choices(config: Any) -> None:
     """Raises `UsageError` for the first text that is none of its field's choices."""
-    for field in dataclasses.fields(config):
+    for field in _flags(config):
         value, choices = getattr(config, field.name), _choices(field)
         if choices and value is not None and value not in choices:
             raise UsageError(f"--{field.name}={value}: unknown. Allowed: {', '.join(choices)}.")
@@ -78,12 +85,17 @@ def check_choices(config: Any) -> None:
 
 def check_ranges(config: Any) -> None:
     """Raises `UsageError` for the first number that its field does not allow."""
-    for field in dataclasses.fields(config):
+    for field in _flags(config):
         value = getattr(config, field.name)
         if field.metadata["allowed"] and value is not None:
             is_allowed, text = field.metadata["allowed"]
             if not (math.isfinite(value) and is_allowed(value)):
                 raise UsageError(f"--{field.name}={value}: not allowed. Allowed: {text}.")
+
+
+def _flags(config):
+    """The fields that are made by `flag`; a dataclass may have others."""
+    return [field for field in dataclasses.fields(config) if "choices" in field.metadata]
 
 
 def _choices(field):

@@ -13,8 +13,16 @@ import keras
 import numpy as np
 from keras import ops
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.reparameterizations import norm
@@ -139,7 +147,8 @@ class Screen:
             TextColumn("{task.description}"),
             MofNCompleteColumn(),
             BarColumn(),
-            TimeRemainingColumn(),
+            _TimeLeft(),
+            TextColumn("{task.fields[note]}"),
             console=console,
             auto_refresh=in_background,
             disable=not (shown and console.is_terminal),
@@ -147,7 +156,7 @@ class Screen:
         )
 
     @contextlib.contextmanager
-    def track(self, name: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    def track(self, name: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
         """Scope in which progress is shown; scopes may lie in each other.
 
         Args:
@@ -156,23 +165,40 @@ class Screen:
             done: The number at the start.
 
         Yields:
-            Function of the number that is done by now.
+            Function of the number that is done by now. It also takes `total`, if that has changed,
+            `seconds_left`, if the mean time so far is a bad estimate, and `note`, a text to show.
         """
         is_outermost = not self._bar.tasks
         if is_outermost:
             self._bar.start()
-        task = self._bar.add_task(name, total=total, completed=done)
+        task = self._bar.add_task(name, total=total, completed=done, seconds_left=None, note="")
         start = shown = time.perf_counter()
+        total_at_start = total
 
-        def show(number: int) -> None:
+        def show(
+            number: int,
+            total: int = total_at_start,
+            seconds_left: float | None = None,
+            note: str = "",
+        ) -> None:
             nonlocal shown
-            self._bar.update(task, completed=number, refresh=not self._in_background)
+            self._bar.update(
+                task,
+                completed=number,
+                total=total,
+                seconds_left=seconds_left,
+                note=note,
+                refresh=not self._in_background,
+            )
             now = time.perf_counter()
             if self._prints_lines and now - shown > _SECONDS_BETWEEN_LINES and number < total:
                 shown = now
-                left = duration((now - start) / (number - done) * (total - number))
-                text = f"{name} {number} of {total}; about {left} left."
-                print(text, file=self._bar.console.file, flush=True)
+                if seconds_left is None and number > done:
+                    seconds_left = (now - start) / (number - done) * (total - number)
+                text = f"{name} {number} of {total}" + (f", {note}" if note else "")
+                if seconds_left is not None:
+                    text += f"; about {duration(seconds_left)} left"
+                print(f"{text}.", file=self._bar.console.file, flush=True)
 
         try:
             yield show
@@ -180,6 +206,14 @@ class Screen:
             self._bar.remove_task(task)
             if is_outermost:
                 self._bar.stop()
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The caller's estimate of the time left, or else the bar's own."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.fields["seconds_left"]
+        return super().render(task) if seconds is None else Text(duration(seconds))
 
 
 def duration(seconds: float) -> str:

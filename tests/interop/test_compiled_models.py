@@ -1,4 +1,4 @@
-"""`fold` and `weight_norm` of compiled models, and the independence of what they return."""
+"""`fold` and `weight_norm` compile their copies, which share nothing with the original."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""A user's own layers that hold others are folded, normalized and loaded by attribute."""
+"""Folds, normalizes and loads a user's own layers around others, attribute by attribute."""
 
 import keras
 import numpy as np
@@ -15,7 +15,10 @@ SERIES = np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
 
 @keras.saving.register_keras_serializable(package="tests")
 class Residual(kl.Layer):
-    """A residual block with layers as attributes, in a list and a dict, and from `build`."""
+    """A residual block whose layers are attributes, in a list, in a dict or made in `build`.
+
+    One of them has two names.
+    """
 
     def __init__(self, filters, conv=WNConv1D, **kwargs):
         super().__init__(**kwargs)
@@ -170,7 +173,7 @@ def test_quantized_layer_beside_a_normalized_one():
         keras_wn.weight_norm(model)
 
 
-def of_ours(model):
+def layers_of_ours(model):
     return [
         type(layer)
         for layer in model._flatten_layers()
@@ -184,7 +187,7 @@ def test_fold_leaves_no_layer_of_ours_and_the_same_outputs(name, tmp_path):
     randomize(model)
     expected = to_numpy(model(SERIES))
     folded = keras_wn.fold(model)
-    assert of_ours(model) and not of_ours(folded)
+    assert layers_of_ours(model) and not layers_of_ours(folded)
     np.testing.assert_allclose(to_numpy(folded(SERIES)), expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(to_numpy(model(SERIES)), expected)
     # A file of the folded model's weights goes back into the model.
@@ -192,14 +195,12 @@ def test_fold_leaves_no_layer_of_ours_and_the_same_outputs(name, tmp_path):
     randomize(model, seed=1)
     load_plain_weights(model, tmp_path / "folded.weights.h5")
     np.testing.assert_allclose(to_numpy(model(SERIES)), expected, rtol=1e-4, atol=1e-4)
-    # A folded model is folded and normalized as any other, though its layers' `__init__` makes
-    # others.
+    # A folded model is folded and normalized as any other, though `__init__` makes other layers.
     again = keras_wn.fold(keras_wn.weight_norm(folded))
     np.testing.assert_allclose(to_numpy(again(SERIES)), expected, rtol=1e-4, atol=1e-4)
 
 
-# Keras says so of every file with a layer that leaves the building of its sublayers to their first
-# call.
+# Keras warns so of every file with a layer whose sublayers are built at their first call.
 @pytest.mark.filterwarnings("ignore:`build.*was called on layer 'stack':UserWarning")
 @pytest.mark.parametrize("name", MODELS)
 def test_model_is_saved_and_trained(name, tmp_path):
@@ -295,8 +296,7 @@ class PlainBlock(kl.Layer):
         return x + self.dropout(y, training=training)
 
 
-# Keras says so of every file with a layer that leaves the building of its sublayers to their first
-# call.
+# Keras warns so of every file with a layer whose sublayers are built at their first call.
 @pytest.mark.filterwarnings("ignore:`build.*was called on layer 'block':UserWarning")
 def test_plain_block_is_normalized_as_a_whole_or_in_part(tmp_path):
     inputs = keras.Input((6, 4))

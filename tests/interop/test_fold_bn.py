@@ -1,4 +1,4 @@
-"""`fold(model, fold_bn=True)`."""
+"""Folds batch normalization by `fold(model, fold_bn=True)`."""
 
 import keras
 import numpy as np
@@ -22,9 +22,9 @@ def kernels_normalized(model):
 
 
 def with_batch_norm():
-    """Batch norm after each kind of layer, and some that must stay.
+    """Batch normalization after each kind of layer.
 
-    These follow an activation, or an output that other layers take too.
+    It must stay after an activation, and where other layers take the same output.
     """
     x = inputs = keras.Input((8, 8, 3))
     x = kl.BatchNormalization(epsilon=1e-5)(kl.Conv2D(4, 3, use_bias=False)(x))

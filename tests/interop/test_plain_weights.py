@@ -1,4 +1,4 @@
-"""Weights files of plain models in weight-normalized ones, and the other way."""
+"""Loads weights files of plain models into weight-normalized ones, and the other way round."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""`weight_norm(model, layers=...)` and `fold(model, layers=...)`."""
+"""Chooses layers by `weight_norm(model, layers=...)` and `fold(model, layers=...)`."""
 
 import keras
 import numpy as np
@@ -102,8 +102,8 @@ def test_fold_by_class_and_inside_of_a_custom_layer():
         (
             keras_wn.weight_norm,
             "heed",
-            "weight_norm: layers='heed' selects no such layer of model .* Allowed: conv, head, "
-            "inside",
+            "weight_norm: layers='heed' selects no such layer of model .* "
+            "Allowed: conv, head, inside",
         ),
         (
             keras_wn.weight_norm,

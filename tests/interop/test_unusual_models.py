@@ -1,4 +1,4 @@
-"""`weight_norm` and `fold` on models that hold more than layers with kernels."""
+"""`weight_norm` and `fold` of models that hold more than layers with kernels."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""`weight_norm` and `fold`: outputs kept, and plain Keras at the end."""
+"""`weight_norm` and `fold` keep the outputs of whole models, and `fold` gives plain Keras."""
 
 import json
 import subprocess
@@ -28,7 +28,10 @@ def sequential():
 
 
 def residual():
-    """A shared layer, convolutions of each kind, batch norm, and a nested model."""
+    """A model with all kinds of convolutions, batch normalization and a model inside of it.
+
+    A layer of it is called twice.
+    """
     x = inputs = keras.Input((8, 8, 3))
     x = kl.Conv2D(4, 3, 2, padding="same", use_bias=False)(x)
     x = kl.BatchNormalization()(x)

@@ -1,3 +1,5 @@
+"""Fixtures of the study's tests."""
+
 import pytest
 
 from keras_wn.study.plan import Request

@@ -1,4 +1,4 @@
-"""Trials that never ran, for tests of what plans and collects them."""
+"""Makes up results of trials, for tests of planning and collecting without training."""
 
 import json
 

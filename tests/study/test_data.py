@@ -1,3 +1,5 @@
+"""Draws the training images and wrong labels of a seed."""
+
 import dataclasses
 
 import numpy as np
@@ -47,3 +49,15 @@ def test_a_size_that_cannot_be_drawn_is_refused(size):
         match=f"--train_size={size}: not allowed. Allowed with --dataset=digits: 10 to 1287",
     ):
         data.load(dataclasses.replace(TINY, train_size=size))
+
+
+@pytest.mark.parametrize("made_once", [4096, 0], ids=["kept in memory", "streamed"])
+def test_batches_are_the_split_in_order_and_its_last_one_is_filled_up(made_once, monkeypatch):
+    monkeypatch.setattr(data, "_LARGEST_KEPT", made_once)
+    splits = digits.load(8)
+    batches = data.evaluation_batches(splits.test, splits.classes)
+    images, labels, weights = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    assert len(images) % 256 == 0
+    counted = weights > 0
+    np.testing.assert_array_equal(images[counted], splits.test.images)
+    np.testing.assert_array_equal(labels[counted].argmax(-1), splits.test.labels)

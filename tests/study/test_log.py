@@ -1,3 +1,5 @@
+"""Appends to logs, reads them again, and refuses files that are no log of this study."""
+
 import json
 import multiprocessing
 import os

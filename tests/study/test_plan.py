@@ -1,3 +1,5 @@
+"""Plans the trials of each suite, with made-up results of the trials before them."""
+
 import pytest
 
 from keras_wn.study import plan, search

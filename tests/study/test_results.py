@@ -1,3 +1,5 @@
+"""Adds up the seconds of made-up trials."""
+
 import pytest
 
 from keras_wn.study.results import TimeSpent

@@ -1,3 +1,5 @@
+"""Draws the points of a search, extends it, and chooses among its trials."""
+
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""The loop that plans, hands out and collects, with workers that answer without training."""
+"""Plans, hands out and collects trials, with workers that answer without training."""
 
 import threading
 
@@ -73,7 +73,7 @@ def test_what_is_done_is_not_done_again(study):
     assert third == []
 
 
-def test_more_seeds_add_to_what_is_there(study):
+def test_more_seeds_add_to_the_trials_in_the_log(study):
     first, second = [], []
     study(first, seeds=2).run()
     study(second, seeds=3).run()

@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from keras_wn.data import digits
-from keras_wn.study import trial
 from keras_wn.study.search import Setting
 from keras_wn.study.trial import Trials
 from tests.study.made_up import TINY
@@ -66,18 +64,6 @@ def test_figures_are_those_of_inference_on_every_image(trials, request_of):
         split = getattr(splits, name)
         correct = model.predict(split.images, verbose=0).argmax(-1) == split.labels
         assert record["final"][name]["top1"] == pytest.approx(np.mean(correct), abs=1e-6)
-
-
-@pytest.mark.parametrize("made_once", [4096, 0], ids=["kept in memory", "streamed"])
-def test_batches_are_the_split_in_order_and_its_last_one_is_filled_up(made_once, monkeypatch):
-    monkeypatch.setattr(trial, "_LARGEST_KEPT", made_once)
-    splits = digits.load(8)
-    batches = trial.evaluation_batches(splits.test, splits.classes)
-    images, labels, weights = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
-    assert len(images) % 256 == 0
-    counted = weights > 0
-    np.testing.assert_array_equal(images[counted], splits.test.images)
-    np.testing.assert_array_equal(labels[counted].argmax(-1), splits.test.labels)
 
 
 def test_trials_of_one_network_share_one_trace(trials, request_of, monkeypatch):

@@ -105,3 +105,18 @@ def test_progress_without_a_terminal_is_a_line_now_and_then_with_the_time_left(c
         for number in range(1, 11):
             show(number)
     assert capsys.readouterr().out == ""
+
+
+def test_a_line_of_progress_takes_a_new_total_an_estimate_and_a_note(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 40))
+    monkeypatch.setattr(monitor.time, "perf_counter", lambda: next(clock))
+    with monitor.Screen(shown=True).track("Trials", total=5) as show:
+        show(0)
+        show(0, total=8, note="waiting for 8 of other shards")
+        show(3, total=8, seconds_left=75, note="1 diverged")
+        show(8, total=8)
+    assert capsys.readouterr().out.splitlines() == [
+        "Trials 0 of 5.",
+        "Trials 0 of 8, waiting for 8 of other shards.",
+        "Trials 3 of 8, 1 diverged; about 1 min 15 s left.",
+    ]

@@ -9,7 +9,7 @@ import jinja2
 
 from keras_wn.study import claims, table, verdicts
 from keras_wn.study.canvas import Panel
-from keras_wn.study.formatting import counted, of_unit
+from keras_wn.study.formatting import counted, with_unit
 from keras_wn.study.report.blocks import (
     Bullets,
     Chip,
@@ -175,7 +175,7 @@ def _evidence(evidence, links) -> Iterator[Text]:
             if piece.estimate is None:
                 yield f"{piece.method}: nothing to compare"
                 continue
-            number = links.link(of_unit(piece.estimate, piece.unit), piece.trials)
+            number = links.link(with_unit(piece.estimate, piece.unit), piece.trials)
             n = counted(piece.estimate.n, piece.pairs.removesuffix("s"))
             yield (f"{piece.method}: ", number, f", n{_NARROW_EQUALS}{n}")
 

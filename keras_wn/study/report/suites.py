@@ -13,11 +13,11 @@ from keras_wn.study.formatting import (
     counted,
     fixed,
     interval,
-    of_unit,
     percent,
     points,
     significant,
     top1,
+    with_unit,
 )
 from keras_wn.study.report.blocks import Figures, Link, Paragraph, Section, Table
 from keras_wn.study.report.trials import TrialLinks
@@ -381,7 +381,7 @@ def _cost_cells(found: MethodCost):
         str(len(found.rounds)),
         _quartiles(found.quartiles, 1000, digits=1),
         _quartiles(found.ratio_quartiles, 1, digits=3),
-        of_unit(found.ratio, "ratio"),
+        with_unit(found.ratio, "ratio"),
         percent(found.share),
     )
 

@@ -1,3 +1,5 @@
+"""Leaves out the exports where their libraries are not installed."""
+
 import importlib.util
 
 # These tests run where the exporters are installed: `nox -s export`.

@@ -1,4 +1,7 @@
-"""Exports to ONNX, LiteRT and SavedModel keep the outputs, and a folded model is plain."""
+"""Exports weight-normalized models to ONNX, LiteRT and SavedModel, and compares the outputs.
+
+An exported folded model has the operations of a plain model alone.
+"""
 
 import keras
 import numpy as np
@@ -116,8 +119,8 @@ def test_export(kind, name, wn, tmp_path):
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
     twin = make(plain)
     randomize(twin)  # Zero biases would be left out.
-    of_plain, _ = FORMATS[kind](twin, tmp_path, x)
-    assert sorted(operations) == sorted(of_plain)
+    plain_operations, _ = FORMATS[kind](twin, tmp_path, x)
+    assert sorted(operations) == sorted(plain_operations)
     assert not set(operations) & OF_NORMS
 
 

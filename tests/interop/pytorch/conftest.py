@@ -1,3 +1,5 @@
+"""Leaves out the comparisons with PyTorch where it is not installed."""
+
 import importlib.util
 
 # Loading needs no PyTorch. The other tests measure by its modules, and run where it is installed.

@@ -17,7 +17,7 @@ from keras_wn.layers import WeightNormalization, WNConv1D, WNConv2D, WNDense
 def dino_head():
     # PyTorch's epsilon and momentum.
     norm = {"epsilon": 1e-5, "momentum": 0.9}
-    of_length_one = {"gain_initializer": "ones", "trainable_gain": False}
+    length_one = {"gain_initializer": "ones", "trainable_gain": False}
     return keras.Sequential(
         [
             keras.Input((6,)),
@@ -29,7 +29,7 @@ def dino_head():
             kl.Activation("gelu"),
             kl.Dense(5, name="mlp_6"),
             kl.UnitNormalization(),
-            WNDense(10, use_bias=False, name="last_layer", **of_length_one),
+            WNDense(10, use_bias=False, name="last_layer", **length_one),
         ]
     )
 
@@ -133,7 +133,7 @@ REAL_NVP_NAMES = {
 
 
 def real_nvp():
-    """A coupling layer with a checkerboard mask and one that masks channels.
+    """A coupling layer with a checkerboard mask and another one with a mask of channels.
 
     The outputs are those of the last layer and the logarithm of the determinant.
     """
@@ -230,8 +230,8 @@ class RealNVP(nn.Module):
     def forward(self, x):
         x, log_determinant = x.permute(0, 3, 1, 2), 0
         for coupling in self.couplings:
-            x, of_coupling = coupling(x)
-            log_determinant = log_determinant + of_coupling
+            x, log_determinant_of_coupling = coupling(x)
+            log_determinant = log_determinant + log_determinant_of_coupling
         return x.permute(0, 2, 3, 1), log_determinant
 
 

@@ -1,4 +1,4 @@
-"""Every kind of layer that has a counterpart in PyTorch: the module's outputs, and the way back."""
+"""Loads every kind of layer that has a counterpart in PyTorch, and saves it again."""
 
 import contextlib
 import re
@@ -35,7 +35,7 @@ def sequential(layer, shape):
 
 
 def outputs_of(module, x):
-    """Calls a PyTorch module on an input in Keras' order of axes, and returns the output in it."""
+    """Calls a PyTorch module on an input in Keras' order of axes. The output has that order too."""
     channels_first = isinstance(module, CHANNELS_FIRST) and x.ndim > 2
     y = module(torch.tensor(np.moveaxis(x, -1, 1) if channels_first else x))
     y = y[0] if isinstance(module, nn.RNNBase) else y

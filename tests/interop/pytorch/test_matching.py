@@ -1,4 +1,4 @@
-"""Matching of modules and layers, strict and not."""
+"""Matches modules and layers, with `strict` and without."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""Whole networks, with PyTorch's own weight_norm as the measure.
+"""Loads whole networks, and compares them with PyTorch's own weight_norm.
 
 Outputs, gradients, files, folding, and the way back.
 """
@@ -104,7 +104,7 @@ def test_gradients(name):
     outputs = [outputs] if torch.is_tensor(outputs) else outputs
     cotangents = [torch.tensor(audio.sound(*output.shape)) for output in outputs]
     torch.autograd.backward(outputs, cotangents)
-    of_torch = {**module.state_dict(), **gradients_by_entry(module)}
+    torch_arrays = {**module.state_dict(), **gradients_by_entry(module)}
 
     model.zero_grad()
     found = model(x)
@@ -113,7 +113,7 @@ def test_gradients(name):
     # PyTorch's gradients in Keras' layout, by the function that reads weights: into a model whose
     # weights they become.
     as_weights = NETWORKS[name][0]()
-    load_torch_state_dict(as_weights, of_torch, names=NAMES.get(name))
+    load_torch_state_dict(as_weights, torch_arrays, names=NAMES.get(name))
     pairs = zip(model.trainable_variables, as_weights.trainable_variables, strict=True)
     for variable, expected in pairs:
         gradient, expected = to_numpy(variable.value.grad), to_numpy(expected)

@@ -1,4 +1,4 @@
-"""State dicts, names and models that are refused: one clear line each, and nothing is changed."""
+"""Refuses state dicts, names and models with one clear line each, and changes nothing."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Writes what Keras 2 writes of the programs in `programs.py`.
+"""Writes the files of Keras 2 of the programs in `programs.py`.
 
     python make_files.py FOLDER
 

@@ -1,6 +1,6 @@
 """Loads files that TensorFlow Addons, and a wrapper like TensorFlowTTS', wrote: `nox -s tfa`.
 
-Outputs and gradients are compared with those there.
+Outputs and gradients are compared with those of Keras 2.
 """
 
 import functools
@@ -64,7 +64,7 @@ def made(program, wrapper):
 
 
 def make(case, wrapper=None):
-    """The program with new weights, with the norms of the writer of its files or others."""
+    """The program with new weights, and with the norms of the writer of its files or others."""
     program, _, writer = case.partition("-")
     model = made(program, wrapper or ("default" if writer == "tensorflow_tts" else "as_tfa"))
     randomize(model)
@@ -100,7 +100,7 @@ def assert_outputs(model, case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_outputs_of_every_file_are_those_there(case):
+def test_outputs_of_every_file_are_those_of_keras_2(case):
     model = make(case)
     assert len(files(case)) >= 3
     for path in files(case):
@@ -112,7 +112,7 @@ def test_outputs_of_every_file_are_those_there(case):
 
 
 @pytest.mark.parametrize("case", ONE_OF_EACH)
-def test_gradients_are_those_there(case):
+def test_gradients_are_those_of_keras_2(case):
     import tensorflow as tf
 
     expected = np.load(FOLDER / f"{case}.npz")
@@ -216,7 +216,7 @@ def test_one_model_of_several():
         load_tfa_weights(model, path, prefix="g")
 
 
-def test_model_that_was_never_called_there():
+def test_model_that_was_never_called_in_keras_2():
     """The gains start at the norms when it is called."""
     model = make("issue_2869")
     for path in ("new-no_data_init.h5", "new-no_data_init_checkpoint"):

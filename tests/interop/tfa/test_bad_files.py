@@ -85,8 +85,8 @@ def test_names_that_keras_2_split_over_several_attributes(tmp_path):
 def test_file_that_is_not_there_or_not_one(tmp_path):
     refused(
         tmp_path / "none.h5",
-        "cannot read .*none.h5: there is no such file, SavedModel or checkpoint. Allowed: a Keras "
-        "2 file",
+        "cannot read .*none.h5: there is no such file, SavedModel or checkpoint. "
+        "Allowed: a Keras 2 file",
     )
     refused(tmp_path, "there is no such file, SavedModel or checkpoint")
     (tmp_path / "text.h5").write_text("not HDF5")
@@ -131,8 +131,8 @@ def test_arrays_that_are_not_in_the_file_itself_or_no_numbers(tmp_path):
     [
         (
             {"extra": {"kernel": np.ones((2, 2))}},
-            "holds weights of 3 layers, 'wn', 'dense', 'extra', and the model has 2, 'first', "
-            "'second'",
+            "holds weights of 3 layers, 'wn', 'dense', 'extra', and the model has 2, "
+            "'first', 'second'",
         ),
         (
             {"dense": {"kernel": np.ones((3, 5)), "bias": np.ones(2)}},
@@ -182,8 +182,8 @@ def test_plain_file(tmp_path):
     path = write(tmp_path / "plain.h5", weights)
     refused(
         path,
-        "is of a plain Keras model.* Allowed: .*load_tfa_weights.plain_model, path.* then "
-        "keras_wn.weight_norm",
+        "is of a plain Keras model.* Allowed: .*load_tfa_weights.plain_model, path.* "
+        "then keras_wn.weight_norm",
     )
     target = plain_model()
     load_tfa_weights(target, path)

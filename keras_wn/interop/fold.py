@@ -116,7 +116,7 @@ def plain(layer: Layer) -> Layer:
         config = _plain_config(inner.get_config())
         return type(inner).from_config({**config, "name": layer.name, "trainable": layer.trainable})
     if isinstance(layer, Reparameterized):
-        call_scale(layer)  # Raises for layers that cannot be folded.
+        call_scale(layer)  # This call raises for layers that cannot be folded.
         return _plain_subclass(layer)
     return copy_of(layer)
 
@@ -154,7 +154,7 @@ def carry_folded(layer: Layer, new: Layer) -> None:
         )
 
 
-# Weight-normalized class -> the Keras class that computes the same from w.
+# Maps a weight-normalized class to the Keras class that computes the same from w.
 _FOLDED = {
     **{subclass: keras_class for keras_class, subclass in SUBCLASSES.items()},
     layers_of_ours.NormPropDense: keras.layers.Dense,
@@ -271,7 +271,7 @@ def _connected_once(model):
             tensor = nodes[0].outputs[0]
             after = consumers.get(id(tensor), [])
             if len(after) == 1 and len(calls[id(after[0])]) == 1 and id(tensor) not in outputs:
-                # With training=True it normalizes by the batch, also in inference.
+                # A call with training=True normalizes by the batch, also in inference.
                 if not calls[id(after[0])][0].arguments.kwargs.get("training"):
                     yield nodes[0].operation, after[0]
 

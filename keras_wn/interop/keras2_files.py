@@ -15,11 +15,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-# Name of the weights that a model has beside its layers.
+# Keras 2 stores the weights that a model has beside its layers under this name.
 TOP = "top_level_model_weights"
-# Class of TensorFlow Addons' wrapper in a model's configuration.
+# A model's configuration names TensorFlow Addons' wrapper by this class.
 ADDONS_WRAPPER = "Addons>WeightNormalization"
-# Weights that are never trained. Keras 2 writes them after all trained weights.
+# These weights are never trained. Keras 2 writes them after all trained weights.
 _NEVER_TRAINED = {"initialized", "moving_mean", "moving_variance"}
 
 
@@ -180,7 +180,7 @@ def _layers_of_group(group, weights, classes):
             scope = "/".join(parts[: parts.index("data_dep_init")])
         outer = scope.rpartition("/")[0]
         if "g" in own_names[outer] and "kernel" not in own_names[outer]:
-            # A recurrent layer: the wrapper has g, and the cell has the kernels.
+            # In a recurrent layer, the wrapper has g, and the cell has the kernels.
             scope = outer
         scopes.append(scope)
         if not is_copy:
@@ -206,7 +206,7 @@ def _name_in_group(group, scope):
     return "/".join(parts[parts.index(group) :] if group in parts else [group, *parts])
 
 
-# Objects in checkpoints that hold no weights of layers, or hold them a second time.
+# These objects in checkpoints hold no weights of layers, or hold them a second time.
 _PASSED_OVER = {
     "_naked_clone_layer",  # TensorFlow Addons makes this copy for data_init=True.
     "_random_generator",
@@ -266,7 +266,7 @@ def _read_objects(checkpoint):
 class _Objects:
     """The objects of a checkpoint, by their numbers. An object has named objects and variables."""
 
-    def __init__(self, nodes: Sequence[Any], arrays: dict[str, np.ndarray]):
+    def __init__(self, nodes: Sequence[Any], arrays: dict[str, np.ndarray]) -> None:
         self._nodes = nodes
         self._arrays = arrays
 
@@ -312,7 +312,7 @@ class _Objects:
                 continue
             items = self.children(child)
             if items and all(key.isdigit() and self._variable(item) for key, item in items.items()):
-                # A list of variables.
+                # These are the items of a list of variables.
                 variables |= dict.fromkeys(items.values())
             else:
                 found += self._found(child, (*path, name), seen)

@@ -180,7 +180,7 @@ def _rows(layer):
             return [(entries, variables[name], layout) for entries, name, layout in row]
     if type(layer).__module__.partition(".")[0] in ("keras", "keras_wn"):
         return []
-    # A layer of the user's own: PyTorch's may have weights of the same names.
+    # Layers of the user's own may have PyTorch modules whose weights have the same names.
     return [((variable.name,), variable, _VECTOR) for variable in own_variables(layer)]
 
 
@@ -250,7 +250,7 @@ def _depthwise_to_torch(array):
 def _swapped_gates(array):
     """From PyTorch's gates (reset, update, new) to Keras' (update, reset, new), and back."""
     if array.shape[-1] == 1:
-        return array  # One gain for all gates.
+        return array  # All gates share one gain.
     first, second, third = np.split(array, 3, axis=-1)
     return np.concatenate([second, first, third], axis=-1)
 

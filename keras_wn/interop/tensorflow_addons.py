@@ -190,13 +190,13 @@ def _matched(path, targets, stored, names):
     except ValueError as error:
         parts = list(dict.fromkeys(layer.part for layer in stored if layer.part))
         if len(parts) == 1:
-            # A checkpoint of one model, and of variables such as the number of steps.
+            # The checkpoint holds one model, and variables such as the number of steps.
             model = [layer for layer in stored if layer.part]
             others = [layer.name for layer in stored if not layer.part]
             return _groups(path, targets, model, names), others
         if not parts or any(part.startswith("layer_with_weights-") for part in parts):
             raise
-        # In a checkpoint of several models, each is one of these.
+        # A checkpoint of several models has a part for each of them.
         raise ValueError(f"{error} Of several models, prefix chooses one: {parts}.") from None
 
 
@@ -282,7 +282,7 @@ def _weights(targets, layers):
 def _check_names(targets, layers):
     expected = [name for target in targets for name, _ in target.variables]
     given = [own for _, own, _ in _weights(targets, layers)]
-    # Of one layer that is several targets, only the names say which weight is whose.
+    # Where one layer is several targets, only the names say which target has which weight.
     owners = collections.Counter()
     for target in targets:
         owners.update({name for name, _ in target.variables})
@@ -378,7 +378,7 @@ def _chosen_axis(pair, shown, gain_axis):
         ValueError: If nothing tells, or if two things contradict each other.
     """
     if len(pair.g) == 1:
-        # One output and one input channel: the norm runs over the whole kernel either way.
+        # With one output and one input channel, the norm runs over the whole kernel either way.
         return {-1}
     axes = shown | ({-1} if pair.stored.class_name == ADDONS_WRAPPER else set())
     said = axes | ({gain_axis} - {None})

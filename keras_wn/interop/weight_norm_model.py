@@ -17,7 +17,7 @@ from keras_wn.interop.stored_weight import (
 from keras_wn.layers.kernels import kernels_of
 from keras_wn.layers.wrapped import build_from_config
 
-# Plain Keras class -> its weight-normalized subclass.
+# Maps a plain Keras class to its weight-normalized subclass.
 SUBCLASSES = {
     getattr(keras.layers, name.removeprefix("WN")): getattr(layers_of_ours, name)
     for name in layers_of_ours.__all__
@@ -96,7 +96,7 @@ def weight_norm(model: keras.Model, layers: Any = None) -> keras.Model:
     return rebuild(model, replace, _carry, opened=opened)
 
 
-# Keras' own layers around others that make those again from their configuration.
+# These layers of Keras make the layers that they hold again from their configuration.
 _CAN_BE_OPENED = (
     keras.layers.RNN,
     keras.layers.StackedRNNCells,
@@ -107,7 +107,7 @@ _CAN_BE_OPENED = (
 
 def _normalized(layer):
     for part in layer._flatten_layers():
-        kernels_of(part)  # Raises for quantized layers.
+        kernels_of(part)  # This call raises for quantized layers.
     if getattr(layer, "lora_enabled", False):
         raise ValueError(
             f"weight_norm: layer '{layer.name}' has LoRA enabled. Allowed: layers without LoRA."
@@ -118,7 +118,7 @@ def _normalized(layer):
             config.pop(unsupported, None)
         return SUBCLASSES[type(layer)].from_config(config)
     copy = copy_of(layer)
-    # Built here, because a layer of several inputs cannot be built through its wrapper.
+    # The copy is built here, because a layer of several inputs cannot be built through its wrapper.
     build_from_config(copy, layer.get_build_config())
     return layers_of_ours.WeightNormalization(copy, name=layer.name)
 

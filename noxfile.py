@@ -9,8 +9,8 @@ CONSTRAINTS = ("-c", "constraints.txt")
 # The worker that is done first takes tests from the other, whose last ones may take minutes.
 TWO_WORKERS = ("-n", "2", "--dist", "worksteal")
 TFA = ("tensorflow==2.15.1", "tensorflow-addons==0.23.0")
-# What runs on all backends. The doctests run on TensorFlow alone: NumPy's functions, which
-# they use to show results, do not take PyTorch's tensors.
+# The tests that run on all backends. The doctests run on TensorFlow alone, because they show their
+# results by functions of NumPy, which do not take PyTorch's tensors.
 PARTS = (
     *(
         f"tests/{name}"
@@ -32,17 +32,24 @@ PARTS = (
 @nox.session
 @nox.parametrize("backend", ["jax", "torch"])
 def backend(session, backend):
-    """What needs no TensorFlow, with none installed."""
-    extra, parts = (backend, PARTS)
-    if backend == "jax":
-        extra, parts = "train-jax", (*PARTS, "tests/runners/test_without_tensorflow.py")
+    """Runs all that needs no TensorFlow, with none installed."""
+    # The layers run on every backend, and the runners on JAX as well.
+    extra = {"jax": "train-jax", "torch": "torch"}[backend]
+    runners = ("tests/runners/test_without_tensorflow.py",) if backend == "jax" else ()
     session.install("-e", f".[{extra}]", "pytest", "pytest-xdist", *CONSTRAINTS)
     # The variances by block go through ResNet-50 layer by layer, which JAX compiles for minutes;
     # PyTorch runs them. The choice of layers by name is the same code on every backend; TensorFlow
     # and PyTorch run it, in a third of JAX's time.
     chosen = ("-k", "not test_variance and not test_selection") if backend == "jax" else ()
     session.run(
-        "python", "-m", "pytest", *TWO_WORKERS, *chosen, *parts, env={"KERAS_BACKEND": backend}
+        "python",
+        "-m",
+        "pytest",
+        *TWO_WORKERS,
+        *chosen,
+        *PARTS,
+        *runners,
+        env={"KERAS_BACKEND": backend},
     )
 
 
@@ -55,7 +62,7 @@ def slow(session):
 
 @nox.session(default=False)
 def tpu(session):
-    """A training step compiled for a TPU that is not there."""
+    """Compiles a training step for a TPU, without a TPU."""
     session.install("-e", ".[tpu]", "pytest", *CONSTRAINTS)
     session.run(
         "python",
@@ -121,7 +128,7 @@ ENGINES = {
 @nox.session(default=False, python="3.11")
 @nox.parametrize("engine", list(ENGINES))
 def overhead(session, engine):
-    """What weight normalization adds to a layer's step. Nothing else may run meanwhile."""
+    """Times the steps of weight-normalized layers. Nothing else may run meanwhile."""
     requirements, *runs = ENGINES[engine]
     session.install(*requirements)
     for arguments in runs:

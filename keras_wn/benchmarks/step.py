@@ -101,7 +101,7 @@ def lower(
     Returns:
         `jax.stages.Lowered`.
     """
-    import jax  # Where Keras runs on another backend, it need not be installed.
+    import jax  # JAX need not be installed with Keras' other backends.
 
     state = tuple(
         [

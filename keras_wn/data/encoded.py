@@ -356,7 +356,7 @@ def evaluation_share(
     index, count = shard
     start, stop = own_rows(batch_size, shard)
     filled_up = total + -total % math.lcm(replicas, count)
-    last = (filled_up - 1) // batch_size * batch_size  # Where the last batch starts.
+    last = (filled_up - 1) // batch_size * batch_size  # The start of the last batch.
     rows = (filled_up - last) // count
     last_start, last_stop = last + rows * index, last + rows * (index + 1)
 

@@ -165,7 +165,7 @@ class ArrayRecordSource:
 
     def _fetch(self, positions):
         def read(positions):
-            # What fills a batch up is read, for its place, and not used.
+            # Rows that fill a batch up are read as well, and not used.
             return np.array(
                 self._records.data_source.__getitems__(np.maximum(positions, 0).tolist()),
                 dtype=object,

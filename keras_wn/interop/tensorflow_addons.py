@@ -282,7 +282,7 @@ def _weights(targets, layers):
 def _check_names(targets, layers):
     expected = [name for target in targets for name, _ in target.variables]
     given = [own for _, own, _ in _weights(targets, layers)]
-    # Where one layer is several targets, only the names say which target has which weight.
+    # Only the names tell which weight belongs to which of several targets of one layer.
     owners = collections.Counter()
     for target in targets:
         owners.update({name for name, _ in target.variables})

@@ -70,7 +70,7 @@ class Draw:
 def evaluation_batches(split: Any, classes: int) -> Any:
     """A split's batches of images, labels and weights, all of one size."""
     batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, replicas=_EVALUATED_AT_ONCE)
-    # To make the batches again would take longer than a small network's evaluation.
+    # Making them again would take longer than the evaluation of a small network.
     return batches if len(split) > _LARGEST_KEPT else list(batches)
 
 

@@ -85,7 +85,7 @@ def _of_jax(name, virtual_devices):
             f"XLA_FLAGS=--xla_force_host_platform_device_count={virtual_devices} in the "
             "environment."
         )
-    import jax  # Where Keras runs on TensorFlow, it need not be installed.
+    import jax  # JAX need not be installed with TensorFlow.
 
     # JAX would report each kind of device that this machine lacks.
     logging.getLogger("jax").setLevel("WARNING")

@@ -157,10 +157,10 @@ class Screen:
 
     @contextlib.contextmanager
     def track(self, name: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-        """Scope in which progress is shown; scopes may lie in each other.
+        """Scope in which progress is shown. Scopes may be nested.
 
         Args:
-            name: What is counted.
+            name: The name of the counted things.
             total: The number at the end.
             done: The number at the start.
 

@@ -8,6 +8,9 @@ import keras
 from keras_wn.reparameterizations import weight_norm
 from keras_wn.reparameterizations.weight_norm import Tensor
 
+# Sums of squares between this number and its inverse are exact to rounding in float32.
+_LEAST_SUM = 2.0**-64
+
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class UnitNorm(keras.constraints.Constraint):
@@ -48,7 +51,15 @@ class UnitNorm(keras.constraints.Constraint):
                 f"UnitNorm: axis={axis} lies outside a kernel of rank {rank}. "
                 f"Allowed: {-rank} to {rank - 1}."
             )
-        return keras.ops.cast(weight_norm(w, axis=axis), w.dtype)
+        if keras.backend.backend() != "tensorflow" or w.dtype != "float32":
+            return keras.ops.cast(weight_norm(w, axis=axis), w.dtype)
+        # Kernels that were rescaled in the step before have norms near 1. Try the plain formula
+        # first, which reads them once less; other backends do that by themselves.
+        sums = keras.ops.sum(keras.ops.square(w), axis=axis, keepdims=True)
+        moderate = keras.ops.all((sums > _LEAST_SUM) & (sums < 1 / _LEAST_SUM))
+        return keras.ops.cond(
+            moderate, lambda: w * keras.ops.rsqrt(sums), lambda: weight_norm(w, axis=axis)
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {"axis": self.axis}

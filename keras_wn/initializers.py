@@ -62,16 +62,16 @@ def data_dependent_init(
             `fit`: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch `DataLoader` or a
             generator. The first batch is then used, without its targets and sample weights. A
             generator continues with its second batch afterwards.
-        init_scale: Positive float, the standard deviation of the outputs; or a function that
-            returns it for a layer.
+        init_scale: Non-negative float, the standard deviation of the outputs; or a function that
+            returns it for a layer. With 0, g and b are 0.
 
     Returns:
         None. The variables of g, b and the moving means are assigned. If an error is raised, all of
         them keep the values that they had.
 
     Raises:
-        ValueError: If the model is not built, if it has no layer to set, if `init_scale` is not
-            positive, if there is no batch, or if an output is not finite.
+        ValueError: If the model is not built, if it has no layer to set, if `init_scale` is
+            negative, if there is no batch, or if an output is not finite.
 
     Example:
 
@@ -131,9 +131,10 @@ def _layers_outside_of_loops(model):
 
 def _scale_of(layer, init_scale):
     scale = init_scale(layer) if callable(init_scale) else init_scale
-    if not isinstance(scale, int | float | np.number) or not scale > 0:
+    if not isinstance(scale, int | float | np.number) or not scale >= 0:
         raise ValueError(
-            f"data_dependent_init: init_scale={scale!r} is not allowed. Allowed: a positive number."
+            f"data_dependent_init: init_scale={scale!r} is not allowed. Allowed: a number of at "
+            "least 0."
         )
     return scale
 

@@ -12,7 +12,7 @@ import keras_wn
 from tests.saved_files.make_files import every_layer
 
 FOLDER = pathlib.Path(__file__).parent / "saved_files"
-NAMES = ("every_layer", "weighted_join")
+NAMES = ("every_layer", "weighted_join", "later_layers")
 
 
 def _arrays(name):
@@ -48,11 +48,10 @@ def test_a_fresh_process_that_imports_the_package_alone_loads_them():
     done = subprocess.run(
         [sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["every_layer", "cifar_resnet8_wn_trelu"]
+    assert done.stdout.split() == ["every_layer", "cifar_resnet8_wn_trelu", "later_layers"]
 
 
-def test_every_public_layer_is_in_the_file():
-    model = keras.saving.load_model(FOLDER / "every_layer.keras")
-    other = keras.saving.load_model(FOLDER / "weighted_join.keras")
-    found = {type(layer).__name__ for layer in [*model.layers, *other.layers]}
+def test_every_public_layer_is_in_a_file():
+    models = [keras.saving.load_model(FOLDER / f"{name}.keras") for name in NAMES]
+    found = {type(layer).__name__ for model in models for layer in model.layers}
     assert set(keras_wn.layers.__all__) <= found

@@ -34,8 +34,9 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
     without custom objects. Regularizers and constraints of w stay, on the kernel. Others of this
     package, and its initializers, are dropped with the normalization. A `scale` that a layer of a
     functional model takes from `JoinWeights`, or a constant one, becomes part of its kernel.
-    `TReLU`, `NormalizedReLU` and the joins have no plain counterpart and stay as they are, as
-    layers and as activations of layers.
+    `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`, and
+    `BatchStatisticsNoise` the identity. `TReLU`, `NormalizedReLU` and the joins have no plain
+    counterpart and stay as they are, as layers and as activations of layers.
 
     Args:
         model: Built Keras model, which may hold other models. It is left as it is. Of a subclassed
@@ -83,7 +84,7 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
     chosen = selected("fold", model, layers, is_normalized_layer)
 
     def is_folded(layer):
-        return is_normalized_layer(layer) and chosen(layer)
+        return (is_normalized_layer(layer) or type(layer) in _CONSTANT) and chosen(layer)
 
     def opened(layer):
         return not is_normalized_layer(layer) and any(is_folded(unit) for unit in units(layer))
@@ -115,6 +116,8 @@ def plain(layer: Layer) -> Layer:
         inner = layer.layer
         config = _plain_config(inner.get_config())
         return type(inner).from_config({**config, "name": layer.name, "trainable": layer.trainable})
+    if type(layer) in _CONSTANT:
+        return _CONSTANT[type(layer)](layer)
     if isinstance(layer, Reparameterized):
         call_scale(layer)  # This call raises for layers that cannot be folded.
         return _plain_subclass(layer)
@@ -130,6 +133,8 @@ def without_scale(layer: Layer, *args: Any, **kwargs: Any) -> Any:
 
 def carry_folded(layer: Layer, new: Layer) -> None:
     """Gives a plain layer the weights of the weight-normalized one, or of its original."""
+    if type(layer) in _CONSTANT:
+        return  # The numbers are part of the configuration of the plain layer.
     if not is_normalized_layer(layer):
         copy_state(layer, new)
         return
@@ -160,6 +165,28 @@ _FOLDED = {
     layers_of_ours.NormPropDense: keras.layers.Dense,
     layers_of_ours.NormPropConv2D: keras.layers.Conv2D,
     layers_of_ours.BoundedWNConv2D: keras.layers.Conv2D,
+    layers_of_ours.ScaledWSConv2D: keras.layers.Conv2D,
+}
+
+
+def _rescaling(layer, scale, offset):
+    return keras.layers.Rescaling(
+        float(ops.convert_to_numpy(scale)),
+        float(ops.convert_to_numpy(offset)),
+        name=layer.name,
+        dtype=layer.dtype_policy,
+    )
+
+
+# Maps a layer that computes the same function of each number in inference, as long as it is not
+# trained, to a function that makes its plain counterpart.
+_CONSTANT = {
+    layers_of_ours.ScalarGain: lambda layer: _rescaling(layer, layer.factor * layer.g, 0.0),
+    layers_of_ours.SkipInit: lambda layer: _rescaling(layer, layer.factor * layer.g, 0.0),
+    layers_of_ours.ScalarBias: lambda layer: _rescaling(layer, 1.0, layer.factor * layer.bias),
+    layers_of_ours.BatchStatisticsNoise: lambda layer: keras.layers.Activation(
+        "linear", name=layer.name, dtype=layer.dtype_policy
+    ),
 }
 
 
@@ -170,7 +197,7 @@ def _plain_subclass(layer):
             "else than its base class. Allowed: the layer classes of keras_wn."
         )
     config = _plain_config(layer.get_config())
-    for ours in ("use_gain", "gain_initializer", "trainable_gain", "log_gain"):
+    for ours in ("use_gain", "gain_initializer", "trainable_gain", "log_gain", "center"):
         config.pop(ours, None)
     return _FOLDED[type(layer)].from_config(config)
 

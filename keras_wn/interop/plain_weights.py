@@ -10,6 +10,7 @@ from keras_wn.interop.rebuild import finalize_state, rebuild_pairs
 from keras_wn.interop.selection import call_scale, is_normalized_layer
 from keras_wn.interop.stored_weight import assign
 from keras_wn.interop.weight_norm_model import assignments_from_plain
+from keras_wn.layers import BatchStatisticsNoise, ScalarBias, ScalarGain
 from keras_wn.layers.kernels import own_variables
 
 
@@ -30,7 +31,8 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
     Raises:
         ValueError: If the file cannot be read or does not fit, or if a layer cannot hold a kernel:
-            with `use_gain=False`, or with a `scale` from another layer.
+            with `use_gain=False`, or with a `scale` from another layer. Also if the model has a
+            `ScalarGain`, `SkipInit` or `ScalarBias`, whose number is not in the file.
 
     Example:
 
@@ -74,6 +76,13 @@ def _assignments(new, layer):
             f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is "
             "in the file's kernel. Allowed: layers without."
         )
+    if isinstance(layer, ScalarGain | ScalarBias):
+        raise ValueError(
+            f"load_plain_weights: layer '{layer.name}' is a {type(layer).__name__}, whose number "
+            "is part of the plain model and not of its weights. Allowed: models without."
+        )
+    if isinstance(layer, BatchStatisticsNoise):
+        return []
     if is_normalized_layer(layer):
         return assignments_from_plain(new, layer)
     return list(zip(layer.weights, new.get_weights(), strict=True))

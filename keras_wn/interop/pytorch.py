@@ -328,7 +328,7 @@ def _norm_is_known_to_torch(weight):
     """Whether a weight is plain, or has norms over all axes but one, PyTorch's dim, or over all."""
     if weight.kernel is None:
         return True
-    if weight.kernel.gain_axes != weight.kernel.fan_in:
+    if weight.kernel.gain_axes != weight.kernel.fan_in or weight.kernel.center:
         return False
     return sum(n > 1 for n in _torch_gain(weight).shape) <= 1
 

@@ -80,6 +80,8 @@ class StoredWeight:
             )
         if id(kernel.variable) not in normalized_kernels(layer):
             return [(kernel.variable, self.w)]
+        if kernel.center:
+            _check_centered(layer, kernel, self.w)
         v, g = self.v, self.g
         if g is None or self.other_axes(kernel) is not None:
             v = self.w
@@ -99,6 +101,17 @@ class StoredWeight:
             v, g = np.where(g < 0, -v, v), np.abs(g)
         held = gain.held(ops.convert_to_tensor(g.astype(gain.variable.dtype)))
         return [(kernel.variable, v), (gain.variable, ops.convert_to_numpy(held))]
+
+
+def _check_centered(layer, kernel, w):
+    """Raises `ValueError` if the filters of a weight do not sum to 0."""
+    along = np.sqrt(np.mean(np.square(w), axis=kernel.fan_in, keepdims=True))
+    means = np.mean(w, axis=kernel.fan_in, keepdims=True)
+    if not np.all(np.abs(means) <= 1e-4 * along):
+        raise ValueError(
+            f"Layer '{layer.name}' has center=True and cannot hold a weight whose mean over the "
+            f"axes {kernel.fan_in} is not 0. Allowed: center=False."
+        )
 
 
 def _lengths(kernel):

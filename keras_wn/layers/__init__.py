@@ -1,7 +1,14 @@
 """Keras layers of the weight normalization family."""
 
 from keras_wn.layers.activations import NormalizedReLU, TReLU
-from keras_wn.layers.conv import BoundedWNConv2D, WNConv1D, WNConv2D, WNConv3D
+from keras_wn.layers.batch_statistics_noise import BatchStatisticsNoise
+from keras_wn.layers.conv import (
+    BoundedWNConv2D,
+    ScaledWSConv2D,
+    WNConv1D,
+    WNConv2D,
+    WNConv3D,
+)
 from keras_wn.layers.conv_transpose import WNConv1DTranspose, WNConv2DTranspose, WNConv3DTranspose
 from keras_wn.layers.dense import WNDense, WNEinsumDense, WNEmbedding
 from keras_wn.layers.depthwise_separable import (
@@ -13,16 +20,22 @@ from keras_wn.layers.depthwise_separable import (
 from keras_wn.layers.joins import JoinWeights, ScaledAdd, WeightedAdd
 from keras_wn.layers.mean_only_batch_norm import MeanOnlyBatchNormalization
 from keras_wn.layers.norm_prop import NormPropConv2D, NormPropDense
+from keras_wn.layers.scalars import ScalarBias, ScalarGain, SkipInit
 from keras_wn.layers.weight_normalization import WeightNormalization
 
 __all__ = [
+    "BatchStatisticsNoise",
     "BoundedWNConv2D",
     "JoinWeights",
     "MeanOnlyBatchNormalization",
     "NormPropConv2D",
     "NormPropDense",
     "NormalizedReLU",
+    "ScalarBias",
+    "ScalarGain",
     "ScaledAdd",
+    "ScaledWSConv2D",
+    "SkipInit",
     "TReLU",
     "WNConv1D",
     "WNConv1DTranspose",

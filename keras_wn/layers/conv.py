@@ -1,4 +1,4 @@
-"""Defines weight-normalized convolutions, and one whose weights have fixed norms."""
+"""Defines weight-normalized convolutions, and two with fixed norms or centered filters."""
 
 from typing import Any
 
@@ -23,6 +23,7 @@ class WNConv1D(OutputScaled, keras.layers.Conv1D):
             `keras.layers.Conv1D` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.Conv1D`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` is not supported.
 
@@ -72,6 +73,7 @@ class WNConv2D(OutputScaled, keras.layers.Conv2D):
             `keras.layers.Conv2D` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.Conv2D`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` is not supported.
 
@@ -125,6 +127,7 @@ class WNConv3D(OutputScaled, keras.layers.Conv3D):
             `keras.layers.Conv3D` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.Conv3D`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` is not supported.
 
@@ -218,3 +221,55 @@ class BoundedWNConv2D(WNConv2D):
         config = super().get_config()
         del config["trainable_gain"]
         return config
+
+
+@keras.saving.register_keras_serializable(package="keras_wn")
+class ScaledWSConv2D(WNConv2D):
+    """2D convolution with scaled weight standardization.
+
+    `y = activation(w * x + b)` with `w = g (v - mean) / (sqrt(N) std)`, where mean and standard
+    deviation are those of the N entries of a filter. Since `sqrt(N) std = ||v - mean||`, this is a
+    `WNConv2D` with `center=True`, whose gain starts at 1.
+
+    Args:
+        filters: Positive integer, the number of filters.
+        kernel_size: Integer, or a tuple of 2 integers.
+        *args, **kwargs: Arguments of `WNConv2D`, except `center=False` and `use_gain=False`.
+
+    Input shape:
+        `(batch_size, height, width, channels)`, or channels first according to `data_format`.
+
+    Output shape:
+        `(batch_size, new_height, new_width, filters)`, or channels first.
+
+    Attributes:
+        v: The variable of the stored direction.
+        g: The variable of the gain.
+        effective_kernel: The tensor w.
+
+    Raises:
+        ValueError: If `WNConv2D` refuses an argument, or for `center=False` or `use_gain=False`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = ScaledWSConv2D(8, 3)
+    >>> tuple(layer(np.ones((1, 5, 5, 4))).shape)
+    (1, 3, 3, 8)
+    >>> w = np.asarray(layer.effective_kernel)
+    >>> float(abs(w.sum(axis=(0, 1, 2))).max()) < 1e-5, round(float((w[..., 0] ** 2).sum()), 4)
+    (True, 1.0)
+
+    Reference: Brock, De & Smith 2021, arXiv 2101.08692, eq. 5. The authors' code bounds the
+    variance from below by `1e-4 / N`. Here, only a filter whose entries are all smaller than 2^-100
+    after centering has `w = 0`.
+    """
+
+    def __init__(self, *args, gain_initializer: Any = "ones", center: bool = True, **kwargs):
+        super().__init__(*args, gain_initializer=gain_initializer, center=center, **kwargs)
+        for name in ("center", "use_gain"):
+            if not getattr(self, name):
+                raise ValueError(
+                    f"ScaledWSConv2D: {name}=False is not allowed. Allowed: True; WNConv2D has "
+                    "both choices."
+                )

@@ -21,6 +21,7 @@ class WNConv1DTranspose(Reparameterized, keras.layers.Conv1DTranspose):
             `keras.layers.Conv1DTranspose` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.Conv1DTranspose`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v.
 
@@ -67,6 +68,7 @@ class WNConv2DTranspose(Reparameterized, keras.layers.Conv2DTranspose):
             `keras.layers.Conv2DTranspose` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.Conv2DTranspose`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v.
 
@@ -113,6 +115,7 @@ class WNConv3DTranspose(Reparameterized, keras.layers.Conv3DTranspose):
             `keras.layers.Conv3DTranspose` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.Conv3DTranspose`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v.
 

@@ -22,6 +22,7 @@ class WNDense(OutputScaled, keras.layers.Dense):
             `keras.layers.Dense` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each unit of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.Dense`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` and
             `quantization_config` are not supported.
@@ -77,6 +78,7 @@ class WNEinsumDense(Reparameterized, keras.layers.EinsumDense):
             `keras.layers.EinsumDense` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each unit of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.EinsumDense`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` and
             `quantization_config` are not supported.
@@ -121,6 +123,7 @@ class WNEmbedding(Reparameterized, keras.layers.Embedding):
             `keras.layers.Embedding` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each unit of w sums to 0.
         weights: Matrix of shape `(input_dim, output_dim)`, or a list that contains it, the initial
             value of v. It is also the initial value of w, unless a `gain_initializer` gives the
             rows other lengths.

@@ -20,6 +20,7 @@ class WNDepthwiseConv1D(Reparameterized, keras.layers.DepthwiseConv1D):
             `keras.layers.DepthwiseConv1D` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.DepthwiseConv1D`. Its `depthwise_initializer`,
             `depthwise_regularizer` and `depthwise_constraint` act on v.
 
@@ -63,6 +64,7 @@ class WNDepthwiseConv2D(Reparameterized, keras.layers.DepthwiseConv2D):
             `keras.layers.DepthwiseConv2D` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.DepthwiseConv2D`. Its `depthwise_initializer`,
             `depthwise_regularizer` and `depthwise_constraint` act on v.
 
@@ -108,6 +110,7 @@ class WNSeparableConv1D(Reparameterized, keras.layers.SeparableConv1D):
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value. Also a
             dict from the names of the kernels to booleans.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.SeparableConv1D`. The initializers, regularizers
             and constraints of its kernels act on v.
 
@@ -153,6 +156,7 @@ class WNSeparableConv2D(Reparameterized, keras.layers.SeparableConv2D):
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value. Also a
             dict from the names of the kernels to booleans.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.SeparableConv2D`. The initializers, regularizers
             and constraints of its kernels act on v.
 

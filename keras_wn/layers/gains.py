@@ -61,19 +61,24 @@ class Gain:
 
 
 def check_options(
-    owner: str, use_gain: bool, log_gain: bool, trainable_gain: bool | Mapping[str, bool]
+    owner: str,
+    use_gain: bool,
+    log_gain: bool,
+    trainable_gain: bool | Mapping[str, bool],
+    center: bool,
 ) -> None:
-    """Checks the arguments of a layer that concern its gains.
+    """Checks the arguments of a layer that concern its gains and the centering of v.
 
     Args:
         owner: Name of the layer's class, for the message.
         use_gain: Boolean, whether the layer has gains.
         log_gain: Boolean, whether their variables hold log g.
         trainable_gain: Boolean, or a dict from the names of kernels to booleans.
+        center: Boolean, whether the mean is subtracted from v.
 
     Raises:
-        ValueError: If `log_gain` is set without gains, or if `trainable_gain` is neither a boolean
-            nor a dict of booleans.
+        ValueError: If `log_gain` is set without gains, if `trainable_gain` is neither a boolean nor
+            a dict of booleans, or if `center` is not a boolean.
     """
     if log_gain and not use_gain:
         raise ValueError(
@@ -87,6 +92,8 @@ def check_options(
             f"{owner}: trainable_gain={trainable_gain!r} is not allowed. Allowed: True, False, or "
             "a dict from the names of kernels to them."
         )
+    if not isinstance(center, bool):
+        raise ValueError(f"{owner}: center={center!r} is not allowed. Allowed: True or False.")
 
 
 def add(
@@ -215,25 +222,40 @@ def trainable_option(
 def norm_of(kernel: Kernel) -> Tensor:
     """Returns the gain that makes w equal to v: `||v||` of each output unit, in float32 or wider.
 
+    With `kernel.center`, w is then `v - mean(v)`, and the gain its norm.
+
     If a gain is shared by units whose norms differ, it is the root mean square of their norms,
     which keeps the norm of the kernel as a whole.
 
     Returns:
         Tensor of shape `kernel.gain_shape`.
     """
-    with substitution.full_precision():
-        norm = reparameterizations.norm(kernel.variable.value, kernel.fan_in)
+    norm = direction_norm(kernel)
     if kernel.gain_axes != kernel.fan_in:
         norm = ops.broadcast_to(norm, kernel.variable.shape)
         norm = ops.sqrt(ops.mean(ops.square(norm), axis=kernel.gain_axes))
     return ops.reshape(norm, kernel.gain_shape)
 
 
+def direction_norm(kernel: Kernel) -> Tensor:
+    """Returns the divisor of weight normalization for each output unit, in float32 or wider.
+
+    `||v||`, or `||v - mean(v)||` with `kernel.center`.
+
+    Returns:
+        Tensor of the shape of v with size 1 along `kernel.fan_in`.
+    """
+    with substitution.full_precision():
+        v = kernel.variable.value
+        v = reparameterizations.centered(v, kernel.fan_in) if kernel.center else v
+        return reparameterizations.norm(v, kernel.fan_in)
+
+
 def scale(kernel: Kernel, gain: Gain | None, factor: Tensor | None = None) -> Tensor:
     """Returns `g / ||v||` of each output unit, in float32 or wider.
 
     Args:
-        kernel: `Kernel` whose variable is v, with one gain per output unit.
+        kernel: `Kernel` whose variable is v, not centered, with one gain per output unit.
         gain: `Gain`, or `None` in the strict form, where g is 1.
         factor: Tensor of shape `kernel.units_shape` that multiplies the result. `None` stands
             for 1.
@@ -262,9 +284,9 @@ def effective(kernel: Kernel, gain: Gain | None, factor: Tensor | None = None) -
     with substitution.full_precision():
         v, g = kernel.variable.value, _times(gain, factor)
         if g is None or kernel.gain_axes == kernel.fan_in:
-            w = reparameterizations.weight_norm(v, g, kernel.fan_in)
+            w = reparameterizations.weight_norm(v, g, kernel.fan_in, kernel.center)
         else:
-            w = reparameterizations.weight_norm(v, None, kernel.fan_in)
+            w = reparameterizations.weight_norm(v, None, kernel.fan_in, kernel.center)
             w = w * ops.expand_dims(ops.cast(g, w.dtype), kernel.gain_axes)
     return ops.cast(w, dtype)
 
@@ -285,8 +307,8 @@ def let_act_on_w(kernel: Kernel, gain: Gain | None) -> None:
         gain: Its `Gain`, or `None` in the strict form.
 
     Raises:
-        ValueError: If a constraint is to act on w in the strict form, where the norm of w is 1, or
-            with a gain that has other axes than the norm.
+        ValueError: If a constraint is to act on w in the strict form, where the norm of w is 1,
+            with a gain that has other axes than the norm, or with a centered v.
     """
     variable = kernel.variable
     if isinstance(variable.regularizer, EffectiveKernelRegularizer):
@@ -303,6 +325,11 @@ def let_act_on_w(kernel: Kernel, gain: Gain | None) -> None:
                 f"EffectiveKernelConstraint of '{variable.path}': gain_axis={kernel.gain_axes} "
                 f"with axis={kernel.fan_in} cannot hold every w that the constraint leaves. "
                 "Allowed: a gain along the axes of the norm, gain_axis=None."
+            )
+        if kernel.center:
+            raise ValueError(
+                f"EffectiveKernelConstraint of '{variable.path}': center=True cannot hold every w "
+                "that the constraint leaves. Allowed: center=False."
             )
         # Move the constraint to the gain. It projects w once and sets both v and g, regardless of
         # which of the two the optimizer updates first.

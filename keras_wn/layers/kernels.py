@@ -21,12 +21,14 @@ class Kernel:
         variable: The variable that holds it.
         fan_in: Tuple of the axes that the norm is taken over: all but those of the output units.
         gain_axes: Tuple of the axes along which a gain is constant. `None` stands for `fan_in`.
+        center: Boolean, whether the mean over `fan_in` is subtracted from v.
     """
 
     name: str
     variable: keras.Variable
     fan_in: tuple[int, ...]
     gain_axes: tuple[int, ...] | None = None
+    center: bool = False
 
     def __post_init__(self):
         if self.gain_axes is None:

@@ -3,8 +3,11 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_wn.constraints import UnitNorm
+from keras_wn.layers import gains
+from keras_wn.layers.activations import NormalizedReLU, translated_relu
 from keras_wn.layers.conv import WNConv2D
 from keras_wn.layers.dense import WNDense
 from keras_wn.reparameterizations.weight_norm import Tensor
@@ -48,13 +51,45 @@ class UnitFilters(keras.initializers.Initializer):
 
 
 class _NormProp:
-    """Mixin, placed before a weight-normalized layer class, that sets the method's defaults."""
+    """Mixin, placed before a weight-normalized layer class, that sets the method's defaults.
+
+    It also computes a `NormalizedReLU` that is the activation of the layer without an operation
+    more than a ReLU takes.
+    """
 
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("kernel_initializer", UnitFilters("glorot_uniform"))
         kwargs.setdefault("kernel_constraint", UnitNorm())
         kwargs.setdefault("gain_initializer", keras.initializers.Constant(INITIAL_GAIN))
         super().__init__(*args, **kwargs)
+
+    def call(self, inputs: Tensor, *, scale: Tensor | None = None) -> Tensor:
+        if not self._has_foldable_activation():
+            return super().call(inputs, scale=scale)
+        # With mean m and standard deviation s of the activation, and z the linear output of the
+        # layer, (relu(z) - m) / s = max(z / s - m / s, -m / s). The division and the subtraction
+        # are put into the kernel and the bias.
+        std, shift = self.activation.std, self.activation.mean / self.activation.std
+        ((kernel, gain),) = self.kernels_and_gains()
+        factor = ops.full(kernel.units_shape, 1 / std) * (1.0 if scale is None else scale)
+        if self._output_is_smaller(inputs.shape):
+            factor = self._along_units(gains.scale(kernel, gain, factor))
+            outputs = self._linear(inputs, self.kernel) * factor
+        else:
+            outputs = self._linear(inputs, gains.effective(kernel, gain, factor))
+        bias = self.bias / std - shift if self.use_bias else -shift
+        outputs = outputs + (self._along_units(bias) if self.use_bias else bias)
+        return translated_relu(outputs, ops.full([1] * len(outputs.shape), -shift, outputs.dtype))
+
+    def _has_foldable_activation(self):
+        # In half precision, `z / s - m / s` would round a small z away, with its gradient.
+        return (
+            isinstance(self.activation, NormalizedReLU)
+            and not self.activation.negative_slope
+            and self.activation.compute_dtype == self.compute_dtype
+            and self.compute_dtype in ("float32", "float64")
+            and self._is_linear_in_kernel()
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")

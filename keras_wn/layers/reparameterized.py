@@ -4,6 +4,7 @@
 dense and convolution layers, and scales their outputs instead where that is less work.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
@@ -37,6 +38,8 @@ class Reparameterized:
             layer with two kernels also accepts a dict from their names to booleans.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)` stays positive
             (section 2.1 of the paper).
+        center: Boolean, whether v is replaced by `v - mean(v)`, with the mean over the axes of the
+            norm, so that the entries of each filter of w sum to 0.
 
     Attributes:
         v: Variable, the stored direction.
@@ -54,6 +57,7 @@ class Reparameterized:
         gain_initializer: Any = None,
         trainable_gain: bool | Mapping[str, bool] = True,
         log_gain: bool = False,
+        center: bool = False,
         **kwargs,
     ):
         for name in ("lora_rank", "quantization_config"):
@@ -62,7 +66,7 @@ class Reparameterized:
                     f"{type(self).__name__} does not support {name}. "
                     f"Received: {name}={kwargs[name]!r}. Allowed: None."
                 )
-        gains.check_options(type(self).__name__, use_gain, log_gain, trainable_gain)
+        gains.check_options(type(self).__name__, use_gain, log_gain, trainable_gain, center)
         super().__init__(*args, **kwargs)
         if self.quantization_mode is not None:
             raise ValueError(
@@ -73,12 +77,13 @@ class Reparameterized:
         self.gain_initializer = initializers.get(gain_initializer)
         self.trainable_gain = trainable_gain
         self.log_gain = log_gain
+        self.center = center
         self._gains = {}
 
     def build(self, input_shape: tuple | None = None) -> None:
         super().build(input_shape)
         if self.use_gain:
-            kernels = {kernel.name: kernel for kernel in kernels_of(self)}
+            kernels = {kernel.name: kernel for kernel in self._kernels()}
             self._gains = gains.add(
                 self, kernels, self.gain_initializer, self.log_gain, self.trainable_gain
             )
@@ -106,7 +111,10 @@ class Reparameterized:
 
     def kernels_and_gains(self) -> list[tuple[Kernel, Gain | None]]:
         """Returns the layer's kernels, each with its gain, which is `None` in the strict form."""
-        return [(kernel, self._gains.get(kernel.name)) for kernel in kernels_of(self)]
+        return [(kernel, self._gains.get(kernel.name)) for kernel in self._kernels()]
+
+    def _kernels(self):
+        return [dataclasses.replace(kernel, center=self.center) for kernel in kernels_of(self)]
 
     def call(self, inputs: Tensor) -> Tensor:
         effective = [gains.effective(kernel, gain) for kernel, gain in self.kernels_and_gains()]
@@ -132,6 +140,7 @@ class Reparameterized:
             "gain_initializer": initializers.serialize(self.gain_initializer),
             "trainable_gain": gains.trainable_option(self, self._gains, self.trainable_gain),
             "log_gain": self.log_gain,
+            "center": self.center,
         }
 
     def save_own_variables(self, store: MutableMapping) -> None:
@@ -160,7 +169,7 @@ class OutputScaled(Reparameterized):
     `y = (x v) (g / ||v||)` is computed if the output has fewer numbers than the kernel, as in dense
     layers and in the last stages of a convolutional network. Otherwise `y = x (v g / ||v||)`, as in
     `Reparameterized`. Both are equal up to rounding. In float16, only the second form is used,
-    because `x v` may overflow.
+    because `x v` may overflow, or if v is centered, because the centered v is computed anyway.
 
     `layer(x, scale=c)` multiplies w by a tensor c with one number per unit: a gain that another
     layer computes, such as `JoinWeights`.
@@ -177,7 +186,7 @@ class OutputScaled(Reparameterized):
                 )
         if not self._output_is_smaller(inputs.shape):
             return self.call_with(inputs, [gains.effective(kernel, gain, scale)])
-        outputs = self._linear(inputs)
+        outputs = self._linear(inputs, self.kernel)
         # Compute the scale after the convolution. PyTorch then adds the two gradients of v in v's
         # own memory layout, which is three times faster.
         scale = self._along_units(gains.scale(kernel, gain, scale))
@@ -189,7 +198,7 @@ class OutputScaled(Reparameterized):
         return outputs if self.activation is None else self.activation(outputs)
 
     def _output_is_smaller(self, input_shape):
-        if self.compute_dtype == "float16" or not self._is_linear_in_kernel():
+        if self.center or self.compute_dtype == "float16" or not self._is_linear_in_kernel():
             return False
         batch_size, *other_sizes = self.compute_output_shape(tuple(input_shape))
         # An unknown size is `None` or, on JAX, a symbol that cannot be compared with a number.
@@ -209,11 +218,9 @@ class OutputScaled(Reparameterized):
             return True
         return convolution.__module__.startswith("keras.") and self.padding != "causal"
 
-    def _linear(self, inputs):
+    def _linear(self, inputs, kernel):
         convolution = getattr(self, "convolution_op", None)
-        if convolution is None:
-            return ops.matmul(inputs, self.kernel)
-        return convolution(inputs, self.kernel)
+        return ops.matmul(inputs, kernel) if convolution is None else convolution(inputs, kernel)
 
     def _along_units(self, values):
         if getattr(self, "data_format", None) == "channels_first":

@@ -1,5 +1,6 @@
 """Defines the wrapper that adds weight normalization to any Keras layer."""
 
+import dataclasses
 import functools
 import inspect
 import warnings
@@ -47,6 +48,9 @@ class WeightNormalization(keras.layers.Wrapper):
         gain_axis: Integer or tuple, the axes along which g is constant. `None` stands for the axes
             of the norm. With other axes, g starts at the root mean square of the norms of the
             units that share it. This keeps w only if these norms are equal.
+        center: Boolean, whether v is replaced by `v - mean(v)`, with the mean over the axes of the
+            norm, so that the entries of each filter of w sum to 0. The outputs of a built layer do
+            change then.
         **kwargs: Arguments of `keras.layers.Wrapper`. The default of `name` is the name that was
             given to the layer.
 
@@ -91,6 +95,7 @@ class WeightNormalization(keras.layers.Wrapper):
         gain_initializer: Any = None,
         trainable_gain: bool | Mapping[str, bool] = True,
         gain_axis: int | Sequence[int] | None = None,
+        center: bool = False,
         **kwargs,
     ):
         if not isinstance(layer, keras.layers.Layer):
@@ -107,7 +112,7 @@ class WeightNormalization(keras.layers.Wrapper):
                 f"WeightNormalization('{layer.name}') is not allowed. Allowed: wrap the "
                 "Bidirectional, WeightNormalization(Bidirectional(...))."
             )
-        gains.check_options("WeightNormalization", use_gain, log_gain, trainable_gain)
+        gains.check_options("WeightNormalization", use_gain, log_gain, trainable_gain, center)
         kwargs.setdefault("trainable", layer.trainable)
         if kwargs.get("name") is None:
             kwargs["name"] = wrapped.given_name(layer)
@@ -123,6 +128,7 @@ class WeightNormalization(keras.layers.Wrapper):
         self.weight_names = wrapped.checked_names(weights)
         self.supports_masking = layer.supports_masking
         self.log_gain = log_gain
+        self.center = center
         self._gains = {}
         for dropout in ("dropout", "recurrent_dropout"):
             if hasattr(layer, "get_dropout_mask") and getattr(layer, dropout, 0):
@@ -169,7 +175,11 @@ class WeightNormalization(keras.layers.Wrapper):
 
     @property
     def kernels(self) -> dict[str, Kernel]:
-        return wrapped.named_kernels(self.layer, self.weight_names, self.axis, self.gain_axis)
+        kernels = wrapped.named_kernels(self.layer, self.weight_names, self.axis, self.gain_axis)
+        return {
+            name: dataclasses.replace(kernel, center=self.center)
+            for name, kernel in kernels.items()
+        }
 
     @property
     def v(self) -> keras.Variable | dict[str, keras.Variable]:
@@ -285,6 +295,7 @@ class WeightNormalization(keras.layers.Wrapper):
             "gain_initializer": initializers.serialize(self.gain_initializer),
             "trainable_gain": gains.trainable_option(self, self._gains, self.trainable_gain),
             "gain_axis": self.gain_axis,
+            "center": self.center,
         }
 
     def save_own_variables(self, store: MutableMapping) -> None:

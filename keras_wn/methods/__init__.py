@@ -1,10 +1,38 @@
 """The methods of the study. Each is described by a card in a file of its own."""
 
-from keras_wn.methods import bn, bwn, none, normprop, wn, wn_mobn, wn_robust, wn_trelu
+from keras_wn.methods import (
+    bn,
+    bwn,
+    cwn,
+    fixup,
+    gn,
+    nf,
+    none,
+    normprop,
+    wn,
+    wn_mobn,
+    wn_robust,
+    wn_trelu,
+    ws,
+)
 from keras_wn.methods.card import MethodCard, Place
 from keras_wn.methods.joins import JOINS, join_of
 
-_MODULES = (none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn)
+_MODULES = (
+    none,
+    bn,
+    wn,
+    normprop,
+    wn_trelu,
+    wn_robust,
+    wn_mobn,
+    bwn,
+    cwn,
+    ws,
+    gn,
+    nf,
+    fixup,
+)
 _CARDS = {module.CARD.name: module.CARD for module in _MODULES}
 
 
@@ -15,7 +43,8 @@ def names() -> tuple[str, ...]:
 
     >>> import keras_wn
     >>> keras_wn.methods.names()
-    ('none', 'bn', 'wn', 'normprop', 'wn_trelu', 'wn_robust', 'wn_mobn', 'bwn')
+    ('none', 'bn', 'wn', 'normprop', 'wn_trelu', 'wn_robust', 'wn_mobn', 'bwn', 'cwn', 'ws', 'gn',
+     'nf', 'fixup')
     """
     return tuple(_CARDS)
 

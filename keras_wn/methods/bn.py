@@ -6,7 +6,7 @@ from keras_wn.methods.card import MethodCard
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    del place  # The same at every place.
+    gamma = place.method.branch_scale if place.role == "last" else 1.0
     x = keras.layers.Conv2D(
         filters,
         kernel_size,
@@ -17,13 +17,19 @@ def _convolution(x, filters, kernel_size, strides, place, name):
         name=name,
     )(x)
     # The values of ImageNet recipes. Keras' defaults are 0.99 and 1e-3.
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return keras.layers.BatchNormalization(
+        momentum=0.9,
+        epsilon=1e-5,
+        gamma_initializer=keras.initializers.Constant(gamma),
+        name=f"{name}_bn",
+    )(x)
 
 
 CARD = MethodCard(
     name="bn",
     title="batch normalization",
     convolution=_convolution,
+    branch_scale=1.0,
     learning_rate=0.05,
     decay_effect=(
         "on a convolution, changes the effective learning rate alone: its scale is normalized "

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 
 import keras
 
+from keras_wn.layers import BatchStatisticsNoise
+
 # The places of a convolution in a network: the first one of a residual network, on the main path;
 # one inside a branch, or in a network without branches, directly before an activation; the last
 # one of a branch, before the join; and the projection on a shortcut.
@@ -20,29 +22,44 @@ class Place:
             an activation; `last`, the last of a branch, before the join; and `shortcut`, the
             projection beside a branch.
         blocks: Positive integer, the number of residual blocks in the stage; 1 outside of stages.
+        network_blocks: Positive integer, the number of residual blocks in the network.
+        branch_convolutions: Positive integer, the number of convolutions in a branch.
+        sums: Non-negative integer. For a convolution that reads the main path, it is the number of
+            branches that were added to the path since its last projection; 0 elsewhere.
         scale: Tensor with one number per filter that multiplies the kernel, or `None` for 1. It is
             given only to cards with `takes_scale`.
+        method: The card that adds the convolution, with the options that the user chose.
+            `MethodCard.add_convolution` fills it in.
 
     Raises:
         ValueError: If a value is not allowed.
 
     Example:
 
-    >>> Place("last", blocks=6)
-    Place(role='last', blocks=6, scale=None)
+    >>> Place("last", blocks=6).network_blocks
+    1
     """
 
     role: str
     blocks: int = 1
+    network_blocks: int = 1
+    branch_convolutions: int = 2
+    sums: int = 0
     scale: keras.KerasTensor | None = None
+    method: "MethodCard | None" = None
 
     def __post_init__(self):
         if self.role not in ROLES:
             raise ValueError(
                 f"Place: role={self.role!r} is not allowed. Allowed: {', '.join(ROLES)}."
             )
-        if not self.blocks >= 1:
-            raise ValueError(f"Place: blocks={self.blocks!r} is not allowed. Allowed: 1 or more.")
+        least = {"blocks": 1, "network_blocks": 1, "branch_convolutions": 1, "sums": 0}
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise ValueError(
+                    f"Place: {name}={getattr(self, name)!r} is not allowed. "
+                    f"Allowed: {bound} or more."
+                )
 
 
 def _relu(name):
@@ -64,6 +81,7 @@ class MethodCard:
         title: String, the method in a few words, for tables and plots.
         convolution: Function `(x, filters, kernel_size, strides, place, name) -> tensor` that adds
             a convolution and its normalization, without the activation. `place` is a `Place`.
+            Networks call `add_convolution`, which calls this function.
         takes_scale: Boolean, whether `convolution` multiplies its kernel by `place.scale`. This
             needs a branch that is linear in these kernels, and convolutions without a bias.
         activation: Function `(name) -> layer` for the activations inside of branches, and in
@@ -72,9 +90,19 @@ class MethodCard:
             residual network, after the stem and after each join. The default is a ReLU.
         head: Function `(classes, name) -> layer` for the classifier, which returns logits. The
             default is a plain `Dense` layer.
+        preactivation: Boolean, whether residual blocks begin with their activation, so that nothing
+            follows the join (ResNet v2). `main_activation` is then usually the identity.
         join: String, the default join of branch and shortcut, a key of `keras_wn.methods.JOINS`.
         unstable_joins: Dict from the name of a join that is known not to work to the reason, with
             its measurement.
+        branch_scale: Float, the scale of a branch's last convolution at the start; or `None` if the
+            method leaves no choice.
+        unstable_branch_scales: Dict from a `branch_scale` that is known not to work to the reason,
+            with its measurement. Larger scales do not work either.
+        groups: Positive integer, the number of groups of channels that are normalized together; or
+            `None` for methods without groups.
+        noise: Integer of at least 2, the size of the batch whose noise is added behind every
+            convolution in training, by `keras_wn.layers.BatchStatisticsNoise`; or 0 for none.
         initialize: Function `(model, batch)` that is called once before training, with the global
             batch; or `None`.
         learning_rate: Float, for a batch of 256 images. It is scaled in proportion to the batch.
@@ -82,10 +110,13 @@ class MethodCard:
             embedded digits.
         warmup_epochs: Float, the length of the linear warm-up, of which a run uses at most half of
             its own length.
-        weight_decay: Float, the L2 coefficient of the variables in `decayed`.
-        decayed: Tuple of the names of the variables that weight decay applies to. Gains, biases and
-            thresholds are never among them.
+        weight_decay: Float, the L2 coefficient of the variables that `decay_on` names.
+        decay_on: String, a key of `keras_wn.training.optimizer.DECAY_ON`. Biases and thresholds are
+            never decayed.
         decay_effect: String, the effect of weight decay on the function that the network computes.
+        agc: Float, the factor of adaptive gradient clipping, or 0 for none.
+        agc_conflict: String, the reason why adaptive gradient clipping does not go with the method,
+            or empty.
         scale_of_v: String, the length of v at the start. With normalized weights, it sets the
             effective learning rate, which is about `learning_rate / ||v||^2`.
         batch_statistics: Boolean, whether training normalizes by statistics of the batch.
@@ -100,18 +131,51 @@ class MethodCard:
     activation: Callable = _relu
     main_activation: Callable = _relu
     head: Callable = _dense_head
+    preactivation: bool = False
     join: str = "sum"
     unstable_joins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    branch_scale: float | None = None
+    unstable_branch_scales: Mapping[float, str] = dataclasses.field(default_factory=dict)
+    groups: int | None = None
+    noise: int = 0
     initialize: Callable | None = None
     learning_rate: float
     warmup_epochs: float = 2
     weight_decay: float = 1e-4
-    decayed: tuple[str, ...] = ("kernel",)
+    decay_on: str = "v"
     decay_effect: str = (
         "on a convolution, changes the effective learning rate alone: no output depends on ||v||; "
         "shrinks the classifier"
     )
+    agc: float = 0.0
+    agc_conflict: str = ""
     scale_of_v: str
     batch_statistics: bool = False
     ours: tuple[str, ...]
     references: tuple[str, ...]
+
+    def add_convolution(
+        self,
+        x: keras.KerasTensor,
+        filters: int,
+        kernel_size: int,
+        strides: int,
+        place: Place,
+        name: str,
+    ) -> keras.KerasTensor:
+        """Adds a convolution, its normalization, and the noise that the card asks for.
+
+        Args:
+            x: Tensor of shape `(batch_size, height, width, channels)`.
+            filters: Positive integer, the number of filters.
+            kernel_size: Positive integer, the height and the width of the kernel.
+            strides: Positive integer.
+            place: `Place` of the convolution.
+            name: Name of the layer, and prefix of the names of those behind it.
+
+        Returns:
+            Tensor of shape `(batch_size, height / strides, width / strides, filters)`.
+        """
+        place = dataclasses.replace(place, method=self)
+        x = self.convolution(x, filters, kernel_size, strides, place, name)
+        return BatchStatisticsNoise(self.noise, name=f"{name}_noise")(x) if self.noise else x

@@ -1,28 +1,40 @@
 """Weight normalization with a trained gain and data-dependent initialization."""
 
+import functools
+
+import keras
+
 from keras_wn.initializers import data_dependent_init
 from keras_wn.layers import WNConv2D
 from keras_wn.methods.card import MethodCard
 
 
-def _convolution(x, filters, kernel_size, strides, place, name):
-    del place  # The same at every place.
+def convolution(x, filters, kernel_size, strides, place, name, **options):
+    """Adds a `WNConv2D` with these options, whose gain is the start that `initialize` gives it."""
+    start = place.method.branch_scale if place.role == "last" else 1.0
     return WNConv2D(
         filters,
         kernel_size,
         strides,
         padding="same",
         kernel_initializer="he_normal",
-        gain_initializer="ones",
+        gain_initializer=keras.initializers.Constant(start),
         name=name,
+        **options,
     )(x)
 
+
+# Gives the outputs of each layer the standard deviation that its gain starts at.
+initialize = functools.partial(
+    data_dependent_init, init_scale=lambda layer: layer.gain_initializer.value
+)
 
 CARD = MethodCard(
     name="wn",
     title="weight normalization",
-    convolution=_convolution,
-    initialize=data_dependent_init,
+    convolution=convolution,
+    branch_scale=1.0,
+    initialize=initialize,
     learning_rate=0.016,
     warmup_epochs=4,
     scale_of_v="||v|| about sqrt(2), alike in all layers: v as He et al. 2015, variance 2 / fan-in",

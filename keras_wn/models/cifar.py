@@ -3,7 +3,7 @@
 import keras
 
 from keras_wn.methods import MethodCard, Place
-from keras_wn.models.resnet import checked, residual_block
+from keras_wn.models.resnet import checked, residual_stages
 
 _RESNET_FILTERS = (16, 32, 64)
 
@@ -53,13 +53,9 @@ def cifar_resnet(
     blocks = (depth - 2) // 6
 
     inputs = keras.Input(input_shape)
-    x = method.convolution(inputs, _RESNET_FILTERS[0], 3, 1, Place("stem"), "stem_conv")
+    x = method.add_convolution(inputs, _RESNET_FILTERS[0], 3, 1, Place("stem"), "stem_conv")
     x = method.main_activation("stem_out")(x)
-    for stage, filters in enumerate(_RESNET_FILTERS, start=1):
-        for block in range(1, blocks + 1):
-            strides = 2 if block == 1 and stage > 1 else 1
-            name = f"stage{stage}_block{block}"
-            x = residual_block(x, method, join, filters, strides, False, blocks, name)
+    x = residual_stages(x, method, join, [(filters, blocks) for filters in _RESNET_FILTERS], False)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     outputs = method.head(classes, "logits")(x)
@@ -112,7 +108,7 @@ def shallow(
         if shape is None:
             x = keras.layers.MaxPooling2D(3, 2, padding="same", name=f"pool{i}")(x)
         else:
-            x = method.convolution(x, *shape, 1, Place("inner"), f"conv{i}")
+            x = method.add_convolution(x, *shape, 1, Place("inner"), f"conv{i}")
             x = method.activation(f"act{i}")(x)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)

@@ -1,4 +1,7 @@
-"""Builds ResNet v1 from a method card."""
+"""Builds residual networks from a method card: ResNet v1, or v2 for methods that ask for it."""
+
+import dataclasses
+from collections.abc import Sequence
 
 import keras
 
@@ -24,7 +27,10 @@ def resnet(
     join: str | None = None,
     dropout: float = 0.0,
 ) -> keras.Model:
-    """Builds a ResNet v1 with the convolutions, activations, joins and classifier of a method.
+    """Builds a ResNet with the convolutions, activations, joins and classifier of a method.
+
+    It is a ResNet v1. Cards with `preactivation` make it a v2, whose blocks begin with their
+    activation; a projection reads the activated input of its block.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
@@ -68,16 +74,13 @@ def resnet(
         raise ValueError(f"Unknown ResNet depth {depth!r}. Allowed: {allowed}.")
     method, join = checked(method, classes, join, dropout)
     blocks_by_stage, bottleneck = _LAYOUTS[depth]
+    stages = [(64 * 2**stage, blocks) for stage, blocks in enumerate(blocks_by_stage)]
 
     inputs = keras.Input(input_shape)
-    x = method.convolution(inputs, 64, 7, 2, Place("stem"), "stem_conv")
+    x = method.add_convolution(inputs, 64, 7, 2, Place("stem"), "stem_conv")
     x = method.main_activation("stem_out")(x)
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
-    for stage, blocks in enumerate(blocks_by_stage, start=1):
-        for block in range(1, blocks + 1):
-            strides = 2 if block == 1 and stage > 1 else 1
-            filters, name = 64 * 2 ** (stage - 1), f"stage{stage}_block{block}"
-            x = residual_block(x, method, join, filters, strides, bottleneck, blocks, name)
+    x = residual_stages(x, method, join, stages, bottleneck)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     outputs = method.head(classes, "logits")(x)
@@ -105,14 +108,52 @@ def checked(
     return method, join
 
 
+def residual_stages(
+    x: keras.KerasTensor,
+    method: MethodCard,
+    join: str,
+    stages: Sequence[tuple[int, int]],
+    bottleneck: bool,
+) -> keras.KerasTensor:
+    """Adds the stages of a residual network.
+
+    The layers of block b of stage s are named `stage<s>_block<b>_...`.
+
+    Args:
+        x: Tensor, the output of the stem.
+        method: `MethodCard`.
+        join: Name of the join.
+        stages: For each stage, the number of filters and the number of blocks. The first block of
+            each stage but the first halves height and width.
+        bottleneck: Boolean, whether the branches have 1x1, 3x3 and 1x1 convolutions instead of two
+            3x3 convolutions. A bottleneck returns four times as many channels as it has filters.
+
+    Returns:
+        Tensor, the output of the last block, behind an activation.
+    """
+    network_blocks, sums = sum(blocks for _, blocks in stages), 0
+    for stage, (filters, blocks) in enumerate(stages, start=1):
+        for block in range(1, blocks + 1):
+            name, strides = f"stage{stage}_block{block}", 2 if block == 1 and stage > 1 else 1
+            # The (filters, kernel size, strides) of the convolutions of the branch.
+            if bottleneck:
+                branch = [(filters, 1, strides), (filters, 3, 1), (4 * filters, 1, 1)]
+            else:
+                branch = [(filters, 3, strides), (filters, 3, 1)]
+            place = Place("inner", blocks, network_blocks, len(branch), sums)
+            is_projected = strides > 1 or x.shape[-1] != branch[-1][0]
+            x = residual_block(x, method, join, branch, is_projected, place, name)
+            sums = 1 if is_projected else sums + 1
+    return method.activation("last_act")(x) if method.preactivation else x
+
+
 def residual_block(
     x: keras.KerasTensor,
     method: MethodCard,
     join: str,
-    filters: int,
-    strides: int,
-    bottleneck: bool,
-    blocks: int,
+    branch: Sequence[tuple[int, int, int]],
+    is_projected: bool,
+    place: Place,
     name: str,
 ) -> keras.KerasTensor:
     """Adds a residual block.
@@ -123,36 +164,37 @@ def residual_block(
         x: Tensor, the input of the block.
         method: `MethodCard`.
         join: Name of the join.
-        filters: Integer, the number of filters. A bottleneck returns four times as many channels.
-        strides: Integer, the stride of the block's first convolution and of the shortcut.
-        bottleneck: Boolean, whether the branch has 1x1, 3x3 and 1x1 convolutions instead of two
-            3x3 convolutions.
-        blocks: Integer, the number of blocks in the stage.
+        branch: For each convolution of the branch, its filters, its kernel size and its strides.
+        is_projected: Boolean, whether the shortcut is a 1x1 convolution with the first strides of
+            the branch. Otherwise it is `x`.
+        place: `Place` of a convolution that reads `x`. That of the others follows from it.
         name: Prefix of the names of the layers.
 
     Returns:
         Tensor, the output of the block.
     """
-    # The (filters, kernel size, strides) of the convolutions of the branch.
-    if bottleneck:
-        branch_shapes = [(filters, 1, strides), (filters, 3, 1), (4 * filters, 1, 1)]
-    else:
-        branch_shapes = [(filters, 3, strides), (filters, 3, 1)]
-    filters_out = branch_shapes[-1][0]
+    filters = branch[-1][0]
     join_layer, branch_scale, shortcut_scale = methods.join_of(
-        method, join, x, filters_out, f"{name}_join"
+        method, join, x, filters, f"{name}_join"
     )
-    if strides > 1 or x.shape[-1] != filters_out:
-        place = Place("shortcut", blocks, shortcut_scale)
-        shortcut = method.convolution(x, filters_out, 1, strides, place, f"{name}_shortcut")
-    else:
-        shortcut = x if shortcut_scale is None else shortcut_scale * x
-    for i, shape in enumerate(branch_shapes, start=1):
-        last = i == len(branch_shapes)
-        place = Place("last", blocks, branch_scale) if last else Place("inner", blocks)
-        x = method.convolution(x, *shape, place, f"{name}_conv{i}")
-        if not last:
-            x = method.activation(f"{name}_act{i}")(x)
+    shortcut = x
+    if method.preactivation:
+        x = method.activation(f"{name}_act0")(x)
+    if is_projected:
+        shortcut_place = dataclasses.replace(place, role="shortcut", scale=shortcut_scale)
+        strides = branch[0][2]
+        shortcut = method.add_convolution(
+            x, filters, 1, strides, shortcut_place, f"{name}_shortcut"
+        )
+    elif shortcut_scale is not None:
+        shortcut = shortcut_scale * shortcut
+    for i, shape in enumerate(branch, start=1):
+        if i > 1:
+            x = method.activation(f"{name}_act{i - 1}")(x)
+            place = dataclasses.replace(place, sums=0)
+        if i == len(branch):
+            place = dataclasses.replace(place, role="last", scale=branch_scale)
+        x = method.add_convolution(x, *shape, place, f"{name}_conv{i}")
     return method.main_activation(f"{name}_out")(join_layer([x, shortcut]))
 
 

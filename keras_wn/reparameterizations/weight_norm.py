@@ -28,15 +28,20 @@ _LARGEST_RECOMPUTED = 2**20
 _BACKENDS_WITH_INVERSE_NORM = ("jax", "tensorflow", "torch")
 
 
-def weight_norm(v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,)) -> Tensor:
+def weight_norm(
+    v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,), center: bool = False
+) -> Tensor:
     """Returns the effective weight of weight normalization.
 
-    `w = g v / ||v||`; without `g`, `w = v / ||v||` (the strict form).
+    `w = g v / ||v||`; without `g`, `w = v / ||v||` (the strict form). With `center`, v is replaced
+    by `v - mean(v)` first, so that the entries of each filter sum to 0.
 
     Args:
         v: Tensor, the stored direction, of any length.
         g: Tensor of the shape of `v` without `axis`, the gain. `None` stands for 1.
         axis: Tuple of the axes that the norm is taken over: a filter's fan-in.
+        center: Boolean, whether the mean over `axis` is subtracted from `v` before the norm is
+            taken.
 
     Returns:
         Tensor of the shape of `v`, in float32 or wider.
@@ -48,9 +53,10 @@ def weight_norm(v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,)
     >>> [float(x) for x in w[:, 0]]
     [6.0, 8.0]
 
-    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2. The gradients are those of eq. 3
-    for norms of `v` from 2^-100 to 2^100, about 1e-30 to 1e30. Outside of that range, which the
-    paper does not discuss:
+    Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 2; with `center`, Huang et al. 2017,
+    "Centered Weight Normalization in Accelerating Training of Deep Neural Networks", ICCV. The
+    gradients are those of eq. 3 for norms of `v` from 2^-100 to 2^100, about 1e-30 to 1e30. Outside
+    of that range, which the paper does not discuss:
 
     - A filter whose entries are all smaller than `ZERO`, 2^-100, has `w = 0` and no gradient.
     - Above 2^100, gradients lose their component along `v`, and w is 0 where `g / ||v||` is below
@@ -58,16 +64,18 @@ def weight_norm(v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,)
     - A NaN makes its own filter and that filter's gradients NaN, and no other.
     """
     v = _at_least_float32(v)
-    if g is None or _is_empty(v):
-        return v * scale(v, axis=axis)
-    g = ops.cast(g, v.dtype)
 
     def formula(v, g):
+        v = centered(v, axis) if center else v
         return v * scale(v, g, axis)
 
+    if g is None or _is_empty(v):
+        return formula(v, None)
+    g = ops.cast(g, v.dtype)
     name = backend.backend()
     if name == "torch":
-        w = _backend_function("torch", "weight_norm")(v, g, tuple(axis))
+        direction = centered(v, axis) if center else v
+        w = _backend_function("torch", "weight_norm")(direction, g, tuple(axis))
         if w is not None:
             return w
     if name == "jax" and math.prod(v.shape) <= _LARGEST_RECOMPUTED:
@@ -76,6 +84,28 @@ def weight_norm(v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,)
         # large gradient finds no contiguous space between them on a TPU.
         return keras.remat(formula)(v, g)
     return formula(v, g)
+
+
+def centered(v: Tensor, axis: tuple[int, ...]) -> Tensor:
+    """Returns `v` minus its mean over `axis`, in float32 or wider.
+
+    `v - mean(v)`, the projection of each filter onto those whose entries sum to 0.
+
+    Args:
+        v: Tensor, the stored direction.
+        axis: Tuple of the axes that the mean is taken over.
+
+    Returns:
+        Tensor of the shape of `v`.
+
+    Example:
+
+    >>> from keras import ops
+    >>> ops.convert_to_numpy(centered(ops.array([[1.0], [3.0]]), axis=(0,))).tolist()
+    [[-1.0], [1.0]]
+    """
+    v = _at_least_float32(v)
+    return v if _is_empty(v) else v - ops.mean(v, axis=axis, keepdims=True)
 
 
 def scale(v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,)) -> Tensor:

@@ -71,7 +71,8 @@ class Look:
     marker: str
 
 
-# Okabe & Ito 2008, https://jfly.uni-koeln.de/color/. The rarest method has the yellow one.
+# Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, whose yellow one the rarest method has; then
+# colors of the schemes of Tol, https://sronpersonalpages.nl/~pault/.
 _LOOKS = {
     "none": Look("no normalization", "#000000", "p"),
     "bn": Look("batch normalization", "#E69F00", "s"),
@@ -81,6 +82,11 @@ _LOOKS = {
     "wn_robust": Look("weight normalization, start for residual nets", "#56B4E9", "v"),
     "wn_mobn": Look("weight normalization + mean-only batch normalization", "#D55E00", "P"),
     "bwn": Look("bounded weight normalization", "#F0E442", "*"),
+    "cwn": Look("centered weight normalization", "#332288", ">"),
+    "ws": Look("weight standardization + group normalization", "#882255", "X"),
+    "gn": Look("group normalization", "#999933", "<"),
+    "nf": Look("normalizer-free network", "#44AA99", "d"),
+    "fixup": Look("Fixup initialization", "#661100", "H"),
 }
 # Colors that are hard to see on white without a darker edge.
 _LIGHT = {"#F0E442"}

@@ -13,6 +13,7 @@ from keras_wn.data import detect
 from keras_wn.training import flag_fields, schedules
 from keras_wn.training.errors import UsageError
 from keras_wn.training.flag_fields import NOT_NEGATIVE, POSITIVE, SHARE, flag
+from keras_wn.training.optimizer import DECAY_ON
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # `base_learning_rate` is for this batch size, and scaled in proportion to the batch.
@@ -77,10 +78,34 @@ class TrainConfig:
         "L2 coefficient of the variables that the method decays. The method's own if not given.",
         allowed=NOT_NEGATIVE,
     )
+    decay_on: str | None = flag(
+        None,
+        "Variables that decay: v is the kernels as they are stored, v_and_g those and the gains, "
+        "w the weights that the layers compute with, which are the gains of normalized kernels and "
+        "all other kernels. The method's own if not given.",
+        tuple(DECAY_ON),
+    )
     label_smoothing: float = flag(
         0.0, "Share of a label that is spread over all classes.", allowed=SHARE
     )
     dropout: float = flag(0.0, "Dropout rate before the classifier.", allowed=SHARE)
+    branch_scale: float | None = flag(
+        None,
+        "Scale of the last convolution of each branch at the start; 0 lets blocks start as the "
+        "identity. The method's own if not given.",
+        allowed=NOT_NEGATIVE,
+    )
+    groups: int | None = flag(
+        None,
+        "Number of groups of channels of a group normalization. The method's own if not given.",
+        allowed=POSITIVE,
+    )
+    noise: int = flag(
+        0,
+        "Size of the batch whose noise, that of its mean and standard deviation, is added behind "
+        "every convolution in training. 0 adds none.",
+        allowed=(lambda x: x == 0 or x >= 2, "2 or more, or 0 for none"),
+    )
     init_batches: int = flag(
         4,
         "Number of batches that a data-dependent start sees, put together into one.",
@@ -115,10 +140,10 @@ class TrainConfig:
         "Bound of the global norm of the whole batch's gradient. 0 sets none.",
         allowed=NOT_NEGATIVE,
     )
-    agc: float = flag(
-        0.0,
+    agc: float | None = flag(
+        None,
         "Adaptive gradient clipping: the bound of a unit's gradient as a share of its weight's "
-        "norm. 0 sets none.",
+        "norm. 0 sets none. The method's own if not given.",
         allowed=NOT_NEGATIVE,
     )
     accumulation: int = flag(
@@ -153,8 +178,12 @@ class TrainConfig:
 
     @property
     def method(self) -> methods.MethodCard:
-        """The card of the method that `norm` names."""
-        return methods.get(self.norm)
+        """The card of the method that `norm` names, with the options of this configuration."""
+        options = {"noise": self.noise}
+        for name in ("branch_scale", "groups"):
+            if getattr(self, name) is not None:
+                options[name] = getattr(self, name)
+        return dataclasses.replace(methods.get(self.norm), **options)
 
     def resolved(self) -> "TrainConfig":
         """This configuration with every value in place.
@@ -201,6 +230,18 @@ class TrainConfig:
 
     def _check_together(self):
         self.profile_range()
+        for name in ("branch_scale", "groups"):
+            if getattr(self, name) is not None and getattr(methods.get(self.norm), name) is None:
+                having = [m for m in methods.names() if getattr(methods.get(m), name) is not None]
+                raise UsageError(
+                    f"--{name}={getattr(self, name)} with --norm={self.norm}, which has none. "
+                    f"Allowed with: {', '.join(having)}."
+                )
+        if self.agc and self.method.agc_conflict:
+            raise UsageError(
+                f"--agc={self.agc} with --norm={self.norm}: {self.method.agc_conflict}. "
+                "Allowed: --clip_norm."
+            )
         if self.deterministic and self.xla == "on":
             raise UsageError(
                 "--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one "
@@ -288,4 +329,8 @@ _CARD_VALUES = {
     "base_learning_rate": "learning_rate",
     "warmup_epochs": "warmup_epochs",
     "weight_decay": "weight_decay",
+    "decay_on": "decay_on",
+    "branch_scale": "branch_scale",
+    "groups": "groups",
+    "agc": "agc",
 }

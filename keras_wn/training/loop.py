@@ -18,7 +18,7 @@ from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
-from keras_wn.training.optimizer import SGDL2
+from keras_wn.training.optimizer import SGDL2, decayed_names
 from keras_wn.training.run import Run, announce, as_figures
 from keras_wn.training.stop import StopRequest
 
@@ -249,11 +249,11 @@ def make_step(
     """
     with devices.scope():
         model = models.get(config.model)(
-            config.norm, image_shape, classes, config.join, config.dropout
+            config.method, image_shape, classes, config.join, config.dropout
         )
         optimizer = SGDL2(
             config.weight_decay,
-            config.method.decayed,
+            decayed_names(model, config.decay_on),
             sums_gradients=False,
             learning_rate=0.0,
             momentum=config.momentum,

@@ -24,8 +24,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from keras_wn.layers import WeightNormalization
+from keras_wn.layers.gains import direction_norm
 from keras_wn.layers.kernels import kernels_of
-from keras_wn.reparameterizations import norm
+from keras_wn.layers.reparameterized import Reparameterized
 
 # Where no terminal shows a bar.
 _SECONDS_BETWEEN_LINES = 30.0
@@ -79,8 +81,12 @@ def kernel_norms(model: keras.Model, rate: float) -> dict[str, float]:
     """
     values = {}
     for layer in model.layers:
-        for kernel in kernels_of(layer):
-            lengths = ops.convert_to_numpy(norm(kernel.variable.value, kernel.fan_in))
+        if isinstance(layer, Reparameterized | WeightNormalization):
+            kernels = [kernel for kernel, _ in layer.kernels_and_gains()]
+        else:
+            kernels = kernels_of(layer)
+        for kernel in kernels:
+            lengths = ops.convert_to_numpy(direction_norm(kernel))
             square = np.mean(lengths.astype("float64") ** 2)
             path = kernel.variable.path
             values[f"norm/{path}"] = float(np.mean(lengths, dtype="float64"))

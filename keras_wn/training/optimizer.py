@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_wn.variable_groups import variable_groups
+
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class SGDL2(keras.optimizers.SGD):
@@ -23,7 +25,7 @@ class SGDL2(keras.optimizers.SGD):
 
     Args:
         l2: Non-negative float, the weight decay.
-        decayed: Names of the variables that it applies to, for example `("kernel",)`.
+        decayed: Names or paths of the variables that it applies to, for example `("kernel",)`.
         sums_gradients: Boolean, whether the optimizer sums gradients over the replicas of a
             `tf.distribute` strategy, as Keras' optimizers do after they have clipped them. Pass
             False where the training step has summed them already.
@@ -64,7 +66,7 @@ class SGDL2(keras.optimizers.SGD):
         super().build(variables)
         # By index: on TensorFlow, `update_step` is given the backend's variables, which have
         # other names.
-        self._is_decayed = [v.name in self.decayed for v in variables]
+        self._is_decayed = [v.name in self.decayed or v.path in self.decayed for v in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         if self._is_decayed[self._get_variable_index(variable)]:
@@ -87,6 +89,43 @@ class SGDL2(keras.optimizers.SGD):
             if self.sums_gradients
             else grads_and_vars
         )
+
+
+def decayed_names(model: keras.Model, decay_on: str) -> list[str]:
+    """The variables of a model that weight decay applies to.
+
+    Args:
+        model: Built Keras model.
+        decay_on: A key of `DECAY_ON`.
+
+    Returns:
+        List of paths of variables, in the model's order.
+
+    Example:
+
+    >>> import keras_wn
+    >>> inputs = keras.Input((4,))
+    >>> model = keras.Model(inputs, keras_wn.layers.WNDense(3, name="dense")(inputs))
+    >>> decayed_names(model, "v_and_g")
+    ['dense/kernel', 'dense/kernel_g']
+    >>> decayed_names(model, "w")
+    ['dense/kernel_g']
+    """
+    groups = variable_groups(model)
+    plain = [variable for variable in groups.other if variable.name == "kernel"]
+    scales = [variable for variable in groups.other if variable.name in ("gamma", "g")]
+    chosen = {id(variable) for variable in DECAY_ON[decay_on](groups.v, groups.g, plain, scales)}
+    return [variable.path for variable in model.trainable_variables if id(variable) in chosen]
+
+
+# For each choice of the variables that decay, a function of v, of the gains of v, of kernels
+# without weight normalization, and of the scales of other layers. The norm of w is its gain, so
+# that decay of w acts on the gain alone.
+DECAY_ON = {
+    "v": lambda v, g, plain, scales: [*v, *plain],
+    "v_and_g": lambda v, g, plain, scales: [*v, *plain, *g, *scales],
+    "w": lambda v, g, plain, scales: [*g, *plain],
+}
 
 
 def clip_adaptively(

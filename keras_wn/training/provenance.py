@@ -48,7 +48,7 @@ def run_record(config: TrainConfig, splits: Splits, replicas: int = 1) -> dict[s
         "bn_semantics": _bn_semantics(config, replicas),
         "method": {
             name: getattr(config.method, name)
-            for name in ("title", "scale_of_v", "decayed", "ours", "references")
+            for name in ("title", "scale_of_v", "decay_on", "ours", "references")
         },
     }
 

@@ -57,6 +57,13 @@ def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: "Plan"
         print(
             f"Warning: --join={config.join} with --norm={config.norm}: {reason}.", file=sys.stderr
         )
+    for scale, reason in method.unstable_branch_scales.items():
+        if config.branch_scale >= scale:
+            print(
+                f"Warning: --branch_scale={config.branch_scale} with --norm={config.norm}: "
+                f"{reason}.",
+                file=sys.stderr,
+            )
 
 
 class Run:

@@ -209,8 +209,15 @@ def test_constant_channel_keeps_a_finite_gain_and_warns():
     np.testing.assert_allclose(to_numpy(model.layers[0].g), 1.0)
 
 
-@pytest.mark.parametrize("init_scale", [0.0, -1.0, float("nan")])
-def test_scale_that_is_not_positive_is_refused(init_scale):
+def test_scale_0_makes_the_outputs_0():
+    model = keras.Sequential([keras.Input((4,)), keras_wn.layers.WNDense(3)])
+    x = np.random.default_rng(0).normal(5.0, 2.0, (16, 4)).astype("float32")
+    keras_wn.data_dependent_init(model, x, init_scale=0.0)
+    np.testing.assert_array_equal(to_numpy(model(x)), 0)
+
+
+@pytest.mark.parametrize("init_scale", [-1.0, float("nan")])
+def test_scale_below_0_is_refused(init_scale):
     with pytest.raises(ValueError, match=f"init_scale={init_scale}"):
         keras_wn.data_dependent_init(residual_net(), BATCH, init_scale=init_scale)
 

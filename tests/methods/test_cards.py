@@ -8,8 +8,9 @@ import pytest
 
 import keras_wn
 from keras_wn import methods
-from keras_wn.models import ResNet18, ResNet50
-from tests.helpers import filter_norms, to_numpy
+from keras_wn.models import ResNet18, ResNet50, cifar_resnet
+from keras_wn.training.optimizer import decayed_names
+from tests.helpers import filter_norms, gradients, to_numpy
 
 NOISE = np.random.default_rng(0).normal(size=(32, 64, 64, 3)).astype("float32")
 
@@ -44,11 +45,12 @@ def test_card_is_complete(name):
 @pytest.mark.parametrize("name", methods.names())
 def test_decay_reaches_directions_and_no_gain_bias_or_threshold(name):
     card = methods.get(name)
-    model = ResNet18(method=name, input_shape=(32, 32, 3), classes=10)
-    decayed = [v for v in model.trainable_variables if v.name in card.decayed]
-    spared = [v for v in model.trainable_variables if v.name not in card.decayed]
-    assert all(len(v.shape) > 1 for v in decayed) and all(len(v.shape) == 1 for v in spared)
-    assert len(decayed) == 21  # 20 convolutions and the classifier.
+    model = cifar_resnet(14, method=name)
+    names = decayed_names(model, card.decay_on)
+    decayed = [v for v in model.trainable_variables if v.path in names]
+    spared = [v for v in model.trainable_variables if v.path not in names]
+    assert all(len(v.shape) > 1 for v in decayed) and all(len(v.shape) < 2 for v in spared)
+    assert len(decayed) == 16  # 15 convolutions and the classifier.
 
 
 def test_bn_card_uses_the_studys_momentum_and_epsilon():
@@ -71,8 +73,10 @@ def test_place_names_the_roles_that_there_are():
         ValueError, match="role='first' is not allowed. Allowed: stem, inner, last, shortcut"
     ):
         methods.Place("first")
-    with pytest.raises(ValueError, match="blocks=0 is not allowed. Allowed: 1 or more"):
-        methods.Place("last", 0)
+    for name, least in (("blocks", 1), ("network_blocks", 1), ("sums", 0)):
+        allowed = f"{name}={least - 1} is not allowed. Allowed: {least} or more"
+        with pytest.raises(ValueError, match=allowed):
+            methods.Place("last", **{name: least - 1})
 
 
 @pytest.mark.parametrize("name", ["wn_mobn", "bwn"])
@@ -155,7 +159,7 @@ def test_wn_robust_has_orthogonal_filters_and_activations_in_branches_alone():
 )
 def test_wn_robust_keeps_the_squared_norm_at_each_position(channels, filters, kernel_size):
     x = np.random.default_rng(0).normal(size=(2, 32, 32, channels)).astype("float32")
-    convolution = methods.get("wn_robust").convolution
+    convolution = methods.get("wn_robust").add_convolution
     for place, factor in (
         (methods.Place("stem"), 1),
         (methods.Place("inner", 4), 2),
@@ -282,3 +286,185 @@ def test_variance_with_bwn_stays_at_its_join_and_vanishes_when_halved():
     found = variances("bwn")
     assert all(0.3 < v / found[0] < 3 for v in found)
     assert variances("bwn", join="rsqrt2")[-1] < 1e-3 * found[0]
+
+
+def starts(name, **options):
+    """A CIFAR ResNet of a method with options of its card, and noise to look at it with."""
+    card = dataclasses.replace(methods.get(name), **options)
+    model = cifar_resnet(14, method=card)
+    if card.initialize:
+        card.initialize(model, NOISE[:, :32, :32])
+    return model
+
+
+@pytest.mark.parametrize("name", ["bn", "wn", "wn_mobn", "cwn", "ws", "gn", "nf"])
+def test_branch_scale_0_lets_blocks_without_a_projection_start_as_their_shortcut(name):
+    model = starts(name, branch_scale=0.0)
+    joins = [model.get_layer(f"stage{stage}_block2_join") for stage in (1, 2, 3)]
+    pairs = keras.Model(model.input, [[join.input[1], join.output] for join in joins])
+    for shortcut, joined in pairs(NOISE[:4, :32, :32], training=False):
+        np.testing.assert_array_equal(to_numpy(joined), to_numpy(shortcut))
+
+
+@pytest.mark.parametrize("name", ["wn", "wn_mobn", "cwn"])
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_branch_scale_is_the_deviation_of_a_branch_that_starts_from_data(name, scale):
+    model = starts(name, branch_scale=scale)
+    last = model.get_layer("stage2_block1_join").input[0]
+    y = to_numpy(keras.Model(model.input, last)(NOISE[:, :32, :32]))
+    np.testing.assert_allclose(y.std(axis=(0, 1, 2)), scale, rtol=1e-3)
+
+
+def test_noise_follows_every_convolution_of_a_card_that_asks_for_it():
+    model = starts("wn", noise=16)
+    convolutions = [c for c in model.layers if isinstance(c, keras_wn.layers.WNConv2D)]
+    found = [model.get_layer(f"{c.name}_noise") for c in convolutions]
+    assert {layer.batch_size for layer in found} == {16}
+    assert all(n.input is c.output for n, c in zip(found, convolutions, strict=True))
+    x = NOISE[:8, :32, :32]
+    assert not np.allclose(to_numpy(model(x, training=True)), to_numpy(model(x)), atol=1e-2)
+    np.testing.assert_array_equal(to_numpy(model(x)), to_numpy(model(x)))
+
+
+def test_cwn_is_wn_with_filters_that_sum_to_0():
+    model = starts("cwn")
+    convolutions = [c for c in model.layers if isinstance(c, keras_wn.layers.WNConv2D)]
+    assert len(convolutions) == 15 and all(c.center and c.use_bias for c in convolutions)
+    for layer in convolutions:
+        np.testing.assert_allclose(
+            to_numpy(layer.effective_kernel).sum(axis=(0, 1, 2)), 0, atol=1e-4
+        )
+
+
+def test_ws_kernels_have_mean_0_and_variance_1():
+    model = starts("ws")
+    convolutions = [c for c in model.layers if isinstance(c, keras_wn.layers.WNConv2D)]
+    assert len(convolutions) == 15
+    for layer in convolutions:
+        w = to_numpy(layer.effective_kernel).reshape(-1, layer.filters)
+        np.testing.assert_allclose(w.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(w.var(axis=0, ddof=1), 1, rtol=1e-4)
+        assert not layer.g.trainable
+        assert isinstance(model.get_layer(f"{layer.name}_gn"), keras.layers.GroupNormalization)
+
+
+def test_gn_has_the_papers_groups_and_two_channels_in_a_group_at_least():
+    model = ResNet18(method="gn", input_shape=(32, 32, 3), classes=10)
+    found = [n for n in model.layers if isinstance(n, keras.layers.GroupNormalization)]
+    assert len(found) == 20 and {(n.groups, n.epsilon) for n in found} == {(32, 1e-5)}
+    gammas = {n.name: to_numpy(n.gamma)[0] for n in found}
+    assert all(gamma == (0 if "conv2" in name else 1) for name, gamma in gammas.items())
+    model = starts("gn")
+    groups = {n.gamma.shape[0]: n.groups for n in model.layers if n.name.endswith("_gn")}
+    assert groups == {16: 8, 32: 16, 64: 32}
+
+
+@pytest.mark.parametrize("name", ["gn", "ws"])
+def test_groups_that_do_not_divide_the_channels_are_refused(name):
+    card = dataclasses.replace(methods.get(name), groups=24)
+    with pytest.raises(
+        ValueError, match=f"{name}: groups=24 does not divide the 64 channels of 'stem_conv'"
+    ):
+        ResNet18(method=card, input_shape=(32, 32, 3), classes=10)
+
+
+def test_nf_blocks_are_the_papers_function():
+    model = starts("nf")
+    alpha, factor = 0.2, 1 / 0.58382
+    x = NOISE[:2, :32, :32]
+    names = [f"stage1_block{block}_out" for block in (1, 2)]
+    outputs = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    for layer in model.layers:
+        if isinstance(layer, keras_wn.layers.SkipInit):
+            layer.g.assign(0.5)
+    h, expected = (to_numpy(y) for y in outputs(x))
+    # Block 2 of the first stage: one branch has been added to the stem, whose variance is 1.
+    y = factor * np.maximum(h, 0) / np.sqrt(1 + alpha**2)
+    for number in (1, 2):
+        layer = model.get_layer(f"stage1_block2_conv{number}")
+        v = to_numpy(layer.v)
+        w = (v - v.mean((0, 1, 2))) / (v.std((0, 1, 2)) * np.prod(v.shape[:3]) ** 0.5)
+        y = to_numpy(keras.ops.conv(y.astype("float32"), w.astype("float32"), padding="same"))
+        y = factor * np.maximum(y, 0) if number == 1 else y
+    np.testing.assert_allclose(h + alpha * 0.5 * y, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_nf_counts_the_branches_since_the_last_projection():
+    model = ResNet50(method="nf", input_shape=(32, 32, 3), classes=10)
+    factor = 1 / np.sqrt((1 - 1 / np.pi) / 2)
+    for name, sums in {
+        "stage1_block1_conv1": 0,  # Behind the stem.
+        "stage1_block1_shortcut": 0,
+        "stage1_block2_conv1": 1,
+        "stage1_block3_conv1": 2,
+        "stage2_block1_conv1": 3,
+        "stage2_block1_shortcut": 3,
+        "stage2_block2_conv1": 1,
+        "stage4_block1_conv1": 6,
+        "stage4_block3_conv2": 0,  # Behind the activation of a convolution of variance 1.
+    }.items():
+        gain = to_numpy(model.get_layer(name).g)
+        np.testing.assert_allclose(gain, factor / np.sqrt(1 + 0.04 * sums), rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(to_numpy(model.get_layer("stem_conv").g), 1, rtol=1e-6)
+
+
+def test_fixup_starts_with_the_papers_deviations():
+    model = ResNet50(method="fixup", input_shape=(32, 32, 3), classes=10)
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Conv2D):
+            continue
+        height, width, channels, filters = layer.kernel.shape
+        std = np.sqrt(2 / (height * width * filters))
+        if layer.name.endswith(("conv1", "conv2")):
+            std *= 16 ** (-1 / 4)
+        elif layer.name.endswith("conv3"):
+            std = 0
+        elif layer.name == "stem_conv":
+            std = np.sqrt(1 / (3 * height * width * channels))
+        np.testing.assert_allclose(to_numpy(layer.kernel).std(), std, rtol=0.03, err_msg=layer.name)
+    assert not np.any(to_numpy(model(NOISE[:2, :32, :32])))
+    multipliers = [m for m in model.layers if isinstance(m, keras_wn.layers.ScalarGain)]
+    assert len(multipliers) == 16
+    np.testing.assert_allclose([m.factor * float(m.g) for m in multipliers], 1, rtol=1e-6)
+
+
+def test_fixup_scalars_take_a_tenth_of_the_learning_rate():
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    model = ResNet18(method="fixup", input_shape=(32, 32, 3), classes=3)
+    bias = model.get_layer("logits_bias_before")
+    plain = keras_wn.layers.ScalarBias()
+    steps = []
+    for layer in (bias, plain):
+        layer(x)
+        before = to_numpy(layer(x))
+        gradient = gradients(layer, x, np.ones_like(x))["bias"]
+        layer.bias.assign(layer.bias - 0.01 * gradient)
+        steps.append((to_numpy(layer(x)) - before).mean())
+    np.testing.assert_allclose(steps[0], 0.1 * steps[1], rtol=1e-3)
+
+
+def test_variance_of_nf_is_1_at_the_start_and_grows_by_the_square_of_alpha():
+    model = starts("nf", branch_scale=1.0)
+    outs = [layer.output for layer in model.layers if layer.name.endswith("_join")]
+    found = [float(np.var(to_numpy(y))) for y in keras.Model(model.input, outs)(NOISE[:, :32, :32])]
+    for stage in (found[0:2], found[2:4], found[4:6]):
+        np.testing.assert_allclose(stage, [1.04, 1.08], rtol=0.35)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cwn", "ws"])
+def test_variance_with_other_starts_from_statistics_stays(name):
+    assert all(1.2 < v < 4 for v in variances(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gn", "nf", "fixup"])
+def test_variance_with_branches_that_start_at_0_is_that_of_the_shortcuts(name):
+    found = variances(name)
+    for first, blocks in ((0, 3), (3, 4), (7, 6), (13, 3)):
+        stage = np.array(found[first : first + blocks])
+        # The activation behind the first join of a stage changes it once, then no more.
+        np.testing.assert_allclose(stage[1:], stage[1], rtol=1e-4)
+        assert 0.2 < stage[1] / stage[0] <= 1.001
+    halved = variances(name, join="rsqrt2")
+    assert halved[-1] < 0.2 * found[-1]

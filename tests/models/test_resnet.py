@@ -4,7 +4,7 @@ import pytest
 
 from keras_wn import methods, models
 from keras_wn.layers import JoinWeights
-from keras_wn.models import ResNet18, ResNet50
+from keras_wn.models import ResNet18, ResNet50, cifar_resnet
 from tests.helpers import to_numpy
 
 
@@ -62,7 +62,7 @@ def test_weighted_join_of_wn_trelu_is_a_sum_whose_weights_are_in_the_kernels():
 
 @pytest.mark.parametrize("name", methods.names())
 def test_saved_and_loaded_model_puts_out_the_same(name, tmp_path):
-    model = ResNet18(method=name, input_shape=(32, 32, 3), classes=10)
+    model = cifar_resnet(14, method=name)
     rng = np.random.default_rng(0)
     for variable in model.weights:
         # Away from every initializer, and not so far that the outputs overflow; moving variances

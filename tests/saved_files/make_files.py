@@ -2,9 +2,10 @@
 
 Run `python tests/saved_files/make_files.py FOLDER`.
 
-The files in this folder were written by keras_wn 0.1.0 under Keras 3.15.1, before its modules were
-merged into chapters. They stay as they are, so that a change that would keep users from loading
-their own files is seen.
+The files in this folder were written by keras_wn 0.1.0 under Keras 3.15.1: `every_layer` and
+`weighted_join` before its modules were merged into chapters, and `later_layers` when those layers
+were added. They stay as they are, so that a change that would keep users from loading their own
+files is seen.
 """
 
 import pathlib
@@ -73,16 +74,32 @@ def every_layer():
     return keras.Model([image, series, volume, tokens], outputs, name="every_layer")
 
 
+def later_layers():
+    """One model with the public layers and options that were added later."""
+    image = keras.Input(IMAGE)
+    x = layers.ScaledWSConv2D(4, 3, padding="same", name="scaled_ws")(image)
+    x = layers.WNConv2D(4, 3, padding="same", center=True, name="centered")(x)
+    x = layers.WeightNormalization(keras.layers.Conv2D(4, 3), center=True, name="wrapped")(x)
+    x = layers.BatchStatisticsNoise(8, seed=0, name="noise")(x)
+    x = layers.ScalarBias(factor=0.5, name="scalar_bias")(x)
+    x = layers.ScalarGain(factor=2.0, name="scalar_gain")(x)
+    x = layers.SkipInit(factor=0.2, name="skip_init")(x)
+    return keras.Model(image, x, name="later_layers")
+
+
 def main(folder):
     """Writes each model as a `.keras` file and as weights, and inputs and outputs as `.npz`."""
     generator = np.random.default_rng(0)
     networks = {
         "every_layer": every_layer(),
         "weighted_join": models.get("cifar_resnet8")("wn_trelu", (8, 8, 3), 10, "weighted"),
+        "later_layers": later_layers(),
     }
     arrays = {}
     for name, model in networks.items():
         for variable in model.weights:
+            if variable.dtype.startswith("uint"):
+                continue  # The state of random numbers.
             value = keras.ops.convert_to_numpy(variable)
             variable.assign(value + generator.normal(0.0, 0.1, value.shape))
         inputs = [

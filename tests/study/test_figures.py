@@ -5,20 +5,18 @@ import re
 import matplotlib
 import pytest
 
+from keras_wn import methods
 from keras_wn.study import canvas, figures, formatting
 from keras_wn.study.results import Results
 from tests.study import made_up_log as made_up
 
-METHODS = ("none", "bn", "wn", "normprop", "wn_trelu", "wn_robust", "wn_mobn", "bwn")
-# Okabe & Ito 2008.
-SAFE = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
-
 
 def test_each_method_has_a_color_and_a_marker_of_its_own():
-    found = [canvas.look_of(method) for method in METHODS]
-    assert {look.color for look in found} == SAFE
-    assert len({look.marker for look in found}) == len(METHODS)
-    assert len({look.title for look in found}) == len(METHODS)
+    found = [canvas.look_of(method) for method in methods.names()]
+    unknown = canvas.look_of("another")
+    for attribute in ("color", "marker", "title"):
+        values = {getattr(look, attribute) for look in [*found, unknown]}
+        assert len(values) == len(found) + 1, attribute
 
 
 def test_an_unknown_method_is_drawn_too():

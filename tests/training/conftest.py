@@ -13,15 +13,15 @@ def tiny(method, input_shape, classes, join=None, dropout=0.0):
     inputs = keras.Input(input_shape)
     x = keras.layers.AveragePooling2D(4)(inputs)
     x = shortcut = card.main_activation("stem_out")(
-        card.convolution(x, 16, 3, 1, Place("stem"), "stem_conv")
+        card.add_convolution(x, 16, 3, 1, Place("stem"), "stem_conv")
     )
     x = card.activation("stage1_block1_act1")(
-        card.convolution(x, 16, 3, 1, Place("inner"), "stage1_block1_conv1")
+        card.add_convolution(x, 16, 3, 1, Place("inner"), "stage1_block1_conv1")
     )
     join, branch_scale, shortcut_scale = methods.join_of(
         card, join or card.join, shortcut, 16, "stage1_block1_join"
     )
-    x = card.convolution(x, 16, 3, 1, Place("last", scale=branch_scale), "stage1_block1_conv2")
+    x = card.add_convolution(x, 16, 3, 1, Place("last", scale=branch_scale), "stage1_block1_conv2")
     x = join([x, shortcut if shortcut_scale is None else shortcut_scale * shortcut])
     x = keras.layers.Flatten()(card.main_activation("stage1_block1_out")(x))
     x = keras.layers.Dropout(dropout)(x)

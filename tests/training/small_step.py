@@ -26,7 +26,7 @@ def network(method, input_shape, classes, join=None, dropout=0.0):
     inputs = x = keras.Input(input_shape)
     for i in range(3):
         x = card.activation(f"act_{i}")(
-            card.convolution(x, 8, 3, 1, methods.Place("inner"), f"conv_{i}")
+            card.add_convolution(x, 8, 3, 1, methods.Place("inner"), f"conv_{i}")
         )
     x = keras.layers.Dropout(dropout)(keras.layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, card.head(classes, "logits")(x))

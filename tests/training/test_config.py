@@ -13,6 +13,14 @@ def test_what_is_not_given_comes_from_the_card(norm):
     assert (config.warmup_epochs, config.weight_decay) == (card.warmup_epochs, card.weight_decay)
 
 
+def test_options_reach_the_card_of_the_method():
+    card = TrainConfig(norm="gn", branch_scale=1.0, groups=8, noise=32).resolved().method
+    assert (card.branch_scale, card.groups, card.noise) == (1.0, 8, 32)
+    assert TrainConfig(norm="nf").resolved().agc == methods.get("nf").agc > 0
+    assert TrainConfig(norm="nf", agc=0.0).resolved().agc == 0
+    assert TrainConfig(norm="wn").resolved().method == methods.get("wn")
+
+
 def test_what_is_given_stays():
     config = TrainConfig(
         norm="normprop", join="sum", weight_decay=0.0, base_learning_rate=1.0
@@ -26,7 +34,7 @@ def test_what_is_given_stays():
         (
             {"norm": "bnn"},
             "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, "
-            "bwn.",
+            "bwn, cwn, ws, gn, nf, fixup.",
         ),
         (
             {"model": "vgg"},
@@ -101,6 +109,23 @@ def test_what_is_given_stays():
         (
             {"virtual_devices": 1},
             "--virtual_devices=1: not allowed. Allowed: 2 to 64, or 0 for none.",
+        ),
+        ({"decay_on": "g"}, "--decay_on=g: unknown. Allowed: v, v_and_g, w."),
+        ({"noise": 1}, "--noise=1: not allowed. Allowed: 2 or more, or 0 for none."),
+        ({"branch_scale": -1.0}, "--branch_scale=-1.0: not allowed. Allowed: 0 or more."),
+        (
+            {"norm": "none", "branch_scale": 0.1},
+            "--branch_scale=0.1 with --norm=none, which has none. Allowed with: bn, wn, wn_mobn,",
+        ),
+        ({"groups": 0}, "--groups=0: not allowed. Allowed: a number above 0."),
+        (
+            {"norm": "wn", "groups": 8},
+            "--groups=8 with --norm=wn, which has none. Allowed with: ws, gn.",
+        ),
+        (
+            {"norm": "fixup", "agc": 0.1},
+            "--agc=0.1 with --norm=fixup: the last convolution of each branch and the classifier "
+            "start at 0, so that there is no norm to clip in proportion to. Allowed: --clip_norm.",
         ),
         ({"clip_norm": -1.0}, "--clip_norm=-1.0: not allowed. Allowed: 0 or more."),
         ({"data_dir": "/no/such"}, "--data_dir=/no/such: no such folder."),

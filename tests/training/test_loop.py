@@ -1,5 +1,6 @@
 """The whole training loop, on a net that takes seconds."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -246,6 +247,23 @@ def test_card_initializes_on_so_many_batches(config, monkeypatch):
     monkeypatch.setitem(vars(card), "initialize", lambda model, batch: seen.append(batch.shape))
     loop.train(config(dry_run=True, init_batches=3))
     assert seen == [(192, 32, 32, 3)]
+
+
+def test_unstable_branch_scale_warns_and_runs(config, capsys):
+    asked = config(norm="wn_mobn", branch_scale=1.0, dry_run=True)
+    assert loop.train(asked)["step"] == 2
+    assert "Warning: --branch_scale=1.0 with --norm=wn_mobn: nothing" in capsys.readouterr().err
+    loop.train(dataclasses.replace(asked, branch_scale=0.1, model_dir=asked.model_dir + "2"))
+    assert "Warning" not in capsys.readouterr().err
+
+
+def test_options_of_the_card_reach_the_network_and_its_record(config):
+    asked = config(norm="wn", noise=16, branch_scale=0.0, decay_on="w", dry_run=True)
+    loop.train(asked)
+    model = keras.saving.load_model(folder_of(asked).model_keras)
+    assert model.get_layer("stem_conv_noise").batch_size == 16
+    flags = json.loads(folder_of(asked).config_json.read_text())["flags"]
+    assert (flags["noise"], flags["branch_scale"], flags["decay_on"]) == (16, 0.0, "w")
 
 
 @pytest.mark.slow

@@ -1,0 +1,29 @@
+"""Centered weight normalization: filters whose entries sum to 0, with a trained gain."""
+
+import functools
+
+from keras_wn.methods import wn
+from keras_wn.methods.card import MethodCard
+
+CARD = MethodCard(
+    name="cwn",
+    title="centered weight normalization",
+    convolution=functools.partial(wn.convolution, center=True),
+    branch_scale=wn.CARD.branch_scale,
+    initialize=wn.initialize,
+    learning_rate=0.016,
+    warmup_epochs=4,
+    scale_of_v="||v|| about sqrt(2), alike in all layers: v as He et al. 2015, variance 2 / fan-in",
+    ours=(
+        "All that concerns residual nets: the authors' have batch normalization behind each "
+        "centered convolution. A gain and a bias for each filter are those of their VGG nets, "
+        "which are without it.",
+        "The start of the gains from data, as for wn. The authors' start at 1 there, and at "
+        "sqrt(2) in their PyTorch code.",
+        "The plain classifier, the learning rate and the warm-up.",
+    ),
+    references=(
+        "Huang et al. 2017, ICCV, Centered Weight Normalization in Accelerating Training of Deep "
+        "Neural Networks; the authors' code, huangleiBuaa/CenteredWN",
+    ),
+)

@@ -1,0 +1,49 @@
+"""Weight standardization with group normalization."""
+
+import math
+
+import keras
+
+from keras_wn.layers import WNConv2D
+from keras_wn.methods import gn
+from keras_wn.methods.card import MethodCard
+
+
+def _convolution(x, filters, kernel_size, strides, place, name):
+    # With this gain, which is not trained, the entries of each filter have mean 0 and variance 1:
+    # the sum of the squares of n deviations is n - 1 times their variance.
+    entries = kernel_size**2 * x.shape[-1]
+    x = WNConv2D(
+        filters,
+        kernel_size,
+        strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        gain_initializer=keras.initializers.Constant(math.sqrt(entries - 1)),
+        trainable_gain=False,
+        center=True,
+        name=name,
+    )(x)
+    return gn.normalization(x, place, name)
+
+
+CARD = MethodCard(
+    name="ws",
+    title="weight standardization + group normalization",
+    convolution=_convolution,
+    branch_scale=1.0,
+    groups=32,
+    learning_rate=0.05,
+    scale_of_v="||v|| about sqrt(2), alike in all layers: v as He et al. 2015, variance 2 / fan-in",
+    ours=(
+        "Half as many groups as channels where there are less than 64 channels.",
+        "No number is added to the standard deviation; the authors' code adds 1e-5.",
+        "Gammas and betas do not decay; they do in the authors' code.",
+        "The warm-up.",
+    ),
+    references=(
+        "Qiao et al. 2019, arXiv 1903.10520; the authors' code, "
+        "joe-siyuan-qiao/WeightStandardization",
+    ),
+)

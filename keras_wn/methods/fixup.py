@@ -56,7 +56,10 @@ CARD = MethodCard(
     title="Fixup initialization",
     convolution=_convolution,
     head=_head,
-    unstable_joins={},
+    unstable_joins={
+        "rsqrt2": "the variance falls from 0.03 to 4e-8 over ResNet-50's blocks "
+        "(tests/methods/test_cards.py)"
+    },
     learning_rate=0.05,
     agc_conflict=(
         "the last convolution of each branch and the classifier start at 0, so that there is no "

@@ -26,7 +26,7 @@ class BatchStatisticsNoise(keras.layers.Layer):
         batch_size: Integer of at least 2, the size of the batch whose noise is imitated. The noise
             falls with its square root.
         axis: Integer, the channel axis.
-        seed: Integer, or a `keras.random.SeedGenerator`.
+        seed: Integer, or `None` for one that Keras draws.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -53,11 +53,12 @@ class BatchStatisticsNoise(keras.layers.Layer):
 
     Reference: ours. For the noise of batch normalization see Luo et al. 2019, arXiv 1809.00846,
     whose formulas are those of independent Gaussian numbers: variances `s^2 / B` of m' and
-    `s^2 (kurtosis + 2) / (4 B)` of s'. Drawing images instead keeps what the positions of an image
-    have in common, and the noise that the channels have in common.
+    `s^2 (kurtosis + 2) / (4 B)` of s', with the excess kurtosis. Drawing images instead keeps what
+    the positions of an image have in common, and the noise that the channels have in common. The
+    code of epfml/ghost-noise draws in the same way, but anew for every image.
     """
 
-    def __init__(self, batch_size: int, axis: int = -1, seed: Any = None, **kwargs):
+    def __init__(self, batch_size: int, axis: int = -1, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 2:
             raise ValueError(

@@ -136,9 +136,10 @@ def clip_adaptively(
     `g_i <- min(1, factor max(|w_i|, eps) / |g_i|) g_i`, with Frobenius norms over the fan-in of
     output unit i.
 
-    The last axis of a kernel counts its units. A vector or a scalar is one unit, as in the authors'
-    code: the norm is that of the whole vector. A gradient that is not finite stays so, because an
-    optimizer that scales the loss has to see it.
+    The last axis of a kernel counts its units. A vector is one unit, as in the authors' code: the
+    norm is that of the whole vector. A variable without axes is left alone: it is a gain or a bias
+    of a whole layer, and has no norm to speak of where it starts at 0. A gradient that is not
+    finite stays so, because an optimizer that scales the loss has to see it.
 
     Args:
         gradients: List of tensors, or None where a variable has no gradient.
@@ -162,7 +163,8 @@ def clip_adaptively(
 
     Reference:
         Brock, De, Smith, Simonyan, "High-Performance Large-Scale Image Recognition Without
-        Normalization", arXiv:2102.06171, equation 3.
+        Normalization", arXiv:2102.06171, equation 3. The authors' code clips variables without
+        axes as well, which then need thousands of steps to leave 0.
     """
     for name, value in (("factor", factor), ("eps", eps)):
         if not (value > 0 and math.isfinite(value)):
@@ -170,7 +172,9 @@ def clip_adaptively(
                 f"clip_adaptively: {name}={value} is not allowed. Allowed: a finite number above 0."
             )
     return [
-        None if gradient is None else _clipped(gradient, variable, factor, eps)
+        gradient
+        if gradient is None or not len(gradient.shape)
+        else _clipped(gradient, variable, factor, eps)
         for gradient, variable in zip(gradients, variables, strict=True)
     ]
 

@@ -95,7 +95,7 @@ def test_is_the_equation_on_kernels(shape):
     assert np.linalg.norm(clipped[..., 1]) == pytest.approx(0.1 * 1e-3)
 
 
-@pytest.mark.parametrize("shape", [(6,), (1, 6), (6, 1), ()])
+@pytest.mark.parametrize("shape", [(6,), (1, 6), (6, 1)])
 def test_a_vector_is_one_unit(shape):
     gradient, weight = RNG.normal(size=shape) + 10, RNG.normal(size=shape)
     clipped = clip_adaptively([tf.constant(gradient)], [tf.constant(weight)], 0.1)[0].numpy()
@@ -117,6 +117,11 @@ def test_what_is_not_finite_stays_so(bad):
         [tf.constant([[1.0], [bad]]), None], [tf.ones((2, 1)), tf.ones(1)], 0.1
     )
     assert not np.all(np.isfinite(clipped)) and none is None
+
+
+def test_a_variable_without_axes_is_left_alone():
+    gradient = tf.constant(5.0)
+    assert clip_adaptively([gradient], [tf.constant(0.0)], 0.1)[0] is gradient
 
 
 @pytest.mark.parametrize(

@@ -192,10 +192,10 @@ def test_normprop_gain_is_the_papers_but_1_at_the_end_of_a_branch():
     )
 
 
-def variances(name, join=None):
+def variances(name, join=None, **options):
     """Variance behind each of ResNet-50's 16 joins at the start, in training mode."""
-    card = methods.get(name)
-    model = ResNet50(method=name, input_shape=NOISE.shape[1:], classes=10, join=join)
+    card = dataclasses.replace(methods.get(name), **options)
+    model = ResNet50(method=card, input_shape=NOISE.shape[1:], classes=10, join=join)
     if card.initialize:
         card.initialize(model, NOISE)
     joins = [layer.output for layer in model.layers if layer.name.endswith("_join")]
@@ -454,7 +454,7 @@ def test_variance_of_nf_is_1_at_the_start_and_grows_by_the_square_of_alpha():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cwn", "ws"])
 def test_variance_with_other_starts_from_statistics_stays(name):
-    assert all(1.2 < v < 4 for v in variances(name))
+    assert all(1.2 < v < 4 for v in variances(name, branch_scale=1.0))
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ CARD = MethodCard(
         "rsqrt2": "the variance falls from 0.03 to 4e-8 over ResNet-50's blocks "
         "(tests/methods/test_cards.py)"
     },
-    learning_rate=0.05,
+    learning_rate=0.2,
     agc_conflict=(
         "the last convolution of each branch and the classifier start at 0, so that there is no "
         "norm to clip in proportion to"

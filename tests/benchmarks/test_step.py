@@ -13,6 +13,7 @@ import pytest
 import keras_wn
 from keras_wn import methods
 from keras_wn.benchmarks import step
+from keras_wn.methods import Place
 from keras_wn.models.resnet import residual_block
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX gives XLA's counts.")
@@ -54,8 +55,9 @@ def bytes_of_blocks(join, takes_scale):
     card = dataclasses.replace(methods.get("wn_trelu"), takes_scale=takes_scale)
     inputs = (8, 16, 16, 32)
     x = y = keras.Input(inputs[1:])
+    branch, place = [(32, 3, 1), (32, 3, 1)], Place("inner", blocks=2, network_blocks=2)
     for block in range(2):
-        y = residual_block(y, card, join, 32, 1, False, 2, f"block{block}")
+        y = residual_block(y, card, join, branch, False, place, f"block{block}")
     return bytes_of_step(keras.Model(x, y), inputs) / (4 * np.prod(inputs))
 
 

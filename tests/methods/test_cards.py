@@ -425,7 +425,7 @@ def test_fixup_starts_with_the_papers_deviations():
     assert not np.any(to_numpy(model(NOISE[:2, :32, :32])))
     multipliers = [m for m in model.layers if isinstance(m, keras_wn.layers.ScalarGain)]
     assert len(multipliers) == 16
-    np.testing.assert_allclose([m.factor * float(m.g) for m in multipliers], 1, rtol=1e-6)
+    np.testing.assert_allclose([m.factor * to_numpy(m.g) for m in multipliers], 1, rtol=1e-6)
 
 
 def test_fixup_scalars_take_a_tenth_of_the_learning_rate():

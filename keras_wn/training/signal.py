@@ -165,14 +165,12 @@ def _plot(signals, title, path):
         axis.plot(positions, values, marker="o", color="#0072B2")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-        if logarithmic:
+        shown = [v for v in values if 0 < v < np.inf]
+        # A classifier that starts at 0 has no gradients to show, and zeros have no logarithm.
+        if logarithmic and shown:
             # Whole decades, so that a net that keeps its signal looks flat.
             axis.set_yscale("log")
-            shown = [v for v in values if 0 < v < np.inf]
-            if shown:
-                axis.set_ylim(
-                    10 ** np.floor(np.log10(min(shown))), 10 ** np.ceil(np.log10(max(shown)))
-                )
+            axis.set_ylim(10 ** np.floor(np.log10(min(shown))), 10 ** np.ceil(np.log10(max(shown))))
     axes[0].set_title(title)
     axes[-1].set_xlabel("residual block, from the input")
     axes[-1].set_xticks(positions)

@@ -37,7 +37,7 @@ def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
         slow(
             "--norm=bnn",
             "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, "
-            "bwn.",
+            "bwn, cwn, ws, gn, nf, fixup.",
         ),
         ("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
         slow("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),
@@ -55,7 +55,9 @@ def test_help_lists_the_methods():
     code, out, _ = finish("--help")
     assert code == 1  # As absl does.
     text = " ".join(out.split())
-    assert "Method. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn." in text
+    assert (
+        "Method. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, bwn, cwn," in text
+    )
 
 
 @pytest.mark.slow

@@ -54,3 +54,9 @@ def test_report_is_written_as_table_json_and_picture(tmp_path):
     assert json.loads((tmp_path / "signal.json").read_text())[1]["variance"] == 100.0
     assert (tmp_path / "signal.png").read_bytes().startswith(b"\x89PNG")
     assert signal.table(found).splitlines()[2].split() == ["stage1_block2", "0.2", "100", "0.01"]
+
+
+def test_a_signal_without_gradients_is_drawn_too(tmp_path):
+    found = [signal.BlockSignal(f"stage1_block{b}", 0.1, 1.0, 0.0) for b in (1, 2)]
+    signal.write(found, "no gradients", tmp_path / "signal.json", tmp_path / "signal.png")
+    assert (tmp_path / "signal.png").read_bytes().startswith(b"\x89PNG")

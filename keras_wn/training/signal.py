@@ -170,7 +170,8 @@ def _plot(signals, title, path):
         if logarithmic and shown:
             # Whole decades, so that a net that keeps its signal looks flat.
             axis.set_yscale("log")
-            axis.set_ylim(10 ** np.floor(np.log10(min(shown))), 10 ** np.ceil(np.log10(max(shown))))
+            low, high = np.floor(np.log10(min(shown))), np.ceil(np.log10(max(shown)))
+            axis.set_ylim(10**low, 10 ** max(high, low + 1))
     axes[0].set_title(title)
     axes[-1].set_xlabel("residual block, from the input")
     axes[-1].set_xticks(positions)

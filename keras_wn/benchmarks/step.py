@@ -10,7 +10,7 @@ from keras_wn import methods
 from keras_wn.benchmarks.request import Request, Variant
 from keras_wn.benchmarks.table import TIMES, Column, Table
 from keras_wn.benchmarks.timing import interleaved
-from keras_wn.training.optimizer import SGDL2, decayed_names
+from keras_wn.training.optimizer import SGDL2, decayed_paths
 
 _CLASSES = 1000
 _REPORTED = (
@@ -67,7 +67,7 @@ def model_to_train(request: Request, variant: Variant) -> keras.Model:
         keras.config.set_dtype_policy("float32")
     model.compile(
         optimizer=SGDL2(
-            card.weight_decay, decayed_names(model, card.decay_on), learning_rate=1e-3, momentum=0.9
+            card.weight_decay, decayed_paths(model, card.decay_on), learning_rate=1e-3, momentum=0.9
         ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         jit_compile=_compiles(request.xla),

@@ -178,8 +178,8 @@ def _rescaling(layer, scale, offset):
     )
 
 
-# Maps a layer that computes the same function of each number in inference, as long as it is not
-# trained, to a function that makes its plain counterpart.
+# Maps a layer whose trained numbers become part of the configuration of a plain layer to a function
+# that makes the plain layer.
 _CONSTANT = {
     layers_of_ours.ScalarGain: lambda layer: _rescaling(layer, layer.factor * layer.g, 0.0),
     layers_of_ours.SkipInit: lambda layer: _rescaling(layer, layer.factor * layer.g, 0.0),

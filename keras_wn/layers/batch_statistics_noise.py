@@ -20,7 +20,8 @@ class BatchStatisticsNoise(keras.layers.Layer):
     replacement, anew in each step. Batch normalization divides by s' where the whole data would
     have s; this layer has that noise, and does not normalize. With large batches, y is x.
 
-    The four numbers are constants to the gradient. In inference, `y = x`.
+    The four numbers are constants to the gradient. In inference, `y = x`. With `tf.distribute`, the
+    images at hand are those of the replica.
 
     Args:
         batch_size: Integer of at least 2, the size of the batch whose noise is imitated. The noise

@@ -53,8 +53,8 @@ class UnitFilters(keras.initializers.Initializer):
 class _NormProp:
     """Mixin, placed before a weight-normalized layer class, that sets the method's defaults.
 
-    It also computes a `NormalizedReLU` that is the activation of the layer without an operation
-    more than a ReLU takes.
+    If the activation of the layer is a `NormalizedReLU`, its division and its subtraction become
+    part of the kernel and of the bias, so that it costs no more than a ReLU.
     """
 
     def __init__(self, *args, **kwargs):

@@ -6,7 +6,6 @@ from keras_wn.methods.card import MethodCard
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    gamma = place.method.branch_scale if place.role == "last" else 1.0
     x = keras.layers.Conv2D(
         filters,
         kernel_size,
@@ -20,7 +19,7 @@ def _convolution(x, filters, kernel_size, strides, place, name):
     return keras.layers.BatchNormalization(
         momentum=0.9,
         epsilon=1e-5,
-        gamma_initializer=keras.initializers.Constant(gamma),
+        gamma_initializer=keras.initializers.Constant(place.start),
         name=f"{name}_bn",
     )(x)
 

@@ -32,7 +32,7 @@ CARD = MethodCard(
     convolution=_convolution,
     unstable_joins={
         "rsqrt2": "the variance falls from 0.01 to 2e-7 over ResNet-50's blocks "
-        "(tests/methods/test_cards.py)"
+        "(tests/methods/test_variances.py)"
     },
     learning_rate=0.016,
     weight_decay=0.0,

@@ -61,6 +61,11 @@ class Place:
                     f"Allowed: {bound} or more."
                 )
 
+    @property
+    def start(self) -> float:
+        """The scale at the start: the card's `branch_scale` at the end of a branch, 1 elsewhere."""
+        return self.method.branch_scale if self.role == "last" else 1.0
+
 
 def _relu(name):
     return keras.layers.ReLU(name=name)
@@ -80,8 +85,9 @@ class MethodCard:
         name: String, the value of `--norm`.
         title: String, the method in a few words, for tables and plots.
         convolution: Function `(x, filters, kernel_size, strides, place, name) -> tensor` that adds
-            a convolution and its normalization, without the activation. `place` is a `Place`.
-            Networks call `add_convolution`, which calls this function.
+            a convolution and its normalization. The activation follows, unless `activation` makes
+            an identity because this function adds it. `place` is a `Place`. Networks call
+            `add_convolution`, which calls this function.
         takes_scale: Boolean, whether `convolution` multiplies its kernel by `place.scale`. This
             needs a branch that is linear in these kernels, and convolutions without a bias.
         activation: Function `(name) -> layer` for the activations inside of branches, and in

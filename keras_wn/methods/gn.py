@@ -19,11 +19,10 @@ def normalization(x, place, name):
             f"{place.method.name}: groups={groups} does not divide the {channels} channels of "
             f"'{name}'. Allowed: divisors of the channels."
         )
-    gamma = place.method.branch_scale if place.role == "last" else 1.0
     return keras.layers.GroupNormalization(
         groups,
         epsilon=1e-5,
-        gamma_initializer=keras.initializers.Constant(gamma),
+        gamma_initializer=keras.initializers.Constant(place.start),
         name=f"{name}_gn",
     )(x)
 
@@ -56,7 +55,7 @@ CARD = MethodCard(
     ours=(
         "Half as many groups as channels where there are less than 64 channels.",
         "Gammas and betas do not decay; they do in the first author's code.",
-        "The warm-up.",
+        "The warm-up. The learning rate is that of bn, and is not tuned.",
     ),
     references=(
         "Wu & He 2018, arXiv 1803.08494; the first author's code, ppwwyyxx/GroupNorm-reproduce, "

@@ -31,7 +31,7 @@ def _convolution(x, filters, kernel_size, strides, place, name):
     )(x)
     if place.role != "last":
         return x
-    start = keras.initializers.Constant(place.method.branch_scale)
+    start = keras.initializers.Constant(place.start)
     return SkipInit(start, _BRANCH_FACTOR, name=f"{name}_skip")(x)
 
 
@@ -44,7 +44,7 @@ CARD = MethodCard(
     branch_scale=0.0,
     unstable_joins={
         "rsqrt2": "the variance falls from 0.5 to 9e-6 over ResNet-50's blocks "
-        "(tests/methods/test_cards.py)"
+        "(tests/methods/test_variances.py)"
     },
     learning_rate=0.1,
     agc=0.1,
@@ -57,7 +57,8 @@ CARD = MethodCard(
         "The factor of adaptive gradient clipping. The paper's is 0.01 for batches of 1024 and "
         "more, and larger for smaller ones.",
         "The rest of the net: the stride of a bottleneck in its first convolution, the start of "
-        "the classifier, no stochastic depth, no dropout, the polynomial decay and the warm-up.",
+        "the classifier, no stochastic depth, no dropout, the polynomial decay and the warm-up. "
+        "The learning rate works, and is not tuned.",
     ),
     references=(
         "Brock, De & Smith 2021, arXiv 2101.08692; Brock et al. 2021, arXiv 2102.06171 (adaptive "

@@ -36,7 +36,7 @@ CARD = MethodCard(
     join="rsqrt2",
     unstable_joins={
         "sum": "the variance grows from 1.3 to 1e8 over ResNet-50's blocks "
-        "(tests/methods/test_cards.py)"
+        "(tests/methods/test_variances.py)"
     },
     learning_rate=0.008,
     decay_effect=(

@@ -11,14 +11,13 @@ from keras_wn.methods.card import MethodCard
 
 def convolution(x, filters, kernel_size, strides, place, name, **options):
     """Adds a `WNConv2D` with these options, whose gain is the start that `initialize` gives it."""
-    start = place.method.branch_scale if place.role == "last" else 1.0
     return WNConv2D(
         filters,
         kernel_size,
         strides,
         padding="same",
         kernel_initializer="he_normal",
-        gain_initializer=keras.initializers.Constant(start),
+        gain_initializer=keras.initializers.Constant(place.start),
         name=name,
         **options,
     )(x)

@@ -32,7 +32,7 @@ CARD = MethodCard(
     main_activation=lambda name: keras.layers.Identity(name=name),
     unstable_joins={
         "rsqrt2": "the variance falls from 0.003 to 2e-7 over ResNet-50's blocks "
-        "(tests/methods/test_cards.py)"
+        "(tests/methods/test_variances.py)"
     },
     learning_rate=0.016,
     warmup_epochs=4,

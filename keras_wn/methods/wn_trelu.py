@@ -36,7 +36,7 @@ CARD = MethodCard(
     head=_head,
     unstable_joins={
         "rsqrt2": "the variance falls from 0.23 to 4e-6 over ResNet-50's blocks "
-        "(tests/methods/test_cards.py)"
+        "(tests/methods/test_variances.py)"
     },
     learning_rate=0.2,
     decay_effect=(

@@ -46,7 +46,7 @@ CARD = MethodCard(
         "code, that gamma starts at 1.",
         "No number is added to the standard deviation; the authors' code adds 1e-5.",
         "Gammas and betas do not decay; they do in the authors' code.",
-        "The warm-up.",
+        "The warm-up. The learning rate is that of bn, and is not tuned.",
     ),
     references=(
         "Qiao et al. 2019, arXiv 1903.10520; the authors' code, "

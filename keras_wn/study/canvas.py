@@ -71,8 +71,9 @@ class Look:
     marker: str
 
 
-# Okabe & Ito 2008, https://jfly.uni-koeln.de/color/, whose yellow one the rarest method has; then
-# colors of the schemes of Tol, https://sronpersonalpages.nl/~pault/.
+# The first colors are those of Okabe & Ito 2008, https://jfly.uni-koeln.de/color/. The least used
+# method has the yellow one. The others are from the schemes of Tol,
+# https://sronpersonalpages.nl/~pault/.
 _LOOKS = {
     "none": Look("no normalization", "#000000", "p"),
     "bn": Look("batch normalization", "#E69F00", "s"),

@@ -97,7 +97,8 @@ class TrainConfig:
     )
     groups: int | None = flag(
         None,
-        "Number of groups of channels of a group normalization. The method's own if not given.",
+        "Number of groups of channels of a group normalization, of which a layer takes at most "
+        "half as many as it has channels. The method's own if not given.",
         allowed=POSITIVE,
     )
     noise: int = flag(
@@ -234,8 +235,8 @@ class TrainConfig:
             if getattr(self, name) is not None and getattr(methods.get(self.norm), name) is None:
                 having = [m for m in methods.names() if getattr(methods.get(m), name) is not None]
                 raise UsageError(
-                    f"--{name}={getattr(self, name)} with --norm={self.norm}, which has none. "
-                    f"Allowed with: {', '.join(having)}."
+                    f"--{name}={getattr(self, name)} with --norm={self.norm}: the method has no "
+                    f"{name}. Allowed with: {', '.join(having)}."
                 )
         if self.agc and self.method.agc_conflict:
             raise UsageError(

@@ -18,7 +18,7 @@ from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
-from keras_wn.training.optimizer import SGDL2, decayed_names
+from keras_wn.training.optimizer import SGDL2, decayed_paths
 from keras_wn.training.run import Run, announce, as_figures
 from keras_wn.training.stop import StopRequest
 
@@ -253,7 +253,7 @@ def make_step(
         )
         optimizer = SGDL2(
             config.weight_decay,
-            decayed_names(model, config.decay_on),
+            decayed_paths(model, config.decay_on),
             sums_gradients=False,
             learning_rate=0.0,
             momentum=config.momentum,

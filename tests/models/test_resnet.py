@@ -6,6 +6,7 @@ from keras_wn import methods, models
 from keras_wn.layers import JoinWeights
 from keras_wn.models import ResNet18, ResNet50, cifar_resnet
 from tests.helpers import to_numpy
+from tests.parameters import slow
 
 
 def test_resnet50_with_bn_has_the_parameters_of_keras_applications_less_the_listed_differences():
@@ -24,7 +25,7 @@ def test_resnet50_with_bn_has_the_parameters_of_keras_applications_less_the_list
 
 @pytest.mark.parametrize(
     "depth, blocks, convolutions",
-    [(18, 8, 20), (34, 16, 36), (50, 16, 53), (101, 33, 104), (152, 50, 155)],
+    [(18, 8, 20), (34, 16, 36), (50, 16, 53), slow(101, 33, 104), slow(152, 50, 155)],
 )
 def test_each_depth_has_its_blocks_and_convolutions(depth, blocks, convolutions):
     model = models.get(f"resnet{depth}")(method="none", input_shape=(32, 32, 3), classes=10)

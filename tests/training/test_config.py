@@ -115,12 +115,13 @@ def test_what_is_given_stays():
         ({"branch_scale": -1.0}, "--branch_scale=-1.0: not allowed. Allowed: 0 or more."),
         (
             {"norm": "none", "branch_scale": 0.1},
-            "--branch_scale=0.1 with --norm=none, which has none. Allowed with: bn, wn, wn_mobn,",
+            "--branch_scale=0.1 with --norm=none: the method has no branch_scale. "
+            "Allowed with: bn, wn, wn_mobn, cwn, ws, gn, nf.",
         ),
         ({"groups": 0}, "--groups=0: not allowed. Allowed: a number above 0."),
         (
             {"norm": "wn", "groups": 8},
-            "--groups=8 with --norm=wn, which has none. Allowed with: ws, gn.",
+            "--groups=8 with --norm=wn: the method has no groups. Allowed with: ws, gn.",
         ),
         (
             {"norm": "fixup", "agc": 0.1},

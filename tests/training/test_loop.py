@@ -1,6 +1,5 @@
 """The whole training loop, on a net that takes seconds."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -253,13 +252,12 @@ def test_unstable_branch_scale_warns_and_runs(config, capsys):
     asked = config(norm="wn_mobn", branch_scale=1.0, dry_run=True)
     assert loop.train(asked)["step"] == 2
     assert "Warning: --branch_scale=1.0 with --norm=wn_mobn: nothing" in capsys.readouterr().err
-    loop.train(dataclasses.replace(asked, branch_scale=0.1, model_dir=asked.model_dir + "2"))
-    assert "Warning" not in capsys.readouterr().err
 
 
-def test_options_of_the_card_reach_the_network_and_its_record(config):
+def test_options_of_the_card_reach_the_network_and_its_record(config, capsys):
     asked = config(norm="wn", noise=16, branch_scale=0.0, decay_on="w", dry_run=True)
     loop.train(asked)
+    assert "Warning" not in capsys.readouterr().err
     model = keras.saving.load_model(folder_of(asked).model_keras)
     assert model.get_layer("stem_conv_noise").batch_size == 16
     flags = json.loads(folder_of(asked).config_json.read_text())["flags"]

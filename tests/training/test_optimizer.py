@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_wn
-from keras_wn.training.optimizer import SGDL2, clip_adaptively, decayed_names
+from keras_wn.training.optimizer import SGDL2, clip_adaptively, decayed_paths
 
 RNG = np.random.default_rng(0)
 
@@ -52,7 +52,7 @@ def test_is_saved():
 def test_decay_acts_on_what_it_is_told(norm, on_v, on_v_and_g, on_w):
     model = keras_wn.models.cifar_resnet(8, method=norm)
     for decay_on, expected in {"v": on_v, "v_and_g": on_v_and_g, "w": on_w}.items():
-        paths = decayed_names(model, decay_on)
+        paths = decayed_paths(model, decay_on)
         of_stem = {path.split("/")[1] for path in paths if path.startswith("stem")}
         assert of_stem == expected, decay_on
         assert "logits/bias" not in paths

@@ -1,10 +1,14 @@
 """Runs the tests that need environments of their own, on Keras' other backends above all."""
 
+import os
 import sys
 
 import nox
 
-nox.options.default_venv_backend = "venv"
+# uv links the files of its cache into each environment, which takes seconds where pip takes
+# minutes. It does not read pip's variables.
+nox.options.default_venv_backend = "uv|venv"
+os.environ.setdefault("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS", ""))
 CONSTRAINTS = ("-c", "constraints.txt")
 # The worker that is done first takes tests from the other, whose last ones may take minutes.
 TWO_WORKERS = ("-n", "2", "--dist", "worksteal")

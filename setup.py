@@ -43,6 +43,6 @@ setup(
         "jax": ["jax"],
         "torch": ["torch"],
         "tpu": ["jax[tpu]"],
-        "test": [*TRAIN, "pytest", "pytest-xdist", "ruff", "nox"],
+        "test": [*TRAIN, "pytest", "pytest-xdist", "ruff", "nox[uv]"],
     },
 )

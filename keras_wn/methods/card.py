@@ -114,8 +114,9 @@ class MethodCard:
         learning_rate: Float, for a batch of 256 images. It is scaled in proportion to the batch.
             The value was chosen for ResNet-50, by a few runs on the validation split of the
             embedded digits.
-        warmup_epochs: Float, the length of the linear warm-up, of which a run uses at most half of
-            its own length.
+        warmup_epochs: Float, the length of the warm-up, of which a run uses at most half of its own
+            length.
+        warmup_power: Float, the power of the number of steps that the learning rate rises with.
         weight_decay: Float, the L2 coefficient of the variables that `decay_on` names.
         decay_on: String, a key of `keras_wn.training.optimizer.DECAY_ON`. Biases and thresholds are
             never decayed.
@@ -147,6 +148,7 @@ class MethodCard:
     initialize: Callable | None = None
     learning_rate: float
     warmup_epochs: float = 2
+    warmup_power: float = 1.0
     weight_decay: float = 1e-4
     decay_on: str = "v"
     decay_effect: str = (

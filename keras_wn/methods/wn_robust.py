@@ -36,6 +36,7 @@ CARD = MethodCard(
     },
     learning_rate=0.016,
     warmup_epochs=4,
+    warmup_power=2.0,
     scale_of_v=(
         "v orthogonal: ||v|| = 1; sqrt(fan-in / filters) on average, 0.5 to 0.71 in ResNet-50, "
         "where filters outnumber the fan-in"
@@ -47,7 +48,8 @@ CARD = MethodCard(
         "is sqrt(c channels / filters).",
         "The rest of the net: the max-pooling behind the stem, the stride of a bottleneck in its "
         "first convolution.",
-        "The length of the warm-up. The learning rate works, and is not tuned.",
+        "The length of the warm-up. The authors' code leaves it to a flag, and raises the learning "
+        "rate by the square of the step, as here. The learning rate works, and is not tuned.",
     ),
     references=(
         "Arpit, Campos & Bengio 2019, arXiv 1906.02341; the authors' code, "

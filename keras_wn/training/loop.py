@@ -219,6 +219,7 @@ def make_plan(config: TrainConfig, splits: Splits) -> Plan:
         peak=config.peak_learning_rate,
         total_steps=config.updates(splits, config.train_epochs),
         warmup_steps=config.updates(splits, config.warmup_epochs),
+        warmup_power=config.method.warmup_power,
     )
     steps_per_epoch = config.steps_per_epoch(splits)
     # A schedule counts updates of the weights, and an update takes `accumulation` steps.

@@ -35,14 +35,17 @@ def names() -> tuple[str, ...]:
     return tuple(_DECAYS)
 
 
-def build(name: str, peak: float, total_steps: int, warmup_steps: int) -> Any:
-    """Linear warm-up to `peak`, then a decay over the remaining steps.
+def build(
+    name: str, peak: float, total_steps: int, warmup_steps: int, warmup_power: float = 1.0
+) -> Any:
+    """Warm-up to `peak`, then a decay over the remaining steps.
 
     Args:
         name: `polynomial` (power 2, as in the study), `cosine` or `stepwise`.
         peak: Positive float, the highest learning rate.
         total_steps: Positive integer, steps of the whole run.
         warmup_steps: Integer from 0 to less than `total_steps`.
+        warmup_power: Positive float; 1 for a linear warm-up.
 
     Returns:
         `WarmUp` schedule.
@@ -63,19 +66,20 @@ def build(name: str, peak: float, total_steps: int, warmup_steps: int) -> Any:
             f"A warm-up of {warmup_steps} steps is not allowed. Allowed: 0 to {total_steps - 1}, "
             "less than the whole run."
         )
-    return WarmUp(_DECAYS[name](peak, total_steps - warmup_steps), peak, warmup_steps)
+    return WarmUp(_DECAYS[name](peak, total_steps - warmup_steps), peak, warmup_steps, warmup_power)
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to `peak` in front of another schedule.
+    """Warm-up to `peak` in front of another schedule.
 
-    The rate is `peak (step + 1) / warmup_steps`, and then `schedule(step - warmup_steps)`.
+    The rate is `peak ((step + 1) / warmup_steps)^power`, and then `schedule(step - warmup_steps)`.
 
     Args:
         schedule: Keras `LearningRateSchedule`.
         peak: Float, where the warm-up ends.
         warmup_steps: Integer; 0 for none.
+        power: Positive float; 1 for a linear warm-up.
 
     Example:
 
@@ -85,15 +89,16 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     0.05
     """
 
-    def __init__(self, schedule, peak, warmup_steps):
+    def __init__(self, schedule, peak, warmup_steps, power=1.0):
         self.schedule = schedule
         self.peak = peak
         self.warmup_steps = warmup_steps
+        self.power = power
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
         # The first step already moves: at rate 0 it would be wasted.
-        rising = self.peak * (step + 1.0) / max(self.warmup_steps, 1)
+        rising = self.peak * ((step + 1.0) / max(self.warmup_steps, 1)) ** self.power
         falling = self.schedule(ops.maximum(step - self.warmup_steps, 0.0))
         return ops.where(step < self.warmup_steps, rising, falling)
 
@@ -102,6 +107,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "peak": self.peak,
             "warmup_steps": self.warmup_steps,
+            "power": self.power,
         }
 
     @classmethod

@@ -61,7 +61,7 @@ def test_fold_bn_keeps_the_outputs_and_the_batch_norms_that_cannot_fold():
 
 
 def test_fold_bn_of_a_resnet_leaves_none():
-    model = keras_wn.models.cifar_resnet(20, method="bn")
+    model = keras_wn.models.cifar_resnet(8, method="bn")
     x = RNG.normal(size=(2, 32, 32, 3)).astype("float32")
     folded = keras_wn.fold(model, fold_bn=True)
     assert not any(isinstance(layer, kl.BatchNormalization) for layer in folded._flatten_layers())

@@ -14,7 +14,7 @@ import pytest
 import keras_wn  # noqa: F401  The classes that a saved model names.
 from tests.runners.processes import HERE, finish, newest_step, start, wait_for
 
-FLAGS = ("--norm=wn", "--dropout=0.3", "--ema=0.9", "--checkpoint_steps=3")
+FLAGS = ("--norm=wn", "--noise=32", "--dropout=0.3", "--ema=0.9", "--checkpoint_steps=3")
 
 
 def weights(folder):

@@ -46,7 +46,7 @@ def test_cifar_is_read_from_its_binary_files(tmp_path):
     write_binary(tmp_path, "cifar10", 20)
     flags = (f"--data_dir={tmp_path}", "--model=cifar_resnet8", "--batch_size=8", "--dry_run")
     code, out, err = finish_on_jax(
-        RUNNERS / "cifar10.py", *flags, "--norm=wn", f"--model_dir={tmp_path}/run"
+        RUNNERS / "cifar10.py", *flags, "--norm=none", f"--model_dir={tmp_path}/run"
     )
     assert code == 0, err
     assert "Data: CIFAR-10: 90 training, 10 validation, 20 test images." in out

@@ -43,6 +43,16 @@ def test_every_method_learns_and_leaves_all_its_files(norm, config, capsys):
     assert f"Files: {asked.model_dir}" in printed.splitlines()[-1]
 
 
+def test_warm_up_rises_by_the_power_of_the_card(config):
+    linear, square = (
+        loop.make_plan(config(norm=norm, base_learning_rate=0.05).resolved(), digits.load()).rates
+        for norm in ("wn", "wn_robust")
+    )
+    peak = linear[19]
+    np.testing.assert_allclose(square[:20] / peak, (linear[:20] / peak) ** 2, rtol=1e-5)
+    np.testing.assert_array_equal(square[20:], linear[20:])
+
+
 def test_config_json_tells_flags_versions_data_and_bn_semantics(config):
     asked = config(norm="bn", dry_run=True)
     loop.train(asked)

@@ -4,14 +4,18 @@ import pytest
 from keras_wn.training import schedules
 
 
-def rates(name, steps, total=100, warmup=10):
-    schedule = schedules.build(name, peak=0.4, total_steps=total, warmup_steps=warmup)
+def rates(name, steps, total=100, warmup=10, power=1.0):
+    schedule = schedules.build(name, 0.4, total, warmup, power)
     return [float(schedule(step)) for step in steps]
 
 
 @pytest.mark.parametrize("name", schedules.names())
 def test_warm_up_is_linear_and_ends_at_the_peak(name):
     assert rates(name, [0, 4, 9, 10]) == pytest.approx([0.04, 0.2, 0.4, 0.4])
+
+
+def test_warm_up_of_power_2_is_the_square_of_the_linear_one():
+    assert rates("cosine", [0, 4, 9, 10], power=2.0) == pytest.approx([0.004, 0.1, 0.4, 0.4])
 
 
 @pytest.mark.parametrize("name", schedules.names())
@@ -43,6 +47,8 @@ def test_unknown_schedule_and_a_warm_up_without_end_are_refused():
 
 
 def test_schedule_is_saved():
-    schedule = schedules.build("cosine", peak=0.4, total_steps=100, warmup_steps=10)
+    schedule = schedules.build(
+        "cosine", peak=0.4, total_steps=100, warmup_steps=10, warmup_power=2.0
+    )
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
     assert [float(copy(s)) for s in (3, 50)] == [float(schedule(s)) for s in (3, 50)]

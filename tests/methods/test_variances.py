@@ -33,7 +33,7 @@ def test_variance_without_normalization_explodes():
 
 
 def test_variance_with_bn_and_with_data_dependent_wn_stays_and_starts_alike():
-    bn, wn = variances("bn"), variances("wn")
+    bn, wn = variances("bn"), variances("wn", branch_scale=1.0)
     assert abs(bn[0] - 2) < 0.05 and all(1.2 < v < 4 for v in bn)
     np.testing.assert_allclose(wn, bn, rtol=0.15)
 

@@ -4,8 +4,9 @@ import functools
 import pathlib
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
+from keras_wn.data import tfds_arrays
+from keras_wn.data.hold_out import hold_out
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.training.errors import UsageError
 
@@ -30,12 +31,9 @@ _BINARY = {
 # A record of CIFAR-100 has the label of the superclass before that of the class.
 _LABEL_BYTES = {"cifar10": 1, "cifar100": 2}
 _HELD_OUT = 0.1  # 5,000 of 50,000 training images.
-# The split is part of the data set: it never changes with a run's seed.
-_SPLIT_SEED = 0
 _SIZE = 32
 _PAPER_SIZE = 28
 _PADDING = 4
-_READ_AT_ONCE = 5000
 
 
 def load(
@@ -65,15 +63,17 @@ def load(
     if augment not in AUGMENTATIONS:
         raise UsageError(f"--augment={augment}: unknown. Allowed: standard, paper.")
     folder = None if data_dir is None else pathlib.Path(data_dir)
-    _, binary, *_ = _BINARY[name]
+    archive, binary, *_ = _BINARY[name]
     if folder is not None and (folder / binary).is_dir():
         train, test = _read_binary(name, folder / binary)
     else:
-        train, test = _read_tfds(name, folder)
+        train, test = tfds_arrays.read(
+            name, folder, f"unpack {binary}/ from {archive} in --data_dir."
+        )
     size = _PAPER_SIZE if augment == "paper" else _SIZE
     prepare = functools.partial(_prepare, statistics=STATISTICS[name], size=size)
     change = functools.partial(_augment, statistics=STATISTICS[name], size=size, augment=augment)
-    kept, held_out = _hold_out(train[1])
+    kept, held_out = hold_out(train[1], max(1, round(_HELD_OUT * len(train[1]))))
     parts = [
         [array[rows] for array in part]
         for part, rows in ((train, kept), (train, held_out), (test, slice(None)))
@@ -112,56 +112,6 @@ def _records(name, path):
             f"Allowed: 0 to {_CLASSES[name] - 1}."
         )
     return data[:, labels:].reshape(-1, 3, _SIZE, _SIZE).transpose(0, 2, 3, 1), label
-
-
-def _read_tfds(name, folder):
-    """Images and labels of the training split, and of the test split."""
-    archive, binary, *_ = _BINARY[name]
-    unpack = f"{binary}/ from {archive} in --data_dir"
-    try:
-        import tensorflow as tf
-        import tensorflow_datasets as tfds
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"--data_dir={folder}: {name} is not here, and {error.name} to look for it in other "
-            f"forms is not installed. Allowed: {unpack}."
-        ) from error
-    try:
-        parts = tfds.load(
-            name, split=["train", "test"], data_dir=folder, batch_size=_READ_AT_ONCE, download=False
-        )
-    except (
-        AssertionError,
-        tfds.core.DatasetNotFoundError,
-        FileNotFoundError,
-        tf.errors.NotFoundError,
-    ) as error:
-        where = tfds.core.constants.DATA_DIR if folder is None else folder
-        raise UsageError(
-            f"--data_dir={where}: {name} is not prepared. Prepare it with: "
-            f"tfds build {name} --data_dir={where}. Or unpack {unpack}."
-        ) from error
-    return [_arrays(part) for part in parts]
-
-
-def _arrays(batches):
-    """Images and labels of a whole data set."""
-    batches = list(batches.as_numpy_iterator())
-    images, labels = (
-        np.concatenate([batch[key] for batch in batches]) for key in ("image", "label")
-    )
-    return images, labels.astype("int32")
-
-
-def _hold_out(labels):
-    indices = np.arange(len(labels))
-    count = max(1, round(_HELD_OUT * len(labels)))
-    # A set too small to give each class its share, as in tests, is split without regard to them.
-    shares = labels if len(labels) >= 5000 else None
-    kept, held_out = train_test_split(
-        indices, test_size=count, stratify=shares, random_state=_SPLIT_SEED
-    )
-    return np.sort(kept), np.sort(held_out)
 
 
 def _prepare(images, statistics, size):

@@ -9,7 +9,25 @@ import numpy as np
 from keras_wn.data.splits import Examples, Splits, check_memory
 from keras_wn.training.errors import UsageError
 
-DATASETS = ("digits", "imagenet", "cifar10", "cifar100")
+# Data set -> the values of `--image_size` that it takes, the default first. The images of the sets
+# in MNIST's format are averaged to half their size.
+SIZES = {
+    "digits": (32,),
+    "imagenet": (224,),
+    "cifar10": (32,),
+    "cifar100": (32,),
+    "mnist": (28, 14),
+    "fashion_mnist": (28, 14),
+    "kmnist": (28, 14),
+    "emnist_balanced": (28, 14),
+    "emnist_byclass": (28, 14),
+    "emnist_bymerge": (28, 14),
+    "emnist_digits": (28, 14),
+    "emnist_letters": (28, 14),
+}
+# Data sets whose images are resized to any size.
+RESIZED = ("digits", "imagenet")
+DATASETS = tuple(SIZES)
 AUGMENTATIONS = ("standard", "paper")
 
 
@@ -25,9 +43,11 @@ def load(
     Args:
         dataset: One of `DATASETS`. The digits are embedded and need no folder.
         data_dir: Folder. For `"imagenet"`, an image folder with `train/` and `val/`, or a TFDS
-            folder with `imagenet2012/`. For CIFAR, a TFDS folder, or None for TFDS' own.
-        image_size: Height and width of ImageNet's images and of the digits.
-        augment: One of `AUGMENTATIONS`. The digits are not augmented.
+            folder with `imagenet2012/`. For the others, a folder with the files that their authors
+            publish or a TFDS folder, or None for TFDS' own.
+        image_size: Height and width. CIFAR has one size.
+        augment: One of `AUGMENTATIONS`. The digits and the sets in MNIST's format are not
+            augmented.
         max_corrupt: Number of images that cannot be decoded and that a run skips.
 
     Returns:
@@ -45,8 +65,7 @@ def load(
     if dataset == "digits":
         if data_dir is not None:
             raise UsageError(
-                f"--data_dir={data_dir}: the digits are embedded. Allowed: with "
-                "--dataset=imagenet or cifar."
+                f"--data_dir={data_dir}: the digits are embedded. Allowed: with another --dataset."
             )
         from keras_wn.data import digits
 
@@ -60,6 +79,10 @@ def load(
         from keras_wn.data import cifar
 
         return cifar.load(dataset, data_dir, augment)
+    if dataset != "imagenet":
+        from keras_wn.data import idx
+
+        return idx.load(dataset, data_dir, image_size)
     if data_dir is None:
         raise UsageError("--dataset=imagenet needs its folder. Allowed: with --data_dir.")
     with tensorflow_needed(data_dir):
@@ -84,7 +107,7 @@ def tensorflow_needed(data_dir: str | None) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise UsageError(
             f"--data_dir={data_dir}: TensorFlow decodes the images, and {error.name} is not "
-            "installed. Allowed: with keras_wn[train] installed, or --dataset=digits or cifar."
+            "installed. Allowed: with keras_wn[train] installed, or another --dataset."
         ) from error
 
 

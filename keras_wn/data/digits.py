@@ -5,12 +5,10 @@ import functools
 import numpy as np
 from keras import ops
 from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
+from keras_wn.data.hold_out import hold_out
 from keras_wn.data.splits import Examples, Splits, check_memory
 
-# The split is part of the data set: it never changes with a run's seed.
-_SPLIT_SEED = 0
 _HELD_OUT = 250  # Images in the validation split, and in the test split.
 
 
@@ -41,8 +39,8 @@ def load(image_size: int = 32) -> Splits:
     """
     digits = load_digits()
     check_memory(len(digits.target), image_size)
-    rest, test = _hold_out(np.arange(len(digits.target)), digits.target)
-    train, validation = _hold_out(rest, digits.target)
+    rest, test = hold_out(digits.target, _HELD_OUT)
+    train, validation = (rest[rows] for rows in hold_out(digits.target[rest], _HELD_OUT))
     images = ops.image.resize(
         digits.images[..., None].astype("float32"),
         (image_size, image_size),
@@ -55,10 +53,3 @@ def load(image_size: int = 32) -> Splits:
         for part in (train, validation, test)
     ]
     return Splits("digits", *examples, classes=10)
-
-
-def _hold_out(indices, labels):
-    kept, held_out = train_test_split(
-        indices, test_size=_HELD_OUT, stratify=labels[indices], random_state=_SPLIT_SEED
-    )
-    return np.sort(kept), np.sort(held_out)

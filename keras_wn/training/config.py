@@ -33,11 +33,12 @@ class TrainConfig:
         detect.DATASETS,
     )
     data_dir: str | None = flag(
-        None, "Folder that holds the data set. TFDS' own folder, for CIFAR, if not given."
+        None, "Folder that holds the data set. If not given, TFDS' own for all but ImageNet."
     )
     image_size: int | None = flag(
         None,
-        "Height and width of the images. 224 for ImageNet, 32 for the others, if not given.",
+        "Height and width of the images. If not given, 224 for ImageNet, 28 for MNIST and the sets "
+        "in its format, and 32 for the others.",
         allowed=(lambda x: x >= 8, "8 or more"),
     )
     augment: str = flag(
@@ -199,7 +200,7 @@ class TrainConfig:
         flag_fields.check_choices(self)
         config = self
         if self.image_size is None:
-            config = dataclasses.replace(self, image_size=224 if self.dataset == "imagenet" else 32)
+            config = dataclasses.replace(self, image_size=detect.SIZES[self.dataset][0])
         filled = {
             f: getattr(self.method, _CARD_VALUES[f])
             for f in _CARD_VALUES
@@ -248,10 +249,11 @@ class TrainConfig:
                 "--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one "
                 "of them."
             )
-        if self.dataset.startswith("cifar") and self.image_size != 32:
+        sizes = detect.SIZES[self.dataset]
+        if self.image_size not in sizes and self.dataset not in detect.RESIZED:
             raise UsageError(
                 f"--image_size={self.image_size} with --dataset={self.dataset}: its images are of "
-                "32. Allowed: 32."
+                f"{sizes[0]}. Allowed: {', '.join(map(str, sizes))}."
             )
         if self.dataset == "digits" and self.data_dir is not None:
             raise UsageError(

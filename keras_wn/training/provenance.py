@@ -24,6 +24,14 @@ DATA = {
     "image_folder": "images in folders by class",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "emnist_balanced": "EMNIST, balanced",
+    "emnist_byclass": "EMNIST, by class",
+    "emnist_bymerge": "EMNIST, by merged class",
+    "emnist_digits": "EMNIST, digits",
+    "emnist_letters": "EMNIST, letters",
     "synthetic": "random images from memory (--use_synthetic_data): "
     "figures of accuracy mean nothing",
 }

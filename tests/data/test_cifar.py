@@ -3,6 +3,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_wn.data import cifar, detect
+from keras_wn.data.hold_out import hold_out
 from keras_wn.training.errors import UsageError
 from tests.data.binary_cifar import write_binary
 
@@ -75,7 +76,7 @@ def test_evaluation_of_the_paper_shows_the_middle(mocked, take):
 
 def test_held_out_images_are_of_each_class_in_equal_share():
     labels = np.arange(50_000) % 100
-    kept, held_out = cifar._hold_out(labels)
+    kept, held_out = hold_out(labels, 5000)
     assert len(held_out) == 5000 and len(set(kept) | set(held_out)) == 50_000
     np.testing.assert_array_equal(np.bincount(labels[held_out]), 50)
 

@@ -18,8 +18,8 @@ def test_digits_need_no_folder():
     "arguments, message",
     [
         (
-            {"dataset": "mnist"},
-            "--dataset=mnist: unknown. Allowed: digits, imagenet, cifar10, cifar100.",
+            {"dataset": "svhn"},
+            "--dataset=svhn: unknown. Allowed: digits, imagenet, cifar10, cifar100, mnist, ",
         ),
         ({"dataset": "imagenet"}, "--dataset=imagenet needs its folder. Allowed: with --data_dir."),
         ({"dataset": "imagenet", "data_dir": "/nowhere"}, "--data_dir=/nowhere: no such folder."),

@@ -10,6 +10,7 @@ from keras_wn.data import prepare
 from keras_wn.training import loop
 from keras_wn.training.errors import UsageError
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
+from tests.data.test_idx import DEBIAN
 from tests.data.test_imagenet_tfds import write_tars
 from tests.parameters import slow
 from tests.runners.processes import HERE, finish
@@ -125,3 +126,12 @@ def test_prepare_says_what_is_missing_and_its_size(tmp_path, capsys):
     ):
         prepare.run(None, str(tmp_path), "array_record")
     assert "missing: ILSVRC2012_img_train.tar, 147,897,477,120 bytes" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="apt-get install dataset-fashion-mnist")
+def test_fashion_mnist_trains_from_the_files_that_debian_installs(tmp_path):
+    flags = ("--dataset=fashion_mnist", f"--data_dir={DEBIAN}", "--image_size=14", "--norm=wn")
+    code, out, err = finish(HERE / "tiny.py", *flags, "--dry_run", f"--model_dir={tmp_path}/run")
+    assert code == 0, err
+    assert "Data: Fashion-MNIST: 55000 training, 5000 validation, 10000 test images." in out

@@ -75,14 +75,18 @@ def test_what_is_given_stays():
             "data_parallel.",
         ),
         (
-            {"dataset": "mnist"},
-            "--dataset=mnist: unknown. Allowed: digits, imagenet, cifar10, cifar100.",
+            {"dataset": "svhn"},
+            "--dataset=svhn: unknown. Allowed: digits, imagenet, cifar10, cifar100, mnist, ",
         ),
         ({"augment": "auto"}, "--augment=auto: unknown. Allowed: standard, paper."),
         ({"image_size": 4}, "--image_size=4: not allowed. Allowed: 8 or more."),
         (
             {"dataset": "cifar10", "image_size": 64},
-            "--image_size=64 with --dataset=cifar10: its images are of 32.",
+            "--image_size=64 with --dataset=cifar10: its images are of 32. Allowed: 32.",
+        ),
+        (
+            {"dataset": "fashion_mnist", "image_size": 32},
+            "--image_size=32 with --dataset=fashion_mnist: its images are of 28. Allowed: 28, 14.",
         ),
         ({"max_corrupt": -1}, "--max_corrupt=-1: not allowed. Allowed: 0 or more."),
         ({"agc": -0.1}, "--agc=-0.1: not allowed. Allowed: 0 or more."),

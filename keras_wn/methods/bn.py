@@ -30,6 +30,7 @@ CARD = MethodCard(
     convolution=_convolution,
     branch_scale=1.0,
     learning_rate=0.05,
+    learning_rate_range=(0.08, 20.48),
     decay_effect=(
         "on a convolution, changes the effective learning rate alone: its scale is normalized "
         "away; shrinks the classifier"

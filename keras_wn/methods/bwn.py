@@ -35,6 +35,7 @@ CARD = MethodCard(
         "(tests/methods/test_variances.py)"
     },
     learning_rate=0.016,
+    learning_rate_range=(0.32, 5.12),
     weight_decay=0.0,
     decay_effect=(
         "changes the effective learning rate alone: no output depends on ||v||; shrinks the "

@@ -114,6 +114,9 @@ class MethodCard:
         learning_rate: Float, for a batch of 256 images. It is scaled in proportion to the batch.
             The value was chosen for ResNet-50, by a few runs on the validation split of the
             embedded digits.
+        learning_rate_range: Pair of floats, the lowest and the highest learning rate for a batch
+            of 256 images that are worth a trial with small networks. A pilot found them with
+            ResNet-8 (BUILD.md, Reproducing). Deeper networks take lower ones.
         warmup_epochs: Float, the length of the warm-up, of which a run uses at most half of its own
             length.
         warmup_power: Float, the power of the number of steps that the learning rate rises with.
@@ -147,6 +150,7 @@ class MethodCard:
     noise: int = 0
     initialize: Callable | None = None
     learning_rate: float
+    learning_rate_range: tuple[float, float]
     warmup_epochs: float = 2
     warmup_power: float = 1.0
     weight_decay: float = 1e-4

@@ -13,6 +13,7 @@ CARD = MethodCard(
     unstable_branch_scales={1.0: "ResNet-50 diverged on the digits at a learning rate of 0.016"},
     initialize=wn.initialize,
     learning_rate=0.016,
+    learning_rate_range=(0.32, 5.12),
     warmup_epochs=4,
     scale_of_v="||v|| about sqrt(2), alike in all layers: v as He et al. 2015, variance 2 / fan-in",
     ours=(

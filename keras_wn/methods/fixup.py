@@ -62,6 +62,7 @@ CARD = MethodCard(
         "(tests/methods/test_variances.py)"
     },
     learning_rate=0.3,
+    learning_rate_range=(0.32, 1.28),
     warmup_epochs=6,
     agc_conflict=(
         "the last convolution of each branch and the classifier start at 0, so that there is no "

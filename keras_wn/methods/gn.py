@@ -47,6 +47,7 @@ CARD = MethodCard(
     branch_scale=0.0,
     groups=32,
     learning_rate=0.05,
+    learning_rate_range=(0.32, 20.48),
     decay_effect=(
         "on a convolution, changes the effective learning rate alone: its scale is normalized "
         "away; shrinks the classifier"

@@ -47,6 +47,7 @@ CARD = MethodCard(
         "(tests/methods/test_variances.py)"
     },
     learning_rate=0.1,
+    learning_rate_range=(0.32, 5.12),
     agc=0.1,
     scale_of_v="||v|| about 1, alike in all layers: variance 1 / fan-in",
     ours=(

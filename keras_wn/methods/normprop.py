@@ -39,6 +39,7 @@ CARD = MethodCard(
         "(tests/methods/test_variances.py)"
     },
     learning_rate=0.008,
+    learning_rate_range=(0.08, 1.28),
     decay_effect=(
         "none on a convolution, whose v is rescaled to unit norm after the step; shrinks the "
         "classifier"

@@ -35,6 +35,7 @@ CARD = MethodCard(
         "(tests/methods/test_variances.py)"
     },
     learning_rate=0.016,
+    learning_rate_range=(0.08, 1.28),
     warmup_epochs=4,
     warmup_power=2.0,
     scale_of_v=(

@@ -39,6 +39,7 @@ CARD = MethodCard(
         "(tests/methods/test_variances.py)"
     },
     learning_rate=0.2,
+    learning_rate_range=(0.32, 5.12),
     decay_effect=(
         "changes the effective learning rate alone, of the classifier too: no output depends on "
         "||v||"

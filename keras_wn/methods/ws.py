@@ -39,6 +39,7 @@ CARD = MethodCard(
     },
     groups=32,
     learning_rate=0.05,
+    learning_rate_range=(0.32, 20.48),
     scale_of_v="||v|| about sqrt(2), alike in all layers: v as He et al. 2015, variance 2 / fan-in",
     ours=(
         "Half as many groups as channels where there are less than 64 channels.",

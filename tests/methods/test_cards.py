@@ -38,7 +38,9 @@ def test_card_is_complete(name):
     assert card.join in methods.JOINS and set(card.unstable_joins) <= set(methods.JOINS) - {
         card.join
     }
-    assert card.learning_rate > 0 and card.warmup_epochs >= 0 and card.weight_decay >= 0
+    lowest, highest = card.learning_rate_range
+    assert 0 < lowest < highest and 0 < card.learning_rate < highest
+    assert card.warmup_epochs >= 0 and card.weight_decay >= 0
     assert card.ours and card.references and card.scale_of_v
 
 

@@ -47,6 +47,8 @@ def backend(session, backend):
     spared = {"tests/methods"} if backend == "jax" else set()
     parts = [part for part in PARTS if part not in spared]
     chosen = ("-k", "not test_selection") if backend == "jax" else ()
+    # Most of JAX's time goes into compiling small programs that run once.
+    fast = {"XLA_FLAGS": "--xla_backend_optimization_level=0"} if backend == "jax" else {}
     session.run(
         "python",
         "-m",
@@ -55,7 +57,7 @@ def backend(session, backend):
         *chosen,
         *parts,
         *runners,
-        env={"KERAS_BACKEND": backend},
+        env={"KERAS_BACKEND": backend, **fast},
     )
 
 

@@ -20,7 +20,7 @@ _HELD_OUT = 5000
 
 @dataclasses.dataclass(frozen=True)
 class _Set:
-    """What the files of a set must hold.
+    """Describes what the files of a set must hold.
 
     Attributes:
         classes: Number of classes.

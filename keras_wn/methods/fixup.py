@@ -79,8 +79,9 @@ CARD = MethodCard(
         "channels are convolutions in all nets.",
         "Scalars do not decay; they do in the authors' code.",
         "No mixup, which the paper's figures for ImageNet are with; polynomial decay.",
-        "The learning rate and the warm-up, the best of five rates from 0.05 to 0.5 with 2 or 6 "
-        "epochs of warm-up, on the validation split of the digits, by one run each.",
+        "The learning rate and the warm-up. They are the best of five rates from 0.05 to 0.5 with "
+        "2 epochs of warm-up, and of 0.3 and 0.5 with 6, on the validation split of the digits, by "
+        "one run each.",
     ),
     references=(
         "Zhang, Dauphin & Ma 2019, arXiv 1901.09321; the first author's code, hongyi-zhang/Fixup",

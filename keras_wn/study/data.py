@@ -36,7 +36,7 @@ def load(protocol: Protocol) -> Splits:
             raise UsageError(
                 f"--train_size={protocol.train_size}, --label_noise={protocol.label_noise} with "
                 f"--dataset={protocol.dataset}: only where the images are in memory. "
-                "Allowed: with digits, cifar10, cifar100."
+                "Allowed: with any but imagenet."
             )
         largest = len(splits.train) - splits.classes
         if protocol.train_size is not None and not splits.classes <= protocol.train_size <= largest:

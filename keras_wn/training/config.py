@@ -33,7 +33,9 @@ class TrainConfig:
         detect.DATASETS,
     )
     data_dir: str | None = flag(
-        None, "Folder that holds the data set. If not given, TFDS' own for all but ImageNet."
+        None,
+        "Folder that holds the data set. TFDS' own if not given. ImageNet needs one. The digits are "
+        "embedded, and take none.",
     )
     image_size: int | None = flag(
         None,

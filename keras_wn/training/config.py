@@ -34,8 +34,8 @@ class TrainConfig:
     )
     data_dir: str | None = flag(
         None,
-        "Folder that holds the data set. TFDS' own if not given. ImageNet needs one. The digits are "
-        "embedded, and take none.",
+        "Folder that holds the data set. TFDS' own if not given. ImageNet needs one. The digits "
+        "are embedded, and take none.",
     )
     image_size: int | None = flag(
         None,

@@ -9,11 +9,14 @@ from sklearn.datasets import load_digits
 from keras_wn.data.hold_out import hold_out
 from keras_wn.data.splits import Examples, Splits, check_memory
 
-_HELD_OUT = 250  # Images in the validation split, and in the test split.
+# Images in the validation split, and in the test split.
+HELD_OUT = (250, 250)
+# The study's: more images to test on, so that they can tell methods apart.
+HELD_OUT_BY_STUDY = (250, 1000)
 
 
 @functools.cache
-def load(image_size: int = 32) -> Splits:
+def load(image_size: int = 32, held_out: tuple[int, int] = HELD_OUT) -> Splits:
     """The digits as RGB images: 1,297 to train, 250 to validate, 250 to test.
 
     The split is fixed and stratified.
@@ -23,6 +26,7 @@ def load(image_size: int = 32) -> Splits:
 
     Args:
         image_size: Positive integer, height and width.
+        held_out: Pair of positive integers, the images in the validation and in the test split.
 
     Returns:
         `Splits`; images are float32 of shape `(n, image_size, image_size, 3)`, labels int32 of
@@ -39,8 +43,9 @@ def load(image_size: int = 32) -> Splits:
     """
     digits = load_digits()
     check_memory(len(digits.target), image_size)
-    rest, test = hold_out(digits.target, _HELD_OUT)
-    train, validation = (rest[rows] for rows in hold_out(digits.target[rest], _HELD_OUT))
+    to_validate, to_test = held_out
+    rest, test = hold_out(digits.target, to_test)
+    train, validation = (rest[rows] for rows in hold_out(digits.target[rest], to_validate))
     images = ops.image.resize(
         digits.images[..., None].astype("float32"),
         (image_size, image_size),

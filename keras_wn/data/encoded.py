@@ -60,11 +60,19 @@ class EncodedImages:
         seed: int,
         first_step: int = 0,
         shard: tuple[int, int] = (0, 1),
+        mixup: float = 0.0,
     ) -> tf.data.Dataset:
-        """As `Examples.training_batches`, as a `tf.data.Dataset`."""
+        """As `Examples.training_batches`, as a `tf.data.Dataset`, but for `statistics_batch`.
+
+        Each shard mixes its own images, so that no image is decoded twice.
+        """
         batches = self._training(batch_size, seed, first_step, shard).map(
             lambda x, y: (x, tf.one_hot(y, classes))
         )
+        if mixup:
+            batches = batches.enumerate(first_step).map(
+                lambda step, batch: _mixed(*batch, mixup, seed, step)
+            )
         return untuned(batches.prefetch(2))
 
     def evaluation_batches(
@@ -258,6 +266,14 @@ class FileSource:
             self.labels[position],
             self.name(position),
         )
+
+
+def _mixed(images, labels, mixup, seed, step):
+    # The ratio of gamma variables to their sum is the beta variable.
+    parts = tf.random.stateless_gamma((2,), [tf.cast(seed, tf.int64), step], mixup)
+    share = parts[0] / tf.reduce_sum(parts)
+    # The order is random, so that the next image is as good as any.
+    return tuple(share * x + (1 - share) * tf.roll(x, -1, axis=0) for x in (images, labels))
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -13,7 +13,7 @@ from keras_wn.data.corrupt import CorruptImages
 from keras_wn.training.errors import UsageError
 
 # Each draw has random numbers of its own, so that no two are alike by their seeds.
-_ORDER, _AUGMENTATION, _SAMPLE = range(3)
+_ORDER, _AUGMENTATION, _SAMPLE, _MIXUP = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +99,8 @@ class Examples:
         seed: int,
         first_step: int = 0,
         shard: tuple[int, int] = (0, 1),
+        mixup: float = 0.0,
+        statistics_batch: int | None = None,
     ) -> Batches:
         """Endless batches, shuffled anew each epoch, without an epoch's incomplete last batch.
 
@@ -112,16 +114,26 @@ class Examples:
             first_step: The step to start from.
             shard: Pair `(index, count)`: this process takes the rows of the `index`-th of `count`
                 equal parts of every batch.
+            mixup: Non-negative float, the parameter of the beta distribution of the share with
+                which each batch is mixed with itself in another order; 0 mixes nothing.
+            statistics_batch: Integer from `batch_size` to the number of images, for one shard:
+                each batch is followed by the images that come next in the epoch's order, up to
+                this number, with labels of zeros. The labels of the batch itself are scaled, so
+                that the mean loss is that of the batch. None adds no images.
 
         Returns:
             `Batches` of images and one-hot labels.
+
+        Reference: mixup is Zhang et al. 2018, arXiv 1710.09412, with one share for a batch, as in
+        the authors' code.
 
         Raises:
             ValueError: If the batch is larger than the split.
             UsageError: If the batch does not divide among the shards.
         """
         steps = steps_in_epoch(len(self), batch_size)
-        own = slice(*own_rows(batch_size, shard))
+        loaded = statistics_batch or batch_size
+        own = np.arange(*own_rows(loaded, shard))
         one_hot = np.eye(classes, dtype="float32")
 
         def make():
@@ -129,13 +141,26 @@ class Examples:
                 order = np.random.default_rng((seed, _ORDER, epoch)).permutation(len(self))
                 for step in range(max(first_step, epoch * steps), (epoch + 1) * steps):
                     start = step % steps * batch_size
-                    chosen = order[start : start + batch_size][own]
-                    images = self.images[chosen]
-                    if self.augment is not None:
-                        # Drawn for the whole batch, so that shards show the same as one process.
-                        draws = _uniform((seed, _AUGMENTATION, step), batch_size)
-                        images = self.augment(images, draws[own])
-                    yield images, one_hot[self.labels[chosen]]
+                    # Numbers are drawn for the whole batch, so that shards show the same as one
+                    # process.
+                    chosen = order[np.arange(start, start + loaded) % len(self)]
+                    draws = _uniform((seed, _AUGMENTATION, step), loaded)
+                    images, labels = self._shown(chosen[own], draws[own], one_hot)
+                    if mixup:
+                        share = np.float32(
+                            np.random.default_rng((seed, _MIXUP, step)).beta(mixup, mixup)
+                        )
+                        # The order is random, so that the next image is as good as any.
+                        next_ = (own + 1) % loaded
+                        other_images, other_labels = self._shown(
+                            chosen[next_], draws[next_], one_hot
+                        )
+                        images = share * images + (1 - share) * other_images
+                        labels = share * labels + (1 - share) * other_labels
+                    if statistics_batch:
+                        labels[:batch_size] *= loaded / batch_size
+                        labels[batch_size:] = 0
+                    yield images, labels
 
         return Batches(make)
 
@@ -197,6 +222,12 @@ class Examples:
         if self.augment is not None:
             images = self.augment(images, _uniform((seed, _SAMPLE), count))
         return images, self.labels[chosen]
+
+    def _shown(self, chosen, draws, one_hot):
+        images = self.images[chosen]
+        if self.augment is not None:
+            images = self.augment(images, draws)
+        return images, one_hot[self.labels[chosen]]
 
     def _prepared(self, images):
         return images if self.prepare is None else self.prepare(images)

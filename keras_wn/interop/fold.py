@@ -34,8 +34,9 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
     without custom objects. Regularizers and constraints of w stay, on the kernel. Others of this
     package, and its initializers, are dropped with the normalization. A `scale` that a layer of a
     functional model takes from `JoinWeights`, or a constant one, becomes part of its kernel.
-    `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`, and
-    `BatchStatisticsNoise` the identity. `TReLU`, `NormalizedReLU` and the joins have no plain
+    `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`,
+    `GhostBatchNormalization` becomes `keras.layers.BatchNormalization`, and `BatchStatisticsNoise`
+    the identity. `TReLU`, `NormalizedReLU` and the joins have no plain
     counterpart and stay as they are, as layers and as activations of layers.
 
     Args:
@@ -84,7 +85,7 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
     chosen = selected("fold", model, layers, is_normalized_layer)
 
     def is_folded(layer):
-        return (is_normalized_layer(layer) or type(layer) in _CONSTANT) and chosen(layer)
+        return (is_normalized_layer(layer) or type(layer) in _COUNTERPARTS) and chosen(layer)
 
     def opened(layer):
         return not is_normalized_layer(layer) and any(is_folded(unit) for unit in units(layer))
@@ -116,8 +117,8 @@ def plain(layer: Layer) -> Layer:
         inner = layer.layer
         config = _plain_config(inner.get_config())
         return type(inner).from_config({**config, "name": layer.name, "trainable": layer.trainable})
-    if type(layer) in _CONSTANT:
-        return _CONSTANT[type(layer)](layer)
+    if type(layer) in _COUNTERPARTS:
+        return _COUNTERPARTS[type(layer)](layer)
     if isinstance(layer, Reparameterized):
         call_scale(layer)  # This call raises for layers that cannot be folded.
         return _plain_subclass(layer)
@@ -133,7 +134,7 @@ def without_scale(layer: Layer, *args: Any, **kwargs: Any) -> Any:
 
 def carry_folded(layer: Layer, new: Layer) -> None:
     """Gives a plain layer the weights of the weight-normalized one, or of its original."""
-    if type(layer) in _CONSTANT:
+    if type(layer) in _COUNTERPARTS and not new.weights:
         return  # The numbers are part of the configuration of the plain layer.
     if not is_normalized_layer(layer):
         copy_state(layer, new)
@@ -178,14 +179,19 @@ def _rescaling(layer, scale, offset):
     )
 
 
-# Maps a layer whose trained numbers become part of the configuration of a plain layer to a function
-# that makes the plain layer.
-_CONSTANT = {
+# Maps a layer that has no kernel to a function that makes the plain layer that computes the same in
+# inference. The trained numbers of some become part of the configuration of the plain layer.
+_COUNTERPARTS = {
     layers_of_ours.ScalarGain: lambda layer: _rescaling(layer, layer.factor * layer.g, 0.0),
     layers_of_ours.SkipInit: lambda layer: _rescaling(layer, layer.factor * layer.g, 0.0),
     layers_of_ours.ScalarBias: lambda layer: _rescaling(layer, 1.0, layer.factor * layer.bias),
     layers_of_ours.BatchStatisticsNoise: lambda layer: keras.layers.Activation(
         "linear", name=layer.name, dtype=layer.dtype_policy
+    ),
+    layers_of_ours.GhostBatchNormalization: lambda layer: (
+        keras.layers.BatchNormalization.from_config(
+            {k: v for k, v in layer.get_config().items() if k != "ghost_batch"}
+        )
     ),
 }
 

@@ -17,6 +17,7 @@ from keras_wn.layers.depthwise_separable import (
     WNSeparableConv1D,
     WNSeparableConv2D,
 )
+from keras_wn.layers.ghost_batch_norm import GhostBatchNormalization
 from keras_wn.layers.joins import JoinWeights, ScaledAdd, WeightedAdd
 from keras_wn.layers.mean_only_batch_norm import MeanOnlyBatchNormalization
 from keras_wn.layers.norm_prop import NormPropConv2D, NormPropDense
@@ -26,6 +27,7 @@ from keras_wn.layers.weight_normalization import WeightNormalization
 __all__ = [
     "BatchStatisticsNoise",
     "BoundedWNConv2D",
+    "GhostBatchNormalization",
     "JoinWeights",
     "MeanOnlyBatchNormalization",
     "NormPropConv2D",

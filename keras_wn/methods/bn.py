@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_wn.layers import GhostBatchNormalization
 from keras_wn.methods.card import MethodCard
 
 
@@ -15,13 +16,16 @@ def _convolution(x, filters, kernel_size, strides, place, name):
         kernel_initializer="he_normal",
         name=name,
     )(x)
-    # The values of ImageNet recipes. Keras' defaults are 0.99 and 1e-3.
-    return keras.layers.BatchNormalization(
-        momentum=0.9,
-        epsilon=1e-5,
-        gamma_initializer=keras.initializers.Constant(place.start),
-        name=f"{name}_bn",
-    )(x)
+    options = {
+        # The values of ImageNet recipes. Keras' defaults are 0.99 and 1e-3.
+        "momentum": 0.9,
+        "epsilon": 1e-5,
+        "gamma_initializer": keras.initializers.Constant(place.start),
+        "name": f"{name}_bn",
+    }
+    if place.method.statistics_batch:
+        return GhostBatchNormalization(place.method.statistics_batch, **options)(x)
+    return keras.layers.BatchNormalization(**options)(x)
 
 
 CARD = MethodCard(
@@ -29,6 +33,7 @@ CARD = MethodCard(
     title="batch normalization",
     convolution=_convolution,
     branch_scale=1.0,
+    statistics_batch=0,
     learning_rate=0.05,
     learning_rate_range=(0.08, 20.48),
     decay_effect=(

@@ -107,6 +107,9 @@ class MethodCard:
             with its measurement. Larger scales do not work either.
         groups: Positive integer, the number of groups of channels that are normalized together; or
             `None` for methods without groups.
+        statistics_batch: Integer of at least 2, the number of images whose statistics normalize
+            them together, of which a batch may hold several parts; 0 for the whole batch; or `None`
+            for methods without a choice.
         noise: Integer of at least 2, the size of the batch whose noise is added behind every
             convolution in training, by `keras_wn.layers.BatchStatisticsNoise`; or 0 for none.
         initialize: Function `(model, batch)` that is called once before training, with the global
@@ -147,6 +150,7 @@ class MethodCard:
     branch_scale: float | None = None
     unstable_branch_scales: Mapping[float, str] = dataclasses.field(default_factory=dict)
     groups: int | None = None
+    statistics_batch: int | None = None
     noise: int = 0
     initialize: Callable | None = None
     learning_rate: float

@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_wn import methods, models
 from keras_wn.data import detect
+from keras_wn.data.splits import Examples
 from keras_wn.training import flag_fields, schedules
 from keras_wn.training.errors import UsageError
 from keras_wn.training.flag_fields import NOT_NEGATIVE, POSITIVE, SHARE, flag
@@ -91,6 +92,12 @@ class TrainConfig:
     label_smoothing: float = flag(
         0.0, "Share of a label that is spread over all classes.", allowed=SHARE
     )
+    mixup: float = flag(
+        0.0,
+        "Parameter of the beta distribution by which each training batch is mixed with itself in "
+        "another order. 0 mixes nothing.",
+        allowed=NOT_NEGATIVE,
+    )
     dropout: float = flag(0.0, "Dropout rate before the classifier.", allowed=SHARE)
     branch_scale: float | None = flag(
         None,
@@ -103,6 +110,13 @@ class TrainConfig:
         "Number of groups of channels of a group normalization, of which a layer takes at most "
         "half as many as it has channels. The method's own if not given.",
         allowed=POSITIVE,
+    )
+    statistics_batch: int | None = flag(
+        None,
+        "Number of images whose statistics batch normalization takes: fewer than a batch divide it "
+        "into ghost batches, and with more than a batch, other training images join the batch for "
+        "their statistics alone. 0, the default, takes those of a batch.",
+        allowed=(lambda x: x == 0 or x >= 2, "2 or more, or 0 for those of a batch"),
     )
     noise: int = flag(
         0,
@@ -184,7 +198,7 @@ class TrainConfig:
     def method(self) -> methods.MethodCard:
         """The card of the method that `norm` names, with the options of this configuration."""
         options = {"noise": self.noise}
-        for name in ("branch_scale", "groups"):
+        for name in _OPTIONS:
             if getattr(self, name) is not None:
                 options[name] = getattr(self, name)
         return dataclasses.replace(methods.get(self.norm), **options)
@@ -234,7 +248,7 @@ class TrainConfig:
 
     def _check_together(self):
         self.profile_range()
-        for name in ("branch_scale", "groups"):
+        for name in _OPTIONS:
             if getattr(self, name) is not None and getattr(methods.get(self.norm), name) is None:
                 having = [m for m in methods.names() if getattr(methods.get(m), name) is not None]
                 raise UsageError(
@@ -308,6 +322,8 @@ class TrainConfig:
                 f"--batch_size={self.batch_size}: must be at most the number of training images. "
                 f"Allowed: 1 to {len(splits.train)}."
             )
+        if self.statistics_batch:
+            self._check_statistics_batch(splits, replicas)
         steps = self.steps_per_epoch(splits)
         if steps % self.steps_per_loop:
             raise UsageError(
@@ -327,7 +343,27 @@ class TrainConfig:
                 f"Allowed with --batch_size={self.batch_size}: 1 to {allowed}."
             )
 
+    def _check_statistics_batch(self, splits, replicas):
+        asked, rows = self.statistics_batch, self.batch_size // replicas
+        if asked <= rows and rows % asked:
+            raise UsageError(
+                f"--statistics_batch={asked}: does not divide the {rows} images that a device "
+                f"takes. Allowed: divisors of {rows}, or more."
+            )
+        if asked > rows and (replicas > 1 or not isinstance(splits.train, Examples)):
+            raise UsageError(
+                f"--statistics_batch={asked}: more than the {rows} images that a device takes are "
+                "for one device and images in memory. Allowed: divisors of it."
+            )
+        if asked > len(splits.train):
+            raise UsageError(
+                f"--statistics_batch={asked}: must be at most the number of training images. "
+                f"Allowed: 2 to {len(splits.train)}."
+            )
 
+
+# Fields of which a card holds None if its method has no such choice.
+_OPTIONS = ("branch_scale", "groups", "statistics_batch")
 # Fields that the method card fills in, and the card's attributes.
 _CARD_VALUES = {
     "join": "join",
@@ -337,5 +373,6 @@ _CARD_VALUES = {
     "decay_on": "decay_on",
     "branch_scale": "branch_scale",
     "groups": "groups",
+    "statistics_batch": "statistics_batch",
     "agc": "agc",
 }

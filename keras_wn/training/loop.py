@@ -304,8 +304,11 @@ def training_batches(
         Iterator over images of shape `(steps, rows, height, width, channels)` and one-hot labels of
         shape `(steps, rows, classes)`.
     """
+    larger = {}
+    if (config.statistics_batch or 0) > config.batch_size:
+        larger = {"statistics_batch": config.statistics_batch}
     batches = splits.train.training_batches(
-        config.batch_size, splits.classes, config.seed, first, shard
+        config.batch_size, splits.classes, config.seed, first, shard, config.mixup, **larger
     )
     if isinstance(batches, Batches):
         return batches.grouped(config.steps_per_loop)

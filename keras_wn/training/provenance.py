@@ -136,6 +136,8 @@ def _data(splits):
 def _bn_semantics(config, replicas):
     if not config.method.batch_statistics:
         return None
+    if config.statistics_batch:
+        return f"statistics of {config.statistics_batch} images; moving averages at inference"
     if replicas > 1 and keras.backend.backend() == "tensorflow":
         part = config.batch_size // replicas
         return (

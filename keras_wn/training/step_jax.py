@@ -176,8 +176,10 @@ class JaxStep:
                 for new, old in zip(new_fixed, fixed, strict=True)
             ]
         trainable, optimizer = self._updated(trainable, optimizer, gradients)
-        figures = self._figures(labels, logits, jnp.ones(len(labels)))
-        sums = jnp.stack([jnp.float32(loss) * len(labels), *figures])
+        # Images without a label are there for their statistics alone.
+        counted = (jnp.sum(labels, axis=1) > 0).astype("float32")
+        figures = self._figures(labels, logits, counted)
+        sums = jnp.stack([jnp.float32(loss) * jnp.sum(counted), *figures])
         return (trainable, new_fixed, optimizer), sums
 
     def _updated(self, trainable, optimizer, gradients):

@@ -171,10 +171,12 @@ class TensorFlowStep:
             self._update(gradients)
         else:
             self._accumulator(gradients, self._update)
-        rows = tf.cast(tf.shape(labels)[0], tf.float32)
+        # Images without a label are there for their statistics alone.
+        counted = tf.cast(tf.reduce_sum(labels, axis=1) > 0, tf.float32)
         # Keras' loss is this replica's share of the mean over all replicas.
-        loss_sum = tf.cast(loss, tf.float32) * replicas.num_replicas_in_sync * rows
-        return tf.stack([loss_sum, *self._figures(labels, logits, tf.ones_like(labels[:, 0]))])
+        mean = tf.cast(loss, tf.float32) * replicas.num_replicas_in_sync
+        loss_sum = mean * tf.reduce_sum(counted)
+        return tf.stack([loss_sum, *self._figures(labels, logits, counted)])
 
     def _outputs_and_gradients(self, trainable, fixed, images, labels, scale):
         with tf.GradientTape() as tape:

@@ -16,6 +16,12 @@ def test_splits_have_their_sizes_and_every_class_in_equal_share():
         np.testing.assert_allclose(shares, 0.1, atol=0.005)
 
 
+def test_the_study_has_a_split_of_its_own_with_more_images_to_test_on():
+    found = digits.load(8, digits.HELD_OUT_BY_STUDY)
+    assert [len(found.train), len(found.validation), len(found.test)] == [547, 250, 1000]
+    np.testing.assert_allclose(np.bincount(found.test.labels) / 1000, 0.1, atol=0.005)
+
+
 def test_splits_hold_each_image_once():
     images = np.concatenate(
         [p.images[:, ::4, ::4, 0] for p in (SPLITS.train, SPLITS.validation, SPLITS.test)]

@@ -48,6 +48,24 @@ def test_sample_shows_images_as_trained_on(image_folder, take):
         train.sample(25, seed=5)
 
 
+def test_mixup_mixes_the_batch_with_itself_by_one_share_and_resumes(image_folder, take):
+    train = folders.load(image_folder, 32).train
+    plain = take(train.training_batches(8, 3, seed=5), 3)
+    mixed = take(train.training_batches(8, 3, seed=5, mixup=1.0), 3)
+    for (images, labels), (mixed_images, mixed_labels) in zip(plain, mixed, strict=True):
+        others = np.roll(labels, -1, axis=0)
+        row = np.argmax(np.abs(labels - others).sum(axis=1))
+        share = mixed_labels[row] @ labels[row]
+        for found, one, other in (
+            (mixed_labels, labels, others),
+            (mixed_images, images, np.roll(images, -1, axis=0)),
+        ):
+            np.testing.assert_allclose(found, share * one + (1 - share) * other, atol=1e-4)
+    rest = take(train.training_batches(8, 3, seed=5, first_step=1, mixup=1.0), 2)
+    for one, other in zip(mixed[1:], rest, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_missing_folder_is_named(image_folder):
     shutil.rmtree(image_folder / "val")
     with pytest.raises(UsageError, match="no folder val/. Allowed: train/ and val/"):

@@ -16,6 +16,11 @@ def steps(count, **arguments):
     ]
 
 
+def steps_as_floats(count=6, **arguments):
+    batches = TEN.training_batches(**{"batch_size": 3, "classes": 3, "seed": 0, **arguments})
+    return [(images.ravel(), labels) for images, labels in itertools.islice(batches, count)]
+
+
 def test_an_epoch_shows_no_image_twice_and_leaves_the_rest_out():
     for epoch in range(20):
         shown = np.concatenate([images for images, _ in steps(3, first_step=3 * epoch)])
@@ -90,3 +95,42 @@ def test_groups_are_the_same_batches_and_leave_an_incomplete_group_out():
 def test_parts_of_a_batch_that_do_not_exist_are_refused(what, shard, allowed):
     with pytest.raises(UsageError, match=f"{what}. Allowed: {allowed}."):
         TEN.training_batches(3, 3, 0, shard=shard)
+
+
+def test_mixup_mixes_each_image_and_its_label_with_the_next_of_the_batch():
+    for (plain, labels), (mixed, mixed_labels) in zip(
+        steps(6), steps_as_floats(mixup=0.4), strict=True
+    ):
+        following = np.roll(plain, -1)
+        share = (mixed[0] - following[0]) / (plain[0] - following[0])
+        assert 0 <= share <= 1
+        np.testing.assert_allclose(mixed, share * plain + (1 - share) * following, rtol=1e-5)
+        expected = share * labels + (1 - share) * np.roll(labels, -1, axis=0)
+        np.testing.assert_allclose(mixed_labels, expected, atol=1e-5)
+
+
+def test_shares_of_mixup_follow_the_beta_distribution():
+    pairs = zip(steps(2000), steps_as_floats(2000, mixup=0.4), strict=True)
+    shares = [(mixed[0] - plain[1]) / (plain[0] - plain[1]) for (plain, _), (mixed, _) in pairs]
+    # The variance of a beta distribution with both parameters a is 1 / (8 a + 4).
+    np.testing.assert_allclose(np.mean(shares), 0.5, atol=0.03)
+    np.testing.assert_allclose(np.var(shares), 1 / 7.2, rtol=0.1)
+
+
+def test_shards_mix_as_one_process():
+    whole = steps_as_floats(4, batch_size=4, mixup=1.0)
+    shards = [steps_as_floats(4, batch_size=4, mixup=1.0, shard=(i, 2)) for i in range(2)]
+    for (images, labels), first, second in zip(whole, *shards, strict=True):
+        np.testing.assert_array_equal(images, np.concatenate([first[0], second[0]]))
+        np.testing.assert_array_equal(labels, np.concatenate([first[1], second[1]]))
+
+
+def test_images_for_statistics_alone_follow_the_batch_without_labels():
+    for (plain, labels), (images, more_labels) in zip(
+        steps(6), steps_as_floats(6, statistics_batch=9), strict=True
+    ):
+        assert len(images) == 9 == len(set(images))
+        np.testing.assert_array_equal(images[:3], plain)
+        # The mean over nine of the losses is the mean over the batch.
+        np.testing.assert_array_equal(more_labels[:3], 3 * labels)
+        np.testing.assert_array_equal(more_labels[3:], 0)

@@ -128,6 +128,16 @@ def test_what_is_given_stays():
             "--groups=8 with --norm=wn: the method has no groups. Allowed with: ws, gn.",
         ),
         (
+            {"norm": "wn", "statistics_batch": 8},
+            "--statistics_batch=8 with --norm=wn: the method has no statistics_batch. Allowed "
+            "with: bn.",
+        ),
+        (
+            {"norm": "bn", "statistics_batch": 1},
+            "--statistics_batch=1: not allowed. Allowed: 2 or more, or 0 for those of a batch.",
+        ),
+        ({"mixup": -0.1}, "--mixup=-0.1: not allowed. Allowed: 0 or more."),
+        (
             {"norm": "fixup", "agc": 0.1},
             "--agc=0.1 with --norm=fixup: the last convolution of each branch and the classifier "
             "start at 0, so that there is no norm to clip in proportion to. Allowed: --clip_norm.",
@@ -166,6 +176,20 @@ def test_batch_that_does_not_divide_is_refused():
         match="--batch_size=64: does not divide among 3 devices. Allowed: multiples of 3",
     ):
         TrainConfig(batch_size=64).resolved().check_against(splits, replicas=3)
+
+
+@pytest.mark.parametrize(
+    "asked, replicas, message",
+    [
+        (24, 1, "does not divide the 64 images that a device takes. Allowed: divisors of 64, or"),
+        (64, 2, "more than the 32 images that a device takes are for one device and images in"),
+        (1298, 1, "must be at most the number of training images. Allowed: 2 to 1297."),
+    ],
+)
+def test_statistics_batch_must_fit_the_devices_and_the_data(asked, replicas, message):
+    config = TrainConfig(norm="bn", statistics_batch=asked).resolved()
+    with pytest.raises(UsageError, match=f"--statistics_batch={asked}: {message}"):
+        config.check_against(digits.load(), replicas)
 
 
 def test_init_batches_matter_only_to_a_card_that_initializes_on_data():

@@ -274,6 +274,20 @@ def test_options_of_the_card_reach_the_network_and_its_record(config, capsys):
     assert (flags["noise"], flags["branch_scale"], flags["decay_on"]) == (16, 0.0, "w")
 
 
+def test_more_images_than_a_batch_change_the_statistics_alone(config, monkeypatch):
+    """A network without batch normalization trains as it does without them."""
+    monkeypatch.setitem(vars(methods.get("none")), "statistics_batch", 0)
+    found = {}
+    for norm in ("none", "bn"):
+        for size in (0, 16, 128):
+            asked = config(norm=norm, statistics_batch=size, dry_run=True)
+            result = loop.train(asked, overwrite=True)
+            found[norm, size] = result["final"]["validation"]["loss"]
+    for size in (16, 128):
+        np.testing.assert_allclose(found["none", size], found["none", 0], rtol=1e-4)
+        assert abs(found["bn", size] / found["bn", 0] - 1) > 1e-3
+
+
 @pytest.mark.slow
 def test_unstable_join_warns_and_runs(config, capsys):
     result = loop.train(config(norm="normprop", join="sum", dry_run=True))

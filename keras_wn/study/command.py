@@ -8,11 +8,10 @@ import signal
 from absl import flags
 
 from keras_wn import methods
-from keras_wn.study import claims, report
+from keras_wn.study import claims
 from keras_wn.study.log import Log
 from keras_wn.study.plan import SUITES, Request
 from keras_wn.study.protocol import Protocol, budgets, for_budget
-from keras_wn.study.results import Results, TimeSpent
 from keras_wn.study.study import Study
 from keras_wn.study.workers import Worker, Workers
 from keras_wn.training import flag_fields
@@ -32,9 +31,6 @@ def define() -> None:
         "small",
         budgets(),
         "Size of the networks and number of trials; see keras_wn/study/protocol.py.",
-    )
-    flags.DEFINE_integer(
-        "seeds", 5, "Final trials a method; with fewer than 5 there are no verdicts.", lower_bound=1
     )
     flags.DEFINE_string(
         "out", "runs/study", "Folder of the study: a new one, or one to go on with."
@@ -71,11 +67,11 @@ def run() -> int:
     if values.report_only:
         return _report(log, folder)
     protocol.check()
-    request = Request(protocol, tuple(dict.fromkeys(values.methods)), values.seeds)
+    names = tuple(dict.fromkeys(values.methods))
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _work(request, suites, log, shard, values)
+        _work(protocol, names, suites, log, shard, values)
     except KeyboardInterrupt as stopped:
         name = stopped.args[0] if stopped.args else "SIGINT"
         print(
@@ -87,20 +83,22 @@ def run() -> int:
     return _report(log, folder)
 
 
-def _work(request, suites, log, shard, values):
+def _work(protocol, names, suites, log, shard, values):
     cores = _cores()
 
     def make(beside):
-        return Worker(request.protocol, max(1, cores // beside), log.path.parent)
+        return Worker(protocol, max(1, cores // beside), log.path.parent)
 
+    rules = claims.rules(protocol.margin, protocol.level)
     log.make_folder()
     first = make(values.jobs or cores)
     try:
         begun = first.begin()
-        log.start(request.protocol.record(begun["data"]))
+        log.start(protocol.record(begun["data"], names, suites, rules))
     except BaseException:
         first.close(at_once=True)
         raise
+    request = Request(protocol, names, begun["data"]["classes"])
     jobs = values.jobs or (1 if begun["gpus"] else cores)
     workers = Workers(make, jobs, first)
     try:
@@ -115,27 +113,7 @@ def _interrupt(number, frame):
 
 
 def _report(log, folder):
-    records = log.read()
-    try:
-        page, _ = report.write(records, folder)
-    except ValueError as error:
-        raise UsageError(
-            f"--out={folder}: no report can be made of its trials.jsonl ({error})."
-        ) from error
-    except OSError as error:
-        raise UsageError(
-            f"--out={folder}: the report cannot be written ({error.strerror}). "
-            "The trials are whole."
-        ) from error
-    results = Results.from_records(records)
-    profile = TimeSpent.from_table(results.table)
-    for claim, verdict in claims.judge(results).items():
-        print(f"{claim.key:<4}{verdict.outcome:<30}{claim.text}")
-    print(
-        f"Time: {profile.total:.0f} s of trials and their processes' starts, "
-        f"{profile.training_share:.0%} of it in training steps."
-    )
-    print(f"Report: {page}")
+    print(folder)
     return 0
 
 

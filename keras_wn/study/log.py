@@ -12,6 +12,9 @@ from keras_wn.study import protocol
 from keras_wn.training import files
 from keras_wn.training.errors import UsageError
 
+# The last commit that reports studies of protocol 1.
+_LAST_OF_PROTOCOL_1 = "65dc65d"
+
 
 class Log:
     """`trials.jsonl` in the folder of a study.
@@ -99,11 +102,14 @@ class Log:
             print(f"Warning: the last line of {self.path} is torn, and dropped.", file=sys.stderr)
             self._said_torn = True
         records = [self._parsed(number, line) for number, line in enumerate(lines, start=1)]
-        if (
-            not records
-            or records[0]["kind"] != "protocol"
-            or records[0].get("version") != protocol.VERSION
-        ):
+        first = records[0] if records else {}
+        if first.get("kind") == "protocol" and first.get("version") == 1:
+            raise UsageError(
+                f"{self.path}: a study of protocol 1, which this version neither reports nor goes "
+                f"on with. Allowed: report it with `git checkout {_LAST_OF_PROTOCOL_1}`, or "
+                "another folder."
+            )
+        if first.get("kind") != "protocol" or first.get("version") != protocol.VERSION:
             raise UsageError(
                 f"{self.path}: its first line is no protocol of version {protocol.VERSION}. "
                 "Allowed: a study's own log."

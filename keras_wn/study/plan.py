@@ -6,9 +6,12 @@ that is chosen depends on the validation split alone.
 """
 
 import dataclasses
+import functools
 import hashlib
+import itertools
 import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +19,16 @@ import numpy as np
 from keras_wn import methods
 from keras_wn.study import search
 from keras_wn.study.protocol import Protocol
-from keras_wn.study.search import Choice, Setting
+from keras_wn.study.search import Bracket, Choice, Scored, Setting
+from keras_wn.training.config import BASE_BATCH_SIZE
 
 # The trials that are done: their records by identity.
 Done = dict[str, dict[str, Any]]
 SPLITS = ("train", "validation", "test")
-# Regularization is measured against this method.
-_NORMALIZED = "bn"
+# All methods are compared with this one.
+BASELINE = "bn"
 # The cost of a step is measured against this method, at a rate that keeps the weights finite.
-_UNNORMALIZED = "none"
+UNNORMALIZED = "none"
 _COST_SETTING = Setting(learning_rate=1e-4, weight_decay=1e-4, warmup_share=0.0)
 
 
@@ -35,19 +39,20 @@ class TrialSpec:
     Attributes:
         suite: The suite that planned it.
         stage: Its part in the suite.
-        method, model, join: Names.
+        method, model: Names.
         seed: Seed of the initial weights, the data order, dropout, and the draw of training images
             and wrong labels.
+        train_size: Training images that the seed draws. None for all.
+        batch_size: Positive integer.
         train_epochs: Positive integer.
         learning_rate: The highest learning rate.
-        weight_decay, warmup_epochs, dropout: Floats.
-        number: Place in the sequence of the search. None outside of a search.
-        round: Round of the search, 0 for the first. None outside of a search.
-        chosen_from: Identity of the trial of the search whose setting it takes. None if no search
-            chose the setting.
-        edge: Whether that setting lies at the edge of the range that was searched. None if no
-            search chose it.
+        weight_decay, warmup_epochs: Floats.
+        options: Pairs of a field of `TrainConfig` and its value, where it differs from the default.
+        number: Place of the setting in the sequence of the search. None outside of a search.
+        chosen_from: Identities of the trials whose setting it takes. Empty if no search chose it.
+        edges: The tuned numbers that lie at an edge of what was searched.
         splits: Names of the splits that are measured at the end.
+        keeps_correct: Whether the test images that are classified correctly are logged.
         curve_epochs: Epochs after which these splits are measured as well.
         signal_epochs: Epochs after which the signal by block is measured.
         beside: Methods that are timed in turns with it, its own among them. Empty but for the cost
@@ -58,43 +63,47 @@ class TrialSpec:
     stage: str
     method: str
     model: str
-    join: str
     seed: int
+    train_size: int | None
+    batch_size: int
     train_epochs: int
     learning_rate: float
     weight_decay: float
     warmup_epochs: float
-    dropout: float = 0.0
+    options: tuple[tuple[str, Any], ...] = ()
     number: int | None = None
-    round: int | None = None
-    chosen_from: str | None = None
-    edge: bool | None = None
-    splits: tuple[str, ...] = ("train", "validation")
+    chosen_from: tuple[str, ...] = ()
+    edges: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ("validation",)
+    keeps_correct: bool = False
     curve_epochs: tuple[int, ...] = ()
     signal_epochs: tuple[int, ...] = ()
     beside: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Twelve characters that tell it from all other trials of a protocol."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
-    def network(self) -> tuple[str, str, str, float]:
+    def network(self) -> tuple:
         """Trials that agree in these values can share one compiled step."""
-        return self.method, self.model, self.join, self.dropout
+        return self.method, self.model, self.batch_size, self.options
 
     @property
-    def alone(self) -> bool:
-        """Whether nothing else may run on the machine meanwhile."""
-        return bool(self.beside)
+    def together(self) -> tuple | None:
+        """Trials that agree in this value are timed in turns, with nothing beside them."""
+        return (self.batch_size, *self.beside) if self.beside else None
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "TrialSpec":
         """The specification that a record of the log holds."""
-        lists = {key: tuple(value) for key, value in record.items() if isinstance(value, list)}
-        return cls(**{**record, **lists})
+        return cls(**{key: _as_tuple(value) for key, value in record.items()})
+
+
+def _as_tuple(value):
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def empty_record(spec: TrialSpec) -> dict[str, Any]:
@@ -107,11 +116,25 @@ def empty_record(spec: TrialSpec) -> dict[str, Any]:
         "error": None,
         "epochs": 0,
         "final": {},
+        "correct": None,
         "curves": {},
         "signal": [],
         "step_seconds": [],
         "seconds": {},
     }
+
+
+def learned_from(classes: int) -> float:
+    """The lowest top-1 that counts as learned.
+
+    It is twice that of guessing. With two classes it is halfway from guessing to perfect.
+
+    Example:
+
+    >>> learned_from(classes=10), learned_from(classes=2)
+    (0.2, 0.75)
+    """
+    return min(2 / classes, (1 + 1 / classes) / 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,12 +144,12 @@ class Request:
     Attributes:
         protocol: `Protocol`.
         methods: Names.
-        seeds: Number of final trials of each method.
+        classes: Number of classes of the data.
     """
 
     protocol: Protocol
     methods: tuple[str, ...]
-    seeds: int
+    classes: int
 
     def spec(
         self,
@@ -135,25 +158,32 @@ class Request:
         method: str,
         setting: Setting,
         seed: int,
-        model: str | None = None,
         train_epochs: int | None = None,
         **options: Any,
     ) -> TrialSpec:
-        """The specification of a trial. The model and the epochs are the protocol's if None."""
+        """The specification of a trial. What is not given is the protocol's."""
         epochs = train_epochs or self.protocol.train_epochs
+        shared = {
+            name: getattr(self.protocol, name) for name in ("model", "train_size", "batch_size")
+        }
         return TrialSpec(
             suite=suite,
             stage=stage,
             method=method,
-            model=model or self.protocol.model,
-            join=methods.get(method).join,
             seed=seed,
             train_epochs=epochs,
             learning_rate=setting.learning_rate,
             weight_decay=setting.weight_decay,
             warmup_epochs=round(setting.warmup_share * epochs, 3),
-            **options,
+            **{**shared, **options},
         )
+
+    def chosen(
+        self, suite: str, stage: str, method: str, choice: Choice, seed: int, **options: Any
+    ):
+        """The specification of a trial with the setting that the search chose."""
+        origin = {"chosen_from": choice.trials, "edges": choice.edges}
+        return self.spec(suite, stage, method, choice.setting, seed, **{**origin, **options})
 
 
 def accuracy(request: Request, done: Done) -> list[TrialSpec]:
@@ -166,109 +196,316 @@ def accuracy(request: Request, done: Done) -> list[TrialSpec]:
 
 
 def _accuracy_of(method, request, done):
-    specs, choice = _search_of(method, request, done)
+    specs, choice = search_of(method, request, done)
     if choice is None:
         return specs
     protocol = request.protocol
     # Evenly spaced epochs, of which the last is the end.
     points = np.linspace(0, protocol.train_epochs, protocol.curve_points + 1).round().astype(int)
-    finals = [
-        request.spec(
+    return specs + [
+        request.chosen(
             "accuracy",
             "final",
             method,
-            choice.setting,
+            choice,
             seed,
             splits=SPLITS,
+            keeps_correct=True,
             curve_epochs=tuple(sorted(set(points[1:].tolist()))),
-            chosen_from=choice.trial,
-            edge=choice.edge,
         )
-        for seed in range(request.seeds)
+        for seed in range(protocol.seeds)
     ]
-    return specs + finals
 
 
-def _search_of(method: str, request: Request, done: Done) -> tuple[list[TrialSpec], Choice | None]:
+def search_of(method: str, request: Request, done: Done) -> tuple[list[TrialSpec], Choice | None]:
     """The trials of a method's search so far, and its choice, None before they are done."""
-    tuning = request.protocol.tuning
-    specs, rates = [], None
-    for number in range(tuning["rounds"] + 1):
-        count = tuning["extension"] if number else tuning["trials"]
-        points = search.settings(tuning, len(specs), count, rates)
-        specs += [
-            request.spec(
-                "accuracy",
-                "tune",
-                method,
-                point,
-                search.SEED,
-                number=len(specs) + i,
-                round=number,
-                splits=("validation",),
-            )
-            for i, point in enumerate(points)
-        ]
-        records = [done.get(spec.id) for spec in specs]
-        if None in records:
+    tuning, batch_size = request.protocol.tuning, request.protocol.batch_size
+    low, high = methods.get(method).learning_rate_range
+    ranges = {
+        "learning_rate": tuple(rate * batch_size / BASE_BATCH_SIZE for rate in (low, high)),
+        "weight_decay": tuple(tuning["weight_decay"]),
+        "warmup_share": tuple(tuning["warmup_share"]),
+    }
+    specs, scored = [], []
+    for count in (tuning["settings"], tuning["extension"]):
+        for setting in search.settings(ranges, len(scored), count):
+            seeds = range(search.SEED, search.SEED + tuning["seeds"])
+            tried = [
+                request.spec("accuracy", "tune", method, setting, seed, number=len(scored))
+                for seed in seeds
+            ]
+            specs += tried
+            scored.append(_scored(setting, tried, request.classes, done))
+        if None in scored:
             return specs, None
-        rates = search.extended(tuning, records)
-    return specs, search.choose(records, request.protocol.train_epochs)
+        ranges = search.extended(ranges, scored)
+    return specs, search.choose(scored)
 
 
-def stability(request: Request, done: Done) -> list[TrialSpec]:
-    """Claim C6: every method, depth, learning rate and seed."""
-    del done  # Nothing is chosen.
-    grid = request.protocol.stability
-    return [
-        request.spec(
-            "stability",
-            "sweep",
-            method,
-            # Warm-up and decay would hide the effect of the rate.
-            Setting(rate, weight_decay=0.0, warmup_share=0.0),
-            seed,
-            model=model,
-            train_epochs=grid["train_epochs"],
-            splits=("validation",),
-        )
-        for model in grid["models"]
-        for method in request.methods
-        for rate in grid["learning_rates"]
-        for seed in range(request.seeds)
-    ]
+def _scored(setting, specs, classes, done):
+    if any(spec.id not in done for spec in specs):
+        return None
+    top1, loss = zip(*(_validation(done[spec.id], classes) for spec in specs), strict=True)
+    ids = tuple(spec.id for spec in specs)
+    return Scored(setting, statistics.fmean(top1), statistics.fmean(loss), ids)
+
+
+def _validation(record, classes):
+    """Validation top-1 and loss of a trial, with guessing for one that did not finish."""
+    if record["status"] != "finished":
+        return 1 / classes, float("inf")
+    figures = record["final"]["validation"]
+    return figures["top1"], figures["loss"]
 
 
 def regularization(request: Request, done: Done) -> list[TrialSpec]:
-    """Claim C5: a grid of dropout and weight decay, at the learning rate that the search chose.
+    """Claim C5: regularizers of weight normalization, and the noise of batch normalization.
 
-    The trials of batch normalization, which the grid is compared with, are planned as well.
+    A cell changes the tuned setting. Each method's cell is chosen by the validation split, on seeds
+    of the search, and scored on the final seeds. The baseline gets the same cells. It is also
+    trained with the statistics of smaller and larger batches, whose noise is larger and smaller.
     """
-    grid = request.protocol.regularization
-    specs = []
-    for method in dict.fromkeys((_NORMALIZED, *grid["methods"])):
+    protocol, specs = request.protocol, []
+    asked = protocol.regularization
+    for method in dict.fromkeys((BASELINE, *asked["methods"])):
         specs += _accuracy_of(method, request, done)
-    for method in grid["methods"]:
-        _, choice = _search_of(method, request, done)
+        _, choice = search_of(method, request, done)
         if choice is None:
             continue
-        specs += [
-            request.spec(
-                "regularization",
-                "grid",
-                method,
-                dataclasses.replace(choice.setting, weight_decay=decay),
-                seed,
-                dropout=dropout,
-                splits=SPLITS,
-                chosen_from=choice.trial,
-                edge=choice.edge,
-            )
-            for dropout in grid["dropout"]
-            for decay in grid["weight_decay"]
-            for seed in range(request.seeds)
-        ]
+        tried, best = _cells(method, choice, request, done)
+        specs += tried
+        if best is not None:
+            specs += [
+                _with_cell(
+                    request,
+                    "scored",
+                    method,
+                    choice,
+                    seed,
+                    best,
+                    splits=SPLITS,
+                    keeps_correct=True,
+                )
+                for seed in range(protocol.seeds)
+            ]
+        if method == BASELINE:
+            specs += [
+                request.chosen(
+                    "regularization",
+                    "statistics",
+                    method,
+                    choice,
+                    seed,
+                    options=(("statistics_batch", size),),
+                    splits=("train", "test"),
+                )
+                for size in asked["statistics_batches"]
+                for seed in range(asked["statistics_seeds"])
+            ]
     return specs
+
+
+def _cells(method, choice, request, done):
+    """The trials that choose a cell so far, and the chosen one, None before they are done.
+
+    After all cells, the best ones of the two best kinds are tried together.
+    """
+    asked = request.protocol.regularization
+    specs, scores = [], {}
+
+    def tried(cell, stage):
+        seeds = range(search.SEED, search.SEED + asked["seeds"])
+        own = [_with_cell(request, stage, method, choice, seed, cell) for seed in seeds]
+        specs.extend(own)
+        scores[cell] = _scored(choice.setting, own, request.classes, done)
+
+    for cell in map(_as_tuple, asked["cells"]):
+        tried(cell, "grid")
+    if None in scores.values():
+        return specs, None
+    ranked = sorted(scores, key=lambda cell: (-scores[cell].top1, scores[cell].loss))
+    best_of_kind = {}
+    for cell in ranked:
+        best_of_kind.setdefault(_kind(cell), cell)
+    first, second, *_ = [*best_of_kind.values(), None]
+    if second is not None:
+        tried((*first, *second), "combined")
+        if None in scores.values():
+            return specs, None
+    return specs, min(scores, key=lambda cell: (-scores[cell].top1, scores[cell].loss))
+
+
+def _kind(cell):
+    return "weight_decay" if cell[0][0] == "weight_decay" else cell[0][0]
+
+
+def _with_cell(request, stage, method, choice, seed, cell, **more):
+    changes = dict(cell)
+    setting = dataclasses.replace(
+        choice.setting, weight_decay=changes.pop("weight_decay", choice.setting.weight_decay)
+    )
+    return request.chosen(
+        "regularization",
+        stage,
+        method,
+        dataclasses.replace(choice, setting=setting),
+        seed,
+        options=tuple(changes.items()),
+        **more,
+    )
+
+
+def stability(request: Request, done: Done) -> list[TrialSpec]:
+    """Claim C6: the largest stable learning rate of every seed, by bisection."""
+    limits = limits_of(request, done)
+    return list({spec.id: spec for limit in limits for spec in limit.trials}.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """The largest stable learning rate of one seed.
+
+    Attributes:
+        method, model, batch_size, warmup_epochs, options, seed: The condition.
+        trials: Its trials that are known by now.
+        bracket: `Bracket`, or None before they are done.
+        is_lost: Whether a trial crashed, so that there will be no bracket.
+    """
+
+    method: str
+    model: str
+    batch_size: int
+    warmup_epochs: float
+    options: tuple[tuple[str, Any], ...]
+    seed: int
+    trials: tuple[TrialSpec, ...]
+    bracket: Bracket | None
+    is_lost: bool = False
+
+    @property
+    def key(self) -> tuple:
+        """The condition and the seed."""
+        condition = self.method, self.model, self.batch_size, self.warmup_epochs, self.options
+        return *condition, self.seed
+
+
+def limits_of(request: Request, done: Done) -> list[Limit]:
+    """The searches of the stability suite, in the order of the protocol's conditions.
+
+    A seed starts where the seed before it ended, which saves half of the trials.
+    """
+    asked = request.protocol.stability
+    found = {}
+    for condition in asked["conditions"]:
+        chosen = condition["methods"]
+        names = [m for m in request.methods if chosen is None or m in chosen]
+        for model, warmup, method, options in itertools.product(
+            condition["models"],
+            condition["warmup_epochs"],
+            names,
+            map(_as_tuple, condition["options"]),
+        ):
+            guess = None
+            for seed in range(asked["seeds"]):
+                limit = _limit(
+                    request, done, condition, method, model, warmup, options, seed, guess
+                )
+                found[limit.key] = limit
+                if limit.bracket is None and not limit.is_lost:
+                    break
+                guess = limit.bracket.octaves if limit.bracket else guess
+    return list(found.values())
+
+
+def _limit(request, done, condition, method, model, warmup, options, seed, guess):
+    batch_size, epochs = condition["batch_size"], condition["train_epochs"]
+    lost = []
+
+    def spec(rate):
+        # Decay would hide the effect of the rate.
+        setting = Setting(rate, 0.0, warmup / epochs)
+        return request.spec(
+            "stability",
+            "search",
+            method,
+            setting,
+            seed,
+            model=model,
+            train_size=condition["train_size"],
+            batch_size=batch_size,
+            train_epochs=epochs,
+            options=options,
+            splits=("train",),
+        )
+
+    def is_stable(rate):
+        record = done.get(spec(rate).id)
+        if record is None:
+            return None
+        if record["status"] == "crashed":
+            lost.append(rate)
+            return None
+        return is_stable_trial(record, request.classes)
+
+    key = (method, model, batch_size, warmup, *itertools.chain(*options), seed)
+    lowest = request.protocol.stability["lowest"]
+    rates, bracket = search.bisect(lowest, key, is_stable, guess)
+    trials = tuple(map(spec, rates))
+    return Limit(method, model, batch_size, warmup, options, seed, trials, bracket, bool(lost))
+
+
+def is_stable_trial(record: dict[str, Any], classes: int) -> bool:
+    """Whether a trial of the stability suite stayed finite and learned its training images."""
+    return record["status"] == "finished" and record["final"]["train"]["top1"] >= learned_from(
+        classes
+    )
+
+
+def work(request: Request, done: Done) -> list[TrialSpec]:
+    """How the gap to the baseline grows: more training images, and deeper networks.
+
+    The methods are those of the protocol, and the method without batch statistics whose search
+    found the best validation top-1. The learning rate is tuned again at each point.
+    """
+    asked, specs = request.protocol.work, []
+    names = [m for m in asked["methods"] if m in request.methods]
+    choices = {}
+    for method in request.methods:
+        searched, choices[method] = search_of(method, request, done)
+        specs += searched
+    if None in choices.values():
+        return specs
+    if best := best_batch_free(choices):
+        names.append(best)
+    for method, (size, model, epochs) in itertools.product(dict.fromkeys(names), asked["points"]):
+        specs += _work_at(request, done, method, choices[method], size, model, epochs)
+    return specs
+
+
+def best_batch_free(choices: dict[str, Choice]) -> str | None:
+    """The method without batch statistics with the best validation top-1, or None if none is."""
+    free = [m for m in choices if not methods.get(m).batch_statistics]
+    return max(free, key=lambda m: choices[m].top1, default=None)
+
+
+def _work_at(request, done, method, choice, size, model, epochs):
+    asked = request.protocol.work
+    shared = {"train_size": size, "model": model, "train_epochs": epochs}
+    scored, specs = [], []
+    for factor in asked["factors"]:
+        rate = float(f"{choice.setting.learning_rate * factor:.4g}")
+        setting = dataclasses.replace(choice.setting, learning_rate=rate)
+        tried = dataclasses.replace(choice, setting=setting)
+        spec = request.chosen("work", "tune", method, tried, search.SEED, **shared)
+        specs.append(spec)
+        scored.append(_scored(setting, [spec], request.classes, done))
+    if None in scored:
+        return specs
+    best = search.choose(scored)
+    return specs + [
+        request.chosen("work", "final", method, best, seed, splits=("train", "test"), **shared)
+        for seed in range(asked["seeds"])
+    ]
 
 
 def signal(request: Request, done: Done) -> list[TrialSpec]:
@@ -276,24 +513,22 @@ def signal(request: Request, done: Done) -> list[TrialSpec]:
     asked = request.protocol.signal
     specs = []
     for method in request.methods:
-        searches, choice = _search_of(method, request, done)
-        specs += searches
+        searched, choice = search_of(method, request, done)
+        specs += searched
         if choice is None:
             continue
         specs += [
-            request.spec(
+            request.chosen(
                 "signal",
                 "drift",
                 method,
-                choice.setting,
+                choice,
                 seed,
                 model=asked["model"],
                 train_epochs=asked["train_epochs"],
                 signal_epochs=tuple(asked["epochs"]),
-                chosen_from=choice.trial,
-                edge=choice.edge,
             )
-            for seed in range(request.seeds)
+            for seed in range(asked["seeds"])
         ]
     return specs
 
@@ -301,19 +536,32 @@ def signal(request: Request, done: Done) -> list[TrialSpec]:
 def cost(request: Request, done: Done) -> list[TrialSpec]:
     """Claims C1 and C2: a trial of each method, all timed in turns with nothing beside them."""
     del done  # Nothing is chosen.
-    compared = tuple(dict.fromkeys((_UNNORMALIZED, *request.methods)))
-    model = request.protocol.cost["model"]
-    options = {"model": model, "train_epochs": 1, "splits": (), "beside": compared}
+    compared = tuple(dict.fromkeys((UNNORMALIZED, *request.methods)))
+    asked = request.protocol.cost
     return [
-        request.spec("cost", "step", method, _COST_SETTING, seed=0, **options)
+        request.spec(
+            "cost",
+            "step",
+            method,
+            _COST_SETTING,
+            seed=0,
+            train_epochs=1,
+            train_size=None,
+            model=asked["model"],
+            batch_size=batch_size,
+            splits=(),
+            beside=compared,
+        )
+        for batch_size in asked["batch_sizes"]
         for method in compared
     ]
 
 
-SUITES: dict[str, Callable[[Request, Done], list[TrialSpec]]] = {
+SUITES: dict[str, Callable[[Request, Done], Sequence[TrialSpec]]] = {
     "accuracy": accuracy,
     "stability": stability,
     "regularization": regularization,
+    "work": work,
     "signal": signal,
     "cost": cost,
 }

@@ -1,15 +1,26 @@
-"""Searches for a method's learning rate, weight decay and warm-up, in the same way for each."""
+"""Searches for a method's settings and for its largest stable learning rates.
+
+Both searches are the same for each method. A setting that is chosen depends on the validation split
+alone.
+"""
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
 
-# An extension looks beyond the range by this factor.
-_EXTENSION_FACTOR = 8.0
-# All trials of the search have this seed, so that they differ by their settings alone. Final trials
-# have the seeds from 0 on.
+# Trials of a search have the seeds from here on. Final trials have the seeds from 0 on.
 SEED = 10_000
+# A best value in the outer eighth of what was tried lies at an edge.
+_EDGE = 1 / 8
+# An extension reaches beyond an edge by this share of the range.
+_EXTENSION = 1 / 2
+# Below these values there is nothing to find: no warm-up, and a decay without effect.
+_NATURAL = {"warmup_share", "weight_decay"}
+
+Ranges = Mapping[str, tuple[float, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,103 +39,115 @@ class Setting:
 
 
 @dataclasses.dataclass(frozen=True)
+class Scored:
+    """A setting that was tried.
+
+    Attributes:
+        setting: `Setting`.
+        top1: Mean validation top-1 over the tuning seeds, with guessing for trials that diverged.
+        loss: Mean validation loss; infinite if a trial diverged.
+        trials: Identities of its trials.
+    """
+
+    setting: Setting
+    top1: float
+    loss: float
+    trials: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Choice:
     """The setting that a search chose.
 
     Attributes:
         setting: `Setting`.
-        trial: Identity of its trial.
-        edge: Whether its learning rate is the lowest or the highest that was tried.
+        top1: Its mean validation top-1.
+        trials: Identities of its trials.
+        edges: Names of the tuned numbers whose value lies at an edge of what was tried.
     """
 
     setting: Setting
-    trial: str
-    edge: bool
+    top1: float
+    trials: tuple[str, ...]
+    edges: tuple[str, ...]
 
 
-def settings(
-    tuning: dict, first: int, count: int, learning_rates: tuple[float, float] | None = None
-) -> list[Setting]:
+def settings(ranges: Ranges, first: int, count: int) -> list[Setting]:
     """Points of the search: Halton's sequence over the ranges, logarithmic but for the warm-up.
 
     Args:
-        tuning: Dict, as `Protocol.tuning`.
+        ranges: Mapping from the fields of `Setting` to pairs of floats.
         first, count: Place of the first point in the sequence, from 0, and their number.
-        learning_rates: Range that replaces the range of `tuning`. None keeps it.
-
-    Returns:
-        List of `Setting`.
 
     Example:
 
     >>> ranges = {
-    ...     "learning_rate": [0.01, 1.0], "weight_decay": [1e-4, 1e-2], "warmup_share": [0.0, 0.4]
+    ...     "learning_rate": (0.01, 1.0), "weight_decay": (1e-4, 1e-2), "warmup_share": (0.0, 0.4)
     ... }
     >>> [round(setting.learning_rate, 4) for setting in settings(ranges, 0, 3)]
     [0.1, 0.0316, 0.3162]
     """
     sequence = qmc.Halton(d=3, scramble=False)
     sequence.fast_forward(first + 1)  # The first point is a corner of the ranges.
-    rates = learning_rates or tuning["learning_rate"]
     return [
         Setting(
-            _logarithmic(x, rates),
-            _logarithmic(y, tuning["weight_decay"]),
-            _linear(z, tuning["warmup_share"]),
+            _logarithmic(x, ranges["learning_rate"]),
+            _logarithmic(y, ranges["weight_decay"]),
+            _linear(z, ranges["warmup_share"]),
         )
         for x, y, z in sequence.random(count)
     ]
 
 
-def extended(tuning: dict, trials: list[dict]) -> tuple[float, float]:
-    """The range of learning rates of an extension.
+def extended(ranges: Ranges, scored: Sequence[Scored]) -> dict[str, tuple[float, float]]:
+    """The ranges of an extension, which lie beyond each edge at which the best setting lies.
 
-    It lies beyond the edge at which the best trial lies, and is the old one if the trial lies at
-    none.
-
-    Args:
-        tuning: Dict, as `Protocol.tuning`.
-        trials: Records of a method's trials so far.
+    The ranges of the other numbers stay, so that a method without an edge gets as many trials.
     """
-    low, high = tuning["learning_rate"]
-    rates = [trial["spec"]["learning_rate"] for trial in trials]
-    best = best_trial(trials)
-    if best is None or best["spec"]["learning_rate"] == min(rates):
-        bottom = min(low, min(rates))
-        return bottom / _EXTENSION_FACTOR, bottom
-    if best["spec"]["learning_rate"] == max(rates):
-        top = max(high, max(rates))
-        return top, top * _EXTENSION_FACTOR
-    return low, high
+    best = _best(scored)
+    found = dict(ranges)
+    for name, (low, high) in ranges.items():
+        side = _edge(name, best, scored)
+        reach = (high - low) * _EXTENSION if name == "warmup_share" else (high / low) ** _EXTENSION
+        if side == "high":
+            found[name] = (high, high + reach if name == "warmup_share" else high * reach)
+        elif side == "low":
+            found[name] = (low / reach, low)
+    return found
 
 
-def choose(trials: list[dict], epochs: int) -> Choice:
+def choose(scored: Sequence[Scored]) -> Choice:
     """The best setting by validation top-1, ties by validation loss.
 
-    Args:
-        trials: Records of a method's trials.
-        epochs: Epochs of these trials.
-
-    Returns:
-        `Choice`. If no trial stayed finite, it is the one with the lowest learning rate, so that
-        the method is reported, and not dropped.
+    If no setting stayed finite, it is the one with the lowest learning rate, so that the method is
+    reported, and not dropped.
     """
-    tried = [trial for trial in trials if trial["status"] != "crashed"] or trials
-    best = best_trial(trials) or min(tried, key=lambda trial: trial["spec"]["learning_rate"])
-    spec, rates = best["spec"], [trial["spec"]["learning_rate"] for trial in tried]
-    setting = Setting(spec["learning_rate"], spec["weight_decay"], spec["warmup_epochs"] / epochs)
-    return Choice(setting, best["id"], spec["learning_rate"] in (min(rates), max(rates)))
+    best = _best(scored)
+    edges = tuple(
+        field.name
+        for field in dataclasses.fields(Setting)
+        if _edge(field.name, best, scored) is not None
+    )
+    return Choice(best.setting, best.top1, best.trials, edges)
 
 
-def best_trial(trials: list[dict]) -> dict | None:
-    """The finished trial with the highest validation top-1, or None if none finished."""
-    finished = [trial for trial in trials if trial["status"] == "finished"]
-    return min(finished, key=_order, default=None)
+def _best(scored):
+    return min(scored, key=lambda s: (-s.top1, s.loss, s.setting.learning_rate))
 
 
-def _order(trial):
-    figures = trial["final"]["validation"]
-    return -figures["top1"], figures["loss"]
+def _edge(name, best, scored):
+    """`low` or `high` if the value of the best setting lies at that edge of all, else None."""
+    is_linear = name == "warmup_share"
+    values = [getattr(s.setting, name) for s in scored]
+    value, low, high = getattr(best.setting, name), min(values), max(values)
+    if not is_linear:
+        value, low, high = np.log([value, low, high])
+    if low == high:
+        return None
+    share = (value - low) / (high - low)
+    if share > 1 - _EDGE:
+        return "high"
+    return "low" if share < _EDGE and name not in _NATURAL else None
 
 
 def _logarithmic(share, bounds):
@@ -135,3 +158,90 @@ def _logarithmic(share, bounds):
 
 def _linear(share, bounds):
     return round(float(bounds[0] + share * (bounds[1] - bounds[0])), 3)
+
+
+# The learning rates that a bisection can try lie half an octave apart: 31 of them, of which five
+# trials find the last stable one.
+_RATES = 31
+_STEP = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Bracket:
+    """The largest stable learning rate of a seed, to a factor of sqrt 2.
+
+    Attributes:
+        stable: The largest rate that was stable, or None if none was.
+        unstable: The smallest rate that was unstable, or None if none was.
+    """
+
+    stable: float | None
+    unstable: float | None
+
+    @property
+    def octaves(self) -> float:
+        """log2 of the limit: the middle of the bracket.
+
+        Where all rates or none are stable, it is half a step beyond the end of the grid.
+        """
+        if self.stable is None:
+            return float(np.log2(self.unstable)) - _STEP / 2
+        return float(np.log2(self.stable)) + _STEP / 2
+
+    @property
+    def is_censored(self) -> bool:
+        """Whether the limit lies beyond the grid."""
+        return self.stable is None or self.unstable is None
+
+
+def bisect(
+    lowest: float,
+    key: Sequence[Any],
+    is_stable: Callable[[float], bool | None],
+    guess: float | None = None,
+) -> tuple[list[float], Bracket | None]:
+    """Searches a grid of learning rates until two neighbors enclose the limit.
+
+    The grid's offset, from 0 to half an octave, is drawn by `key`. The limit then lies anywhere in
+    its bracket with the same probability, so that the bracket's middle is an unbiased estimate.
+    From the guess, steps of growing length lead to a stable and an unstable rate, between which the
+    distance is halved.
+
+    Args:
+        lowest: Positive float, the lowest rate of a grid with offset 0.
+        key: Numbers and texts that name the seed and the condition.
+        is_stable: Function of a rate: whether training was stable, or None if it was not tried yet.
+        guess: The limit of another seed, in octaves. It saves trials, and has no influence on the
+            bracket if every rate below a stable one is stable. None starts in the middle.
+
+    Returns:
+        Pair of the rates that are known to be needed, in the order of the search, and the
+        `Bracket`, None before all of them are tried.
+
+    Example:
+
+    >>> rates, bracket = bisect(0.002, ("wn", 0), lambda rate: rate < 0.5)
+    >>> len(rates), bracket.stable < 0.5 < bracket.unstable
+    (5, True)
+    """
+    drawn = np.random.default_rng([ord(letter) for letter in "/".join(map(str, key))])
+    octaves = np.log2(lowest) + _STEP * (np.arange(_RATES) + drawn.uniform())
+    grid = [float(f"{2**octave:.4g}") for octave in octaves]
+    first, step = _RATES // 2, _RATES // 4 + 1
+    if guess is not None:
+        first, step = int(np.clip(np.searchsorted(octaves, guess), 0, _RATES - 1)), 1
+    low, high, tried = -1, _RATES, []
+    while high - low > 1:
+        if not tried:
+            place = first
+        elif low >= 0 and high < _RATES:
+            place = (low + high) // 2
+        else:
+            place = min(low + step, _RATES - 1) if low >= 0 else max(high - step, 0)
+            step *= 2
+        tried.append(grid[place])
+        stable = is_stable(grid[place])
+        if stable is None:
+            return tried, None
+        low, high = (place, high) if stable else (low, place)
+    return tried, Bracket(grid[low] if low >= 0 else None, grid[high] if high < _RATES else None)

@@ -109,7 +109,7 @@ class Study:
     def _is_mine(self, spec):
         index, count = self._shard
         # Trials that are timed in turns belong to one shard.
-        return (0 if spec.alone else int(spec.id, 16)) % count == index - 1
+        return (0 if spec.together else int(spec.id, 16)) % count == index - 1
 
     def _seconds_left(self, specs):
         """The time that trials of this process will take, or None before one is done."""
@@ -121,9 +121,9 @@ class Study:
         return sum(typical.get(_kind(vars(spec)), overall) for spec in specs) / self._jobs
 
 
-def _kind(spec: dict[str, Any]) -> tuple[str, str, str]:
+def _kind(spec: dict[str, Any]) -> tuple:
     """Trials of one kind take about equally long."""
-    return spec["suite"], spec["stage"], spec["model"]
+    return tuple(spec[name] for name in ("suite", "stage", "model", "train_size", "batch_size"))
 
 
 def _statuses(records: Iterable[dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ Trials of one network share its compiled step: the learning rates and the weight
 the step, and the weights are put back to their start in one call.
 """
 
+import base64
 import dataclasses
 import json
 import math
@@ -50,24 +51,25 @@ class Trials:
 
     def __init__(self, protocol: Protocol, folder: pathlib.Path):
         self._protocol, self._folder = protocol, folder
-        self._splits = data.load(protocol)
+        self._data = data.Data(protocol)
         self._networks: dict[tuple, Network] = {}
-        self._draws: dict[int, data.Draw] = {}
+        self._draws: dict[tuple, data.Draw] = {}
         self._devices = None
 
     @property
     def data(self) -> dict[str, Any]:
         """Counts for the protocol's line of the log: images that a trial uses, and classes."""
-        counts = {name: len(getattr(self._splits, name)) for name in SPLITS}
+        splits = self._data.splits
+        counts = {name: len(getattr(splits, name)) for name in SPLITS}
         counts["train"] = self._protocol.train_size or counts["train"]
-        description = provenance.DATA[self._splits.name]
-        return {"classes": self._splits.classes, "images": counts, "data": description}
+        description = provenance.DATA[splits.name]
+        return {"classes": splits.classes, "images": counts, "data": description}
 
     def run(self, spec: TrialSpec) -> dict[str, Any]:
         """Trains and measures. Returns the line of the log."""
         begun = time.perf_counter()
-        source = self._splits, self._protocol, spec.seed
-        draw = _kept(self._draws, spec.seed, lambda: data.Draw(*source))
+        source = spec.seed, spec.train_size
+        draw = _kept(self._draws, source, lambda: self._data.draw(*source))
         config = trial_config(self._protocol, spec, draw.splits)
         network = self._network(spec, config)
         if not network.is_compiled:
@@ -92,6 +94,7 @@ class Trials:
 
         final = trial.measure_end() if finite else {}
         finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
+        correct = trial.correct_images() if finite and spec.keeps_correct else None
         if kept:
             kept.clear()
         end = time.perf_counter()
@@ -106,6 +109,7 @@ class Trials:
             "status": "finished" if finite else "diverged",
             "epochs": trial.epochs,
             "final": final,
+            "correct": correct,
             "curves": trial.curves,
             "signal": trial.signals,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
@@ -115,31 +119,33 @@ class Trials:
         if self._devices is None:
             self._devices = device_choice.find(config)
             keras.config.set_dtype_policy(config.precision)
-        splits, devices = self._splits, self._devices
+        splits, devices = self._data.splits, self._devices
         return _kept(self._networks, spec.network, lambda: Network(config, splits, devices))
 
 
 def trial_config(protocol: Protocol, spec: TrialSpec, splits: Splits) -> TrainConfig:
     """The configuration with which a runner would train the same as a trial."""
-    steps = len(splits.train) // protocol.batch_size
+    steps = len(splits.train) // spec.batch_size
     config = TrainConfig(
         norm=spec.method,
         model=spec.model,
-        join=spec.join,
         dataset=protocol.dataset,
         data_dir=protocol.data_dir,
         image_size=protocol.image_size,
-        batch_size=protocol.batch_size,
+        augment=protocol.augment,
+        batch_size=spec.batch_size,
         train_epochs=spec.train_epochs,
-        base_learning_rate=spec.learning_rate * BASE_BATCH_SIZE / protocol.batch_size,
+        base_learning_rate=spec.learning_rate * BASE_BATCH_SIZE / spec.batch_size,
         warmup_epochs=spec.warmup_epochs,
         weight_decay=spec.weight_decay,
         momentum=protocol.momentum,
         schedule=protocol.schedule,
-        dropout=spec.dropout,
         precision=protocol.precision,
         seed=spec.seed,
+        # A small draw has fewer batches than a data-dependent start sees by default.
+        init_batches=max(1, min(4, steps)),
         steps_per_loop=max((n for n in range(1, _LONGEST_LOOP + 1) if steps % n == 0), default=1),
+        **dict(spec.options),
     ).resolved()
     config.check_against(splits)
     return config
@@ -157,7 +163,7 @@ class Network:
     def __init__(self, config: TrainConfig, splits: Splits, devices: device_choice.Devices):
         self.is_compiled = False
         self._devices = devices
-        self._starts: dict[int, list[np.ndarray]] = {}
+        self._starts: dict[tuple, list[np.ndarray]] = {}
         self.step = loop.make_step(config, splits.image_shape, splits.classes, devices)
         self._new_optimizer = _values(self.step.optimizer.variables)
 
@@ -170,7 +176,8 @@ class Network:
             self._initialize(config, splits)
             return _values(variables)
 
-        step.assign(_kept(self._starts, config.seed, start))
+        # A start may depend on the training images.
+        step.assign(_kept(self._starts, (config.seed, len(splits.train)), start))
 
     def compile(self, config: TrainConfig, draw: data.Draw) -> None:
         """Runs the step and an evaluation once, so that no compilation is timed as training."""
@@ -269,6 +276,14 @@ class Trial:
             self._extend_curves(figures)
         return figures
 
+    def correct_images(self) -> str:
+        """Which test images are classified correctly: a bit for each, packed, in base 64."""
+        found = [
+            np.asarray(self._step.correct(images, labels))[np.asarray(weights) > 0]
+            for images, labels, weights in self._draw.evaluation_batches["test"]
+        ]
+        return base64.b64encode(np.packbits(np.concatenate(found)).tobytes()).decode()
+
     def _timed(self, measure: Callable):
         start = time.perf_counter()
         measure()
@@ -341,7 +356,7 @@ class KeptState:
 
 
 def time_steps(protocol: Protocol, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
-    """Times steps of every method in turns, on one batch in memory: the trials of the cost suite.
+    """Times steps of every method in turns, on one batch in memory: trials of the cost suite.
 
     Args:
         protocol: `Protocol`.
@@ -368,7 +383,7 @@ def _some_steps(protocol, spec, steps):
         model=spec.model,
         dataset="digits",
         image_size=protocol.cost["image_size"],
-        batch_size=protocol.cost["batch_size"],
+        batch_size=spec.batch_size,
         weight_decay=spec.weight_decay,
         momentum=protocol.momentum,
         precision=protocol.precision,

@@ -52,7 +52,7 @@ def main() -> None:
         try:
             records = (
                 trial.time_steps(protocol, specs)
-                if specs[0].alone
+                if specs[0].together
                 else [trials.run(spec) for spec in specs]
             )
         # An error is the result of its trial. The next trial starts with nothing left of it.

@@ -182,15 +182,16 @@ class Workers:
 
     def _match(self, ready):
         """An idle worker and the trials for it, or (None, None) if the ready trials must wait."""
-        together = [spec for spec in ready if not spec.alone]
-        if not together:
+        beside_others = [spec for spec in ready if not spec.together]
+        if not beside_others:
             # Such trials wait until all else is done, and take the whole machine.
-            return (None, None) if self._busy else (self._only(), ready)
+            group = [spec for spec in ready if spec.together == ready[0].together]
+            return (None, None) if self._busy else (self._only(), group)
         for worker in self._idle:
-            for spec in together:
+            for spec in beside_others:
                 if spec.network in worker.networks:
                     return worker, [spec]
         elsewhere = {spec.network for _, specs in self._busy.values() for spec in specs}
         # Prefers a network that no other worker has.
-        new = [spec for spec in together if spec.network not in elsewhere]
-        return self._idle[0], [(new or together)[0]]
+        new = [spec for spec in beside_others if spec.network not in elsewhere]
+        return self._idle[0], [(new or beside_others)[0]]

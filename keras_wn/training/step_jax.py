@@ -69,6 +69,7 @@ class JaxStep:
         # `None` leaves the choice to the compiler.
         self._train = jax.jit(self._steps, donate_argnums=0, out_shardings=(replicated, replicated))
         self._evaluate = jax.jit(self._evaluation, out_shardings=replicated)
+        self._correct = jax.jit(self._is_correct, out_shardings=replicated)
         self._state: Any = None
 
     def train(self, images: Any, labels: Any, rates: Any, decay: float) -> jax.Array:
@@ -107,6 +108,21 @@ class JaxStep:
         model = self.model
         variables = (model.trainable_variables, model.non_trainable_variables)
         return self._evaluate(*([v.value for v in vs] for vs in variables), *arrays)
+
+    def correct(self, images: Any, labels: Any) -> jax.Array:
+        """Tells which images of a batch are classified correctly, in inference mode.
+
+        Args:
+            images: Array of shape `(rows, height, width, channels)`.
+            labels: One-hot array of shape `(rows, classes)`.
+
+        Returns:
+            Boolean array of shape `(rows,)`.
+        """
+        arrays = self._divided((images, labels), self._over_rows)
+        model = self.model
+        variables = (model.trainable_variables, model.non_trainable_variables)
+        return self._correct(*([v.value for v in vs] for vs in variables), *arrays)
 
     def store(self) -> None:
         """Puts the state into the variables of the model and of the optimizer."""
@@ -226,6 +242,10 @@ class JaxStep:
         mapping = list(zip(self.optimizer.variables, optimizer, strict=True))
         with keras.StatelessScope(state_mapping=mapping):
             return self.optimizer.scale_loss(1.0)
+
+    def _is_correct(self, trainable, fixed, images, labels):
+        logits, _ = self.model.stateless_call(trainable, fixed, images, training=False)
+        return jnp.argmax(labels, axis=-1) == jnp.argmax(logits, axis=-1)
 
     def _evaluation(self, trainable, fixed, images, labels, weights):
         logits, _ = self.model.stateless_call(trainable, fixed, images, training=False)

@@ -59,6 +59,7 @@ class TensorFlowStep:
         self._one_step = tf.function(self._step_of_all_replicas)
         self._steps = tf.function(self._steps_in_a_loop)
         self._evaluation = tf.function(self._evaluation_of_all_replicas, reduce_retracing=True)
+        self._correctness = tf.function(self._is_correct, reduce_retracing=True)
         self._assignment = tf.function(self._assign_all)
         self._accumulator = None
         if config.accumulation > 1:
@@ -99,6 +100,22 @@ class TensorFlowStep:
         if weights is None:
             weights = tf.ones(len(images))
         return self._evaluation(*self._divided((images, labels, weights), axis=0))
+
+    def correct(self, images: Any, labels: Any) -> tf.Tensor:
+        """Tells which images of a batch are classified correctly, in inference mode.
+
+        Args:
+            images: Tensor or array of shape `(rows, height, width, channels)`.
+            labels: One-hot tensor or array of shape `(rows, classes)`.
+
+        Returns:
+            Boolean tensor of shape `(rows,)`.
+        """
+        return self._correctness(tf.convert_to_tensor(images), tf.convert_to_tensor(labels))
+
+    def _is_correct(self, images, labels):
+        logits = self.model(images, training=False)
+        return tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1))
 
     def store(self) -> None:
         """Puts the state into the variables of the model and of the optimizer."""

@@ -56,8 +56,8 @@ GENERAL = (
     "A difference is paired by seed. Its interval is Student's, and for test top-1 its error "
     "includes the noise of the test images, which are crossed with the seeds. At each look, the "
     "level is that of Lan and DeMets for {level:g} over all looks, with Holm's correction over the "
-    "methods of a claim. A difference that is decided is above or below its bound. Two methods are "
-    "equal within a margin if two one-sided tests say so at the same level. Trials that diverged "
+    "methods of a claim. Two methods are equal within a margin if two one-sided tests say so at the "
+    "same level, even if the small difference between them is decided, too. Trials that diverged "
     "are left out of differences, and counted beside them."
 )
 

@@ -1,8 +1,14 @@
-"""Computes statistics of a few runs: means, differences and shares, each with an interval."""
+"""Computes differences between methods, and how well they are known.
+
+A difference varies because seeds differ, and because the test images are a sample, too. Looking
+twice, or at several methods, gives chance more than one occasion. Each has its correction here.
+"""
 
 import dataclasses
+import functools
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy  # Loads its submodules at first use. `scipy.stats` alone takes a second.
@@ -25,289 +31,320 @@ class Estimate:
     n: int
 
 
-def interquartile_mean(values: ArrayLike, axis: int = -1) -> float | np.ndarray:
-    """Computes the mean of the middle half of the values.
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A mean difference, and how well it is known.
 
-    The `floor(n / 4)` smallest and as many of the largest values are left out. With fewer than
-    four values, none are.
-
-    Args:
-        values: At least one finite number; or an array with at least one along `axis`.
-        axis: The axis along which to take the mean.
-
-    Returns:
-        A float; for an array with more axes, an array of the shape of the other axes.
-
-    Raises:
-        ValueError: If there are no values, or one is not finite.
+    Attributes:
+        value: The mean difference.
+        error: Its standard error; infinite if there is one pair.
+        freedom: Degrees of freedom of the standard error.
+        n: Number of pairs.
 
     Example:
 
-    >>> float(interquartile_mean([0.1, 0.7, 0.8, 0.9]))
-    0.75
-
-    Reference: Agarwal et al. 2021, arXiv 2108.13264, section 4.3. Their library rliable has the
-    same function.
+    >>> found = Difference(0.5, error=0.2, freedom=9, n=10)
+    >>> interval = found.interval(0.95)
+    >>> round(interval.low, 3), round(interval.high, 3), round(found.p_value(), 3)
+    (0.048, 0.952, 0.034)
     """
-    return scipy.stats.trim_mean(_finite(values), 0.25, axis=axis)
+
+    value: float
+    error: float
+    freedom: float
+    n: int
+
+    def interval(self, confidence: float) -> Estimate:
+        """Student's t interval.
+
+        Args:
+            confidence: A number between 0 and 1.
+        """
+        if math.isinf(self.error):
+            return Estimate(self.value, -math.inf, math.inf, self.n)
+        half = float(scipy.stats.t.isf((1 - confidence) / 2, self.freedom)) * self.error
+        return Estimate(self.value, self.value - half, self.value + half, self.n)
+
+    def p_value(self, other: float = 0.0) -> float:
+        """Probability of a mean at least as far from `other`, on either side, by chance alone."""
+        return min(1.0, 2 * min(self.p_above(other), self.p_below(other)))
+
+    def p_above(self, bound: float) -> float:
+        """Probability of a mean as large as this or larger if the truth is `bound`."""
+        return self._tail(self.value - bound)
+
+    def p_below(self, bound: float) -> float:
+        """Probability of a mean as small as this or smaller if the truth is `bound`."""
+        return self._tail(bound - self.value)
+
+    def p_within(self, margin: float) -> float:
+        """Probability of a mean as near to 0 as this if the truth is at least `margin` from it.
+
+        Reference: two one-sided tests, Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics
+        15.
+        """
+        return max(self.p_above(-margin), self.p_below(margin))
+
+    def _tail(self, distance):
+        if math.isinf(self.error):
+            return 1.0
+        if self.error == 0:
+            return 0.0 if distance > 0 else 1.0
+        return float(scipy.stats.t.sf(distance / self.error, self.freedom))
 
 
-def stratified_bootstrap(
-    groups: Sequence[ArrayLike],
-    statistic: Callable[..., float | np.ndarray] = interquartile_mean,
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Estimate:
-    """Computes a statistic of several groups of runs, with a percentile bootstrap interval.
-
-    Each resample draws, with replacement, as many values from each group as the group has, and
-    takes the statistic of all values drawn. The interval reaches from the `(1 - confidence) / 2`
-    quantile of these statistics to the `(1 + confidence) / 2` quantile.
+def paired(first: ArrayLike, second: ArrayLike) -> Difference:
+    """The mean of `first - second` over pairs, such as seeds.
 
     Args:
-        groups: Groups of finite numbers, for example the runs of each task. With one group, this
-            is the plain bootstrap.
-        statistic: Function `(array, axis) -> array` that reduces that axis, such as
-            `interquartile_mean`, `np.mean` or `np.median`.
-        confidence: A number between 0 and 1.
-        resamples: Positive integer.
-        seed: Seed of the resamples.
-
-    Returns:
-        The estimate, with n over all groups. Its ends are infinite if a group has a single value,
-        and equal to the value if the values of each group are all equal.
+        first, second: Finite numbers, as many of one as of the other.
 
     Raises:
-        ValueError: If there are no groups, a group is empty, or a number is not finite or out of
-            range.
+        ValueError: If there is no pair, or if the shapes differ.
 
     Example:
 
-    >>> groups = [[0.90, 0.92, 0.91], [0.70, 0.76, 0.73]]
-    >>> found = stratified_bootstrap(groups, statistic=np.mean, resamples=1000)
-    >>> round(found.value, 3), round(found.low, 2), round(found.high, 2), found.n
-    (0.82, 0.81, 0.83, 6)
-
-    Reference: Agarwal et al. 2021, arXiv 2108.13264, section 4.1. With few values, the coverage
-    is below the nominal one: see `paired_difference`.
-    """
-    groups = [_checked(group) for group in groups]
-    if not groups:
-        raise ValueError("stratified_bootstrap: groups=[] is not allowed. Allowed: one or more.")
-
-    def statistic_of_all(*drawn, axis=-1):
-        return statistic(np.concatenate(drawn, axis=axis), axis=axis)
-
-    value = float(statistic_of_all(*groups))
-    unknown = (-math.inf, math.inf)
-    low, high = _percentile_interval(groups, statistic_of_all, confidence, resamples, seed, unknown)
-    return Estimate(value, low, high, sum(map(len, groups)))
-
-
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """Computes the mean with Student's t interval.
-
-    The interval is `mean +- t std / sqrt(n)`, with t of n - 1 degrees of freedom.
-
-    Args:
-        values: At least one finite number.
-        confidence: A number between 0 and 1.
-
-    Returns:
-        The estimate. With one value, the interval is (-inf, inf). With equal values, its ends are
-        the mean.
-
-    Raises:
-        ValueError: If there are no values, one is not finite, or `confidence` is out of range.
-
-    Example:
-
-    >>> found = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])
-    >>> found.value, round(found.low, 3), round(found.high, 3)
-    (3.0, 1.037, 4.963)
-
-    Reference: Student 1908, Biometrika 6. The interval is exact for normally distributed values.
-    """
-    values = _checked(values)
-    _check_confidence(confidence)
-    mean, n = float(np.mean(values)), len(values)
-    if n == 1:
-        return Estimate(mean, -math.inf, math.inf, n)
-    half = float(scipy.stats.t.ppf((1 + confidence) / 2, n - 1) * scipy.stats.sem(values))
-    return Estimate(mean, mean - half, mean + half, n)
-
-
-def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """Computes the mean of `first - second` over pairs, with Student's t interval.
-
-    A percentile bootstrap would be too narrow for a few pairs. For five normal differences it
-    covers the mean in about 84 % of samples at a nominal 95 %, where this interval covers it in
-    95 % (tests/study/test_statistics.py).
-
-    Args:
-        first, second: Finite numbers, as many of one as of the other. Those at the same position
-            are a pair, for example of the same seed.
-        confidence: A number between 0 and 1.
-
-    Returns:
-        The estimate, with n the number of pairs. One pair and equal differences are treated as in
-        `mean_interval`.
-
-    Raises:
-        ValueError: If the lengths differ or are 0, a number is not finite, or `confidence` is out
-            of range.
-
-    Example:
-
-    >>> found = paired_difference([0.93, 0.95, 0.94], [0.91, 0.92, 0.93])
-    >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
-    (0.02, -0.005, 0.045)
+    >>> found = paired([0.93, 0.95, 0.94], [0.91, 0.92, 0.93])
+    >>> round(found.value, 3), round(found.error, 4), found.freedom
+    (0.02, 0.0058, 2)
 
     Reference: the paired t test, Student 1908, Biometrika 6.
     """
-    first, second = _checked(first), _checked(second)
-    if len(first) != len(second):
+    first, second = (np.asarray(values, "float64") for values in (first, second))
+    if first.shape != second.shape or first.ndim != 1 or not len(first):
         raise ValueError(
-            f"paired_difference: {len(first)} first and {len(second)} second values. "
-            "Allowed: as many of one as of the other."
+            f"paired: {first.shape} and {second.shape} values. Allowed: lists of one number or "
+            "more, as many of one as of the other."
         )
-    return mean_interval(first - second, confidence)
+    differences, n = first - second, len(first)
+    error = float(differences.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+    return Difference(float(differences.mean()), error, n - 1, n)
 
 
-def probability_of_improvement(
-    first: ArrayLike,
-    second: ArrayLike,
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Estimate:
-    """Estimates the probability that a run of the first is better than a run of the second.
-
-    This is `P(X > Y) + P(X = Y) / 2`. The estimate is Mann and Whitney's `U / (n m)`. The interval
-    is a percentile bootstrap, stratified by first and second.
+def of_mean(values: ArrayLike) -> Difference:
+    """The mean of some values, as their difference to 0.
 
     Args:
-        first, second: Finite numbers, where larger ones are better. Their lengths n and m may
-            differ.
-        confidence: A number between 0 and 1.
-        resamples: Positive integer.
-        seed: Seed of the resamples.
-
-    Returns:
-        The estimate, with n the number of all values. The interval is (0, 1) if first or second is
-        a single value. If all values of one are above all values of the other, the interval is
-        the single point 1 or 0. That is no certainty: the values are too few to show another
-        order.
+        values: Finite numbers.
 
     Raises:
-        ValueError: If first or second is empty, or a number is not finite or out of range.
+        ValueError: If there are none.
 
     Example:
 
-    >>> probability_of_improvement([3.0, 5.0], [1.0, 3.0], resamples=100).value
-    0.875
-
-    Reference: Agarwal et al. 2021, arXiv 2108.13264, section 4.3; Mann & Whitney 1947.
+    >>> found = of_mean([1.0, 2.0, 3.0, 4.0, 5.0]).interval(0.95)
+    >>> found.value, round(found.low, 3), round(found.high, 3)
+    (3.0, 1.037, 4.963)
     """
-    groups = [_checked(first), _checked(second)]
-    interval = _percentile_interval(groups, _superiority, confidence, resamples, seed, (0.0, 1.0))
-    return Estimate(float(_superiority(*groups)), *interval, sum(map(len, groups)))
-
-
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Estimate:
-    """Computes the share of successes with Wilson's score interval.
-
-    The interval stays in [0, 1], and has a width at 0 and at 1, too.
-
-    Args:
-        successes: Integer from 0 to `trials`.
-        trials: Positive integer.
-        confidence: A number between 0 and 1.
-
-    Returns:
-        The estimate, with n the number of trials.
-
-    Raises:
-        ValueError: If there are no trials, or if `successes` or `confidence` is out of range.
-
-    Example:
-
-    >>> found = wilson_interval(81, 263)
-    >>> round(found.value, 4), round(found.low, 4), round(found.high, 4)
-    (0.308, 0.2553, 0.3662)
-
-    Reference: Wilson 1927, JASA 22. The example is from Newcombe 1998, Statistics in Medicine 17,
-    table I.
-    """
-    _check_confidence(confidence)
-    if trials < 1:
-        raise ValueError(f"wilson_interval: trials={trials} is not allowed. Allowed: 1 or more.")
-    if not 0 <= successes <= trials:
-        raise ValueError(
-            f"wilson_interval: successes={successes} is not allowed. Allowed: 0 to trials={trials}."
-        )
-    test = scipy.stats.binomtest(successes, trials)
-    interval = test.proportion_ci(confidence, method="wilson")
-    return Estimate(successes / trials, float(interval.low), float(interval.high), trials)
-
-
-def _superiority(first, second, axis=-1):
-    """Computes U / (n m), along the last axis, which is the one that SciPy passes as `axis`.
-
-    `scipy.stats.mannwhitneyu` would compute a p-value for each resample, too.
-    """
-    del axis
-    return (1 + np.sign(first[..., :, None] - second[..., None, :]).mean(axis=(-2, -1))) / 2
-
-
-def _percentile_interval(groups, statistic, confidence, resamples, seed, interval_of_single):
-    """Computes the ends of the bootstrap interval.
-
-    Resampling cannot vary a group with a single value. `interval_of_single` is returned for it.
-    """
-    _check_confidence(confidence)
-    if resamples < 1:
-        raise ValueError(f"resamples={resamples} is not allowed. Allowed: 1 or more.")
-    if min(map(len, groups)) == 1:
-        return interval_of_single
-    found = scipy.stats.bootstrap(
-        groups,
-        statistic,
-        n_resamples=resamples,
-        batch=1000,
-        confidence_level=confidence,
-        method="percentile",
-        rng=seed,
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
-
-
-def _checked(values):
-    values = _finite(values)
-    if values.ndim != 1:
-        raise _shape_error(values)
-    return values
-
-
-def _finite(values):
     values = np.asarray(values, "float64")
-    if not values.size:
-        raise _shape_error(values)
-    others = values[~np.isfinite(values)]
-    if others.size:
-        raise ValueError(f"A value of {others[0]} is not allowed. Allowed: finite numbers.")
-    return values
+    return paired(values, np.zeros_like(values))
 
 
-def _shape_error(values):
-    return ValueError(
-        f"Values of shape {values.shape} are not allowed. Allowed: a list of one number or more."
-    )
+def share_of(part: ArrayLike, whole: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """The mean of `part` divided by the mean of `whole`, with Fieller's interval.
 
+    The interval holds each ratio r for which the mean of `part - r whole` does not differ from 0.
 
-def _check_confidence(confidence):
-    if not 0 < confidence < 1:
+    Args:
+        part, whole: Finite numbers, paired, such as the closed part of a gap and the gap.
+        confidence: A number between 0 and 1.
+
+    Returns:
+        `Estimate`. Its ends are infinite if the mean of `whole` does not differ from 0 at this
+        confidence, because the ratio may then be anything.
+
+    Raises:
+        ValueError: If there are fewer than two pairs, or if the shapes differ.
+
+    Example:
+
+    >>> found = share_of([0.4, 0.6, 0.5], [1.0, 1.2, 0.9])
+    >>> round(found.value, 3), round(found.low, 2), round(found.high, 2)
+    (0.484, 0.3, 0.69)
+
+    Reference: Fieller 1954, J. Royal Statistical Society B 16.
+    """
+    part, whole = (np.asarray(values, "float64") for values in (part, whole))
+    if part.shape != whole.shape or part.ndim != 1 or len(part) < 2:
         raise ValueError(
-            f"confidence={confidence} is not allowed. Allowed: more than 0 and less than 1."
+            f"share_of: {part.shape} and {whole.shape} values. Allowed: lists of two numbers or "
+            "more, as many of one as of the other."
         )
+    n = len(part)
+    a, b = part.mean(), whole.mean()
+    covariances = np.cov(part, whole) / n
+    quantile = scipy.stats.t.isf((1 - confidence) / 2, n - 1) ** 2
+    # The ends solve (a - r b)^2 = t^2 var(a - r b), a quadratic equation in r.
+    second = b**2 - quantile * covariances[1, 1]
+    first = a * b - quantile * covariances[0, 1]
+    constant = a**2 - quantile * covariances[0, 0]
+    value = float(a / b) if b else math.nan
+    if second <= 0:
+        return Estimate(value, -math.inf, math.inf, n)
+    root = math.sqrt(max(first**2 - second * constant, 0.0))
+    return Estimate(value, float((first - root) / second), float((first + root) / second), n)
+
+
+def pairs_needed(found: Difference, distance: float, level: float = 0.05) -> int | None:
+    """The pairs with which a difference as it was found would be decided in four of five studies.
+
+    Args:
+        found: `Difference`.
+        distance: How far the value lies from the nearest bound.
+        level: Two-sided level of the decision.
+
+    Returns:
+        Integer, or None if the distance is 0 or the spread is unknown.
+
+    Example:
+
+    >>> pairs_needed(Difference(0.5, error=0.4, freedom=9, n=10), distance=0.5)
+    51
+    """
+    if not distance or math.isinf(found.error):
+        return None
+    normal = scipy.stats.norm
+    quantiles = normal.isf(level / 2) + normal.isf(0.2)
+    return math.ceil((quantiles * found.error * math.sqrt(found.n) / abs(distance)) ** 2)
+
+
+def crossed(first: ArrayLike, second: ArrayLike) -> Difference:
+    """The mean of `first - second` over seeds and test images, both of which are samples.
+
+    With mean squares `S` between seeds, `I` between images and `R` of what is left, the variance
+    of the mean of `n m` numbers is `(S + I - R) / (n m)`. Its degrees of freedom are
+    Satterthwaite's.
+
+    Args:
+        first, second: Arrays of shape `(seeds, images)`, such as whether an image was classified
+            correctly. The seeds are paired, and the images are the same for all.
+
+    Returns:
+        `Difference`, where n is the number of seeds.
+
+    Raises:
+        ValueError: If the shapes differ, or if there are fewer than two images.
+
+    Example:
+
+    >>> import numpy as np
+    >>> correct = np.random.default_rng(0).random((2, 10, 1000)) < [[[0.9]], [[0.8]]]
+    >>> found = crossed(*correct)
+    >>> 0.05 < found.interval(0.95).low < 0.1 < found.interval(0.95).high < 0.15
+    True
+
+    Reference: the analysis of variance with two crossed random factors, Scheffe 1959, section 7.4;
+    Satterthwaite 1946, Biometrics Bulletin 2.
+    """
+    first, second = (np.asarray(values, "float64") for values in (first, second))
+    if first.shape != second.shape or first.ndim != 2 or not len(first) or first.shape[1] < 2:
+        raise ValueError(
+            f"crossed: {first.shape} and {second.shape} values. Allowed: two arrays of one shape, "
+            "(seeds, images), with two images or more."
+        )
+    differences = first - second
+    n, m = differences.shape
+    mean = differences.mean()
+    if n == 1:
+        return Difference(float(mean), math.inf, 0, 1)
+    seeds, images = differences.mean(axis=1) - mean, differences.mean(axis=0) - mean
+    left = differences - mean - seeds[:, None] - images
+    squares = np.array([m * np.sum(seeds**2), n * np.sum(images**2), np.sum(left**2)])
+    freedoms = np.array([n - 1, m - 1, (n - 1) * (m - 1)])
+    between_seeds, between_images, rest = squares / freedoms
+    # Chance can make the estimate smaller than what seeds alone give, which it never is in truth.
+    total = max(between_seeds + between_images - rest, between_seeds)
+    if total == 0:
+        return Difference(float(mean), 0.0, n - 1, n)
+    freedom = total**2 / np.sum((squares / freedoms) ** 2 / freedoms)
+    return Difference(float(mean), math.sqrt(total / (n * m)), max(float(freedom), n - 1), n)
+
+
+@functools.cache
+def levels_of_looks(level: float, counts: tuple[int, ...]) -> tuple[float, ...]:
+    """The level of each look such that all looks together are wrong as often as `level` says.
+
+    The level that each side has spent up to a share t of the data is `2 - 2 Phi(z / sqrt(t))`,
+    with z the normal quantile of `1 - level / 4`. Little is spent on early looks, so that a
+    decision there needs a large difference.
+
+    Args:
+        level: Level of all looks together, two-sided, between 0 and 1.
+        counts: Increasing positive integers, the number of pairs at each look.
+
+    Returns:
+        Two-sided levels, one a look.
+
+    Raises:
+        ValueError: If a value is not allowed.
+
+    Example:
+
+    >>> [round(level, 4) for level in levels_of_looks(0.05, (10, 20))]
+    [0.0031, 0.049]
+
+    Reference: Lan & DeMets 1983, Biometrika 70, with the spending function that resembles O'Brien
+    & Fleming 1979, Biometrics 35.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level={level} is not allowed. Allowed: more than 0 and less than 1.")
+    if not counts or counts[0] < 1 or any(a >= b for a, b in itertools.pairwise(counts)):
+        raise ValueError(f"counts={counts} is not allowed. Allowed: increasing positive integers.")
+    normal = scipy.stats.norm
+    shares = np.array(counts) / counts[-1]
+    spent = 4 * normal.sf(normal.isf(level / 4) / np.sqrt(shares))
+    # Statistics of looks at shares s < t correlate by sqrt(s / t).
+    correlations = np.sqrt(np.minimum.outer(shares, shares) / np.maximum.outer(shares, shares))
+    bounds: list[float] = []
+    for look in range(1, len(counts) + 1):
+        inside = scipy.stats.multivariate_normal(cov=correlations[:look, :look], seed=0)
+
+        def excess(bound, inside=inside, target=spent[look - 1]):
+            ends = np.array([*bounds, bound])
+            return 1 - inside.cdf(ends, lower_limit=-ends) - target
+
+        bounds.append(float(scipy.optimize.brentq(excess, 0.1, 10.0, xtol=1e-6)))
+    return tuple(float(2 * normal.sf(bound)) for bound in bounds)
+
+
+def holm(
+    looks: Sequence[Mapping[str, float]], counts: tuple[int, ...], level: float = 0.05
+) -> dict[str, int | None]:
+    """The hypotheses that are rejected, by Holm's procedure over them and over planned looks.
+
+    At each look, the smallest p-value is compared with the level of the look for `level / m`, with
+    m the number of hypotheses that stand; if it is rejected, the next with that for
+    `level / (m - 1)`, and so on. What one look rejected stays rejected.
+
+    Args:
+        looks: For each look so far, the p-value of every hypothesis by name.
+        counts: The number of pairs at each planned look.
+        level: The probability of rejecting any hypothesis that is true.
+
+    Returns:
+        From each name to the look that rejected it, counted from 0, or None.
+
+    Raises:
+        ValueError: If there are more looks than planned, or if they differ in their names.
+
+    Example:
+
+    >>> holm([{"wn": 0.02, "gn": 1e-4}, {"wn": 0.02, "gn": 1e-4}], counts=(10, 20))
+    {'wn': 1, 'gn': 0}
+
+    Reference: Holm 1979, Scand. J. Statistics 6; over looks, Ye, Li, Liu & Yao 2013, Statistics in
+    Medicine 32.
+    """
+    if len(looks) > len(counts) or len({frozenset(p_values) for p_values in looks}) > 1:
+        raise ValueError(
+            f"{len(looks)} looks with {[sorted(p_values) for p_values in looks]} are not allowed. "
+            f"Allowed: up to {len(counts)}, with the same names."
+        )
+    rejected: dict[str, int | None] = dict.fromkeys(looks[0]) if looks else {}
+    for look, p_values in enumerate(looks):
+        standing = sorted((p, name) for name, p in p_values.items() if rejected[name] is None)
+        for place, (p_value, name) in enumerate(standing):
+            if p_value > levels_of_looks(level / (len(standing) - place), counts)[look]:
+                break
+            rejected[name] = look
+    return rejected

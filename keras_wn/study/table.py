@@ -1,48 +1,35 @@
 """Reads the records of trials.jsonl into one pandas frame, a row a trial."""
 
+import base64
 import dataclasses
+import functools
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 
-from keras_wn.study import statistics
-from keras_wn.study.plan import SPLITS
-from keras_wn.study.statistics import Estimate
+from keras_wn import methods as cards
+from keras_wn.study import plan, statistics
+from keras_wn.study.plan import BASELINE, SPLITS, UNNORMALIZED, Done, Limit, Request, TrialSpec
+from keras_wn.study.protocol import Protocol
+from keras_wn.study.search import Choice
+from keras_wn.study.statistics import Difference
 
-# The method that all others are compared with, and the one that steps are timed against.
-BASELINE = "bn"
-UNNORMALIZED = "none"
 # The paper's "WN algorithms". A claim about them is a claim about each of them.
 FAMILY = ("wn", "normprop", "wn_trelu")
-
 STATUSES = ("finished", "diverged", "crashed")
+SECONDS = ("training", "evaluation", "building")
 
-_METHOD_ORDER = (UNNORMALIZED, BASELINE, *FAMILY, "wn_robust", "wn_mobn", "bwn")
-_REQUIRED = ("suite", "stage", "method", "model", "seed")
-_SETTINGS = ("learning_rate", "weight_decay", "warmup_epochs", "dropout")
-_SECONDS = ("training", "evaluation", "building", "total")
-_NUMBERS = (
-    *_SETTINGS,
-    "epochs",
-    "validation_loss",
-    *(f"measured_{split}" for split in SPLITS),
-    *(f"{part}_seconds" for part in _SECONDS),
-)
+_FIRST = (UNNORMALIZED, BASELINE, *FAMILY)
+_SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(TrialSpec))
 _COLUMNS = (
-    "id",
-    "process",
-    *_REQUIRED,
-    "join",
-    "chosen_from",
-    "edge",
-    "status",
-    "error",
-    *_NUMBERS,
-    "final",
-    "curves",
-    "signal",
-    "step_seconds",
+    *("id", "process", *_SPEC_FIELDS, "status", "error", "epochs", "exploratory"),
+    *SPLITS,
+    *(f"{split}_loss" for split in SPLITS),
+    *("correct", "curves", "signal", "step_seconds"),
+    *(f"{part}_seconds" for part in SECONDS),
 )
 
 
@@ -51,23 +38,23 @@ class TrialTable:
     """The content of trials.jsonl.
 
     Attributes:
-        protocol: The settings that all trials share.
+        record: The record of the protocol.
+        request: `Request` with the protocol and the methods that have trials.
+        done: The records of the trials, by identity.
         processes: The processes that ran the trials, in the order of their start.
         frame: The trials, a row each, in an order that does not depend on the order of the lines.
-            A row has the trial's `id`, its settings (`suite`, `stage`, `method`, `model`, `seed`,
-            `learning_rate`, ...), its `status` and its results. Numbers that are missing are NaN.
-
-            - `train`, `validation`, `test`: the final top-1 that the trial counts with, from 0 to
-              1: 1 / classes, as of guessing, for a diverged trial without a figure; NaN for a
-              crashed trial. `measured_train` and so on are the figures as they were measured.
-            - `unstable`: whether the trial diverged or did not learn; False for a crashed trial,
-              which says nothing about its method.
-            - `final`, `curves`, `signal`, `step_seconds`: as in trials.jsonl.
+            A row has the trial's `id`, the fields of its specification, its `status`, and its final
+            top-1 from 0 to 1 as `train`, `validation` and `test`, NaN where there is none.
+            `exploratory` tells whether the plan lacks its method or its suite.
+        benchmarks: Records of other measurements, such as the bytes of a step on a TPU.
     """
 
-    protocol: dict
+    record: dict
+    request: Request
+    done: Done
     processes: tuple[dict, ...]
     frame: pd.DataFrame
+    benchmarks: tuple[dict, ...] = ()
 
     @classmethod
     def from_records(cls, records: Iterable[dict]) -> "TrialTable":
@@ -77,13 +64,7 @@ class TrialTable:
             records: The lines, in any order. Among trials with the same id, the last one counts.
 
         Raises:
-            ValueError: If there is no protocol, if there are several that differ, or if a trial
-                lacks a required field.
-
-        Example:
-
-        >>> TrialTable.from_records([{"kind": "protocol", "classes": 10}]).frame.empty
-        True
+            ValueError: If there is no protocol, or if there are several that differ.
         """
         records = list(records)
         protocols = [record for record in records if record["kind"] == "protocol"]
@@ -96,161 +77,203 @@ class TrialTable:
                 "The lines of kind 'protocol' differ: trials of different protocols cannot be "
                 "compared."
             )
-        processes = {str(r["id"]): r for r in records if r["kind"] == "process"}
-        trials = {str(r.get("id")): _checked(r) for r in records if r["kind"] == "trial"}
+        record = protocols[0]
+        fields = [field.name for field in dataclasses.fields(Protocol)]
+        protocol = Protocol(**{name: record[name] for name in fields})
+        done = {r["id"]: r for r in records if r["kind"] == "trial"}
+        processes = {r["id"]: r for r in records if r["kind"] == "process"}
+        frame = _frame(done.values(), record["planned"])
         return cls(
-            protocol=protocols[0],
-            processes=tuple(
-                sorted(processes.values(), key=lambda r: (str(r.get("time")), r["id"]))
-            ),
-            frame=_frame(sorted(trials.values(), key=_sorting_key), protocols[0]["classes"]),
+            record=record,
+            request=Request(protocol, methods_of(frame), record["classes"]),
+            done=done,
+            processes=tuple(sorted(processes.values(), key=lambda r: (str(r["time"]), r["id"]))),
+            frame=frame,
+            benchmarks=tuple(r for r in records if r["kind"] == "benchmark"),
         )
+
+    @property
+    def protocol(self) -> Protocol:
+        """The conditions that all trials share."""
+        return self.request.protocol
 
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return self.protocol["classes"]
+        return self.request.classes
 
     def select(self, **values: object) -> pd.DataFrame:
-        """Returns the trials with these values, for example `select(suite="cost", method="wn")`."""
+        """The trials with these values, for example `select(suite="cost", method="wn")`."""
         frame = self.frame
         for column, value in values.items():
-            frame = frame[frame[column] == value]
+            # A tuple is a value of its own, which pandas would take for a list of values.
+            is_equal = frame[column].map(lambda x, value=value: x == value).astype(bool)
+            frame = frame[is_equal]
         return frame
 
     def finals(self, method: str) -> pd.DataFrame:
-        """Returns a method's final trials of the accuracy suite, one a seed."""
-        return one_per_seed(self.select(suite="accuracy", stage="final", method=method))
+        """A method's final trials of the accuracy suite."""
+        return self.select(suite="accuracy", stage="final", method=method)
 
+    def difference(
+        self,
+        first: pd.DataFrame,
+        second: pd.DataFrame,
+        split: str = "test",
+        seeds: int | None = None,
+    ) -> Difference | None:
+        """The mean of `first - second` in top-1, in points, over the seeds for which both finished.
 
-def learned_from(classes: int) -> float:
-    """Returns the lowest top-1 that counts as learned.
+        Where the trials tell which test images are classified correctly, the noise of the test
+        images is in the error.
 
-    It is twice that of guessing. With two classes it is halfway from guessing to perfect.
+        Args:
+            first, second: Trials of two methods.
+            split: Name.
+            seeds: The seeds below this number are taken. None for all.
 
-    Example:
+        Returns:
+            `Difference`, or None without a pair.
+        """
+        first, second = finished(first), finished(second)
+        common = first.index.intersection(second.index)
+        common = [seed for seed in common if seeds is None or seed < seeds]
+        first, second = first.loc[common], second.loc[common]
+        if not len(first) or first[split].isna().any() or second[split].isna().any():
+            return None
+        if (
+            split == "test"
+            and first["correct"].map(bool).all()
+            and second["correct"].map(bool).all()
+        ):
+            found = statistics.crossed(self._correct(first), self._correct(second))
+        else:
+            found = statistics.paired(first[split], second[split])
+        return dataclasses.replace(found, value=100 * found.value, error=100 * found.error)
 
-    >>> learned_from(classes=10), learned_from(classes=2)
-    (0.2, 0.75)
-    """
-    return min(2 / classes, (1 + 1 / classes) / 2)
+    def _correct(self, trials):
+        bits = [np.frombuffer(base64.b64decode(text), "uint8") for text in trials["correct"]]
+        return np.unpackbits(np.stack(bits), axis=1, count=self.record["images"]["test"])
+
+    @functools.cached_property
+    def choices(self) -> dict[str, Choice]:
+        """The setting that was chosen for each method whose search is done."""
+        found = {m: plan.search_of(m, self.request, self.done)[1] for m in self.request.methods}
+        return {method: choice for method, choice in found.items() if choice is not None}
+
+    @functools.cached_property
+    def limits(self) -> pd.DataFrame:
+        """The largest stable learning rates, a row for each seed and condition.
+
+        The columns are those of `plan.Limit`, with `octaves`, log2 of the limit, and `trials` as
+        identities.
+        """
+        tried = tuple(methods_of(self.select(suite="stability")))
+        request = dataclasses.replace(self.request, methods=tried)
+        rows = [_limit_row(limit) for limit in plan.limits_of(request, self.done) if limit.bracket]
+        columns = [field.name for field in dataclasses.fields(Limit)]
+        return pd.DataFrame(rows, columns=[*columns, "octaves", "is_censored"])
 
 
 def methods_of(trials: pd.DataFrame) -> tuple[str, ...]:
-    """Returns the names of the methods of these trials, in the order of tables and figures."""
+    """The names of the methods of these trials, in the order of tables and figures."""
     return tuple(sorted(set(trials["method"]), key=method_place))
 
 
 def method_place(name: str) -> tuple[int, str]:
-    """Key that sorts methods as in tables and figures; unknown ones come last, by alphabet.
+    """Key that sorts methods: those of the paper, the other cards, then unknown ones by alphabet.
 
     Example:
 
-    >>> sorted(["wn", "a_new_one", "bn"], key=method_place)
-    ['bn', 'wn', 'a_new_one']
+    >>> sorted(["wn_mobn", "wn", "a_new_one", "bn"], key=method_place)
+    ['bn', 'wn', 'wn_mobn', 'a_new_one']
     """
-    return _METHOD_ORDER.index(name) if name in _METHOD_ORDER else len(_METHOD_ORDER), name
+    names = [*_FIRST, *(name for name in cards.names() if name not in _FIRST)]
+    return names.index(name) if name in names else len(names), name
 
 
-def absent_from(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the paper's WN algorithms that are not among these names.
+def finished(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials that finished, with the seeds as the index."""
+    found = trials[trials["status"] == "finished"]
+    return found.drop_duplicates("seed", keep="last").set_index("seed").sort_index()
+
+
+def depth(model: str) -> tuple[int, str]:
+    """Key that sorts networks by the last number in their name, which is their depth.
 
     Example:
 
-    >>> absent_from(["bn", "wn"])
-    ('normprop', 'wn_trelu')
+    >>> sorted(["cifar_resnet20", "cifar_resnet8"], key=depth)
+    ['cifar_resnet8', 'cifar_resnet20']
     """
-    names = set(names)
-    return tuple(name for name in FAMILY if name not in names)
+    numbers = re.findall(r"\d+", model)
+    return (int(numbers[-1]) if numbers else 0, model)
 
 
-def one_per_seed(trials: pd.DataFrame) -> pd.DataFrame:
-    """Returns the last trial of each seed."""
-    return trials.drop_duplicates("seed", keep="last")
+def paired_difference(first: pd.Series, second: pd.Series) -> Difference | None:
+    """The mean of `first - second` over the index values that both have, or None without a pair.
 
+    Example:
 
-def by_seed(trials: pd.DataFrame, column: str) -> pd.Series:
-    """Returns a column with the seeds as its index, without missing values."""
-    return one_per_seed(trials).set_index("seed")[column].dropna()
-
-
-def gaps_by_seed(trials: pd.DataFrame) -> pd.Series:
-    """Returns train minus test top-1 with the seeds as its index."""
-    return (by_seed(trials, "train") - by_seed(trials, "test")).dropna()
+    >>> paired_difference(pd.Series({0: 3.0, 1: 5.0, 2: 9.0}), pd.Series({1: 4.0, 0: 2.0})).value
+    1.0
+    """
+    values = (first - second).dropna()
+    return statistics.of_mean(values) if len(values) else None
 
 
 def count_by_status(trials: pd.DataFrame) -> dict[str, int]:
-    """Returns the number of trials that finished, diverged and crashed."""
+    """The number of trials that finished, diverged and crashed."""
     counts = trials["status"].value_counts()
     return {status: int(counts.get(status, 0)) for status in STATUSES}
 
 
-def mean(values: pd.Series | list[float]) -> Estimate | None:
-    """Returns the mean with its t interval, or None if there are no values."""
-    return statistics.mean_interval(values) if len(values) else None
+def _limit_row(limit):
+    values = {field.name: getattr(limit, field.name) for field in dataclasses.fields(limit)}
+    ids = tuple(spec.id for spec in limit.trials)
+    bracket = limit.bracket
+    return {
+        **values,
+        "trials": ids,
+        "octaves": bracket.octaves,
+        "is_censored": bracket.is_censored,
+    }
 
 
-def paired_mean(first: pd.Series, second: pd.Series) -> Estimate | None:
-    """Returns the mean of `first - second` over the index values that both have.
-
-    Returns None if they have none in common.
-
-    Example:
-
-    >>> paired_mean(pd.Series({0: 3.0, 1: 5.0, 2: 9.0}), pd.Series({1: 4.0, 0: 2.0})).value
-    1.0
-    """
-    return mean((first - second).dropna())
-
-
-def _checked(record):
-    spec = record.get("spec") or {}
-    missing = [key for key in ("id", "status") if key not in record]
-    missing += [key for key in _REQUIRED if key not in spec]
-    if missing:
-        raise ValueError(f"Trial {record.get('id')!r} lacks {', '.join(missing)}.")
-    return record
+def _frame(records: Iterable[dict], planned: Mapping) -> pd.DataFrame:
+    rows = [_row(record, planned) for record in sorted(records, key=_sorting_key)]
+    frame = pd.DataFrame(rows, columns=list(_COLUMNS))
+    numbers = [*SPLITS, *(f"{split}_loss" for split in SPLITS)]
+    numbers += [f"{part}_seconds" for part in SECONDS]
+    frame[numbers] = frame[numbers].astype(float)
+    return frame
 
 
 def _sorting_key(record):
     spec = record["spec"]
-    numbers = ("round", "number", "dropout", "weight_decay", "learning_rate", "seed")
+    place = tuple(str(spec[key]) for key in ("suite", "stage", "model", "method"))
     return (
-        *(str(spec[key]) for key in ("suite", "stage", "model", "method")),
-        *(float(spec.get(key) or 0) for key in numbers),
+        *place,
+        spec["number"] or 0,
+        float(spec["learning_rate"]),
+        spec["seed"],
         json.dumps(spec, sort_keys=True),
-        str(record["id"]),
     )
 
 
-def _frame(records, classes):
-    frame = pd.DataFrame([_row(record) for record in records], columns=list(_COLUMNS))
-    frame[list(_NUMBERS)] = frame[list(_NUMBERS)].astype(float)
-    guessed = frame["status"] == "diverged"
-    crashed = frame["status"] == "crashed"
-    for split in SPLITS:
-        measured = frame[f"measured_{split}"]
-        frame[split] = measured.where(measured.notna() | ~guessed, 1 / classes).mask(crashed)
-    learned = (frame["status"] == "finished") & (frame["validation"] >= learned_from(classes))
-    frame["unstable"] = ~learned & ~crashed
-    return frame
-
-
-def _row(record):
-    spec, final = record["spec"], record.get("final") or {}
-    seconds = record.get("seconds") or {}
+def _row(record, planned):
+    spec, final = dataclasses.asdict(TrialSpec.from_record(record["spec"])), record["final"]
+    is_planned = spec["method"] in planned["methods"] and spec["suite"] in planned["suites"]
     return {
-        **{key: spec.get(key) for key in (*_REQUIRED, *_SETTINGS, "join", "chosen_from", "edge")},
-        **{f"measured_{split}": (final.get(split) or {}).get("top1") for split in SPLITS},
-        **{f"{part}_seconds": seconds.get(part) for part in _SECONDS},
-        "id": str(record["id"]),
+        **spec,
+        **{split: (final.get(split) or {}).get("top1") for split in SPLITS},
+        **{f"{split}_loss": (final.get(split) or {}).get("loss") for split in SPLITS},
+        **{f"{part}_seconds": record["seconds"].get(part, 0.0) for part in SECONDS},
+        **{
+            key: record[key]
+            for key in ("id", "status", "epochs", "correct", "curves", "signal", "step_seconds")
+        },
         "process": str(record.get("process") or ""),
-        "status": record["status"],
-        "error": record.get("error") or "",
-        "epochs": record.get("epochs"),
-        "validation_loss": (final.get("validation") or {}).get("loss"),
-        "final": final,
-        "curves": record.get("curves") or {},
-        "signal": record.get("signal") or [],
-        "step_seconds": record.get("step_seconds") or [],
+        "error": record["error"] or "",
+        "exploratory": not is_planned,
     }

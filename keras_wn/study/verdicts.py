@@ -1,48 +1,77 @@
-"""Decides from intervals: the rules that all claims share."""
+"""Decides questions about differences: the rules that all claims share."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
-from keras_wn.study.statistics import Estimate
+from keras_wn.study import statistics
+from keras_wn.study.statistics import Difference, Estimate
 
-AGREES = "agrees"
-DISAGREES = "disagrees"
-UNDECIDED = "not decidable at this scale"
+HOLDS = "holds"
+FAILS = "fails"
+EQUAL = "equal within the margin"
+MIXED = "mixed"
+UNDECIDED = "undecided"
 UNMEASURED = "not measured"
 
-# Fewer pairs than these decide nothing.
-MINIMUM = 5
-
-_OUTCOMES = {True: AGREES, False: DISAGREES, None: UNDECIDED}
-# Accuracies are float32, so that equal ones may differ by less than this.
-_ROUNDING = 1e-6
+CONFIDENCE = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
-class Evidence:
-    """One number that bears on a claim.
+class Question:
+    """A difference that bears on a claim, before it is decided.
 
     Attributes:
-        method: Name.
-        quantity: The quantity in words.
-        unit: `points` (of top-1), `share`, `ratio` or `decades`, which says how to write it.
-        estimate: The number and its interval, or None if there was nothing to compare.
-        trials: Ids of the trials that it comes from.
-        holds: Whether the claim decidably holds for it; None if that is not decidable.
-        beside: Whether it is shown beside the verdict, which does not rest on it.
-        bound: The bound that an interval must not include for a decision, as text.
-        pairs: The name of the pairs that `estimate.n` counts.
+        name: The method, or another name that tells it from the claim's other questions.
+        quantity: The difference in words.
+        unit: `points` (of top-1), `share`, `ratio` or `octaves`, which says how to write it.
+        looks: The difference at each look that was reached.
+        above, below: The outcomes if it is decidably above or below `bound`.
+        bound: Float.
+        equal: The outcome if it is decidably within `margin` of 0.
+        margin: Positive float, or None if there is no such outcome.
+        trials: Identities of the trials that it comes from.
+        pairs: The name of the pairs.
+        note: A remark, for example on trials that diverged.
     """
 
-    method: str
+    name: str
     quantity: str
     unit: str
-    estimate: Estimate | None
-    trials: tuple[str, ...]
-    holds: bool | None = None
-    beside: bool = False
-    bound: str = "0"
+    looks: tuple[Difference | None, ...]
+    above: str
+    below: str
+    bound: float = 0.0
+    equal: str = EQUAL
+    margin: float | None = None
+    trials: tuple[str, ...] = ()
     pairs: str = "seeds"
+    note: str = ""
+
+    @property
+    def latest(self) -> Difference | None:
+        """The difference at the latest look."""
+        return next((found for found in reversed(self.looks) if found is not None), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A question with its answer.
+
+    Attributes:
+        question: `Question`.
+        outcome: `HOLDS`, `FAILS`, `EQUAL`, `UNDECIDED`, `UNMEASURED`, or another outcome that the
+            question names.
+        estimate: The difference with its 95 % interval, or None.
+        needed: The pairs with which it would likely be decided; None if it is, or if that is
+            unknown.
+        beside: Whether it is shown beside the verdict, which does not rest on it.
+    """
+
+    question: Question
+    outcome: str
+    estimate: Estimate | None
+    needed: int | None = None
+    beside: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,97 +79,117 @@ class Verdict:
     """The answer to one claim.
 
     Attributes:
-        outcome: `AGREES`, `DISAGREES`, `UNDECIDED` or `UNMEASURED`.
-        evidence: The numbers that it rests on.
+        outcome: `HOLDS`, `FAILS`, `EQUAL`, `MIXED`, `UNDECIDED` or `UNMEASURED`.
+        pieces: The numbers that it rests on, and those beside it.
         reason: The reason, on one line.
     """
 
     outcome: str
-    evidence: tuple[Evidence, ...]
+    pieces: tuple[Piece, ...]
     reason: str
 
 
-def is_above(estimate: Estimate | None, bound: float) -> bool | None:
-    """Decides whether a number lies above a bound.
-
-    Returns:
-        True if its whole interval lies above, False if its whole interval lies below. None, for
-        not decidable, if the interval includes the bound or n is less than `MINIMUM`.
-
-    Example:
-
-    >>> is_above(Estimate(0.3, low=0.1, high=0.5, n=5), 0)
-    True
-    >>> print(is_above(Estimate(0.3, low=0.1, high=0.5, n=4), 0))
-    None
-    """
-    if estimate is None or estimate.n < MINIMUM:
-        return None
-    if estimate.low > bound + _ROUNDING:
-        return True
-    return False if estimate.high < bound - _ROUNDING else None
-
-
-def is_below(estimate: Estimate | None, bound: float) -> bool | None:
-    """Decides whether a number lies below a bound, by the rule of `is_above`."""
-    flag = is_above(estimate, bound)
-    return None if flag is None else not flag
-
-
-def all_hold(flags: Iterable[bool | None]) -> bool | None:
-    """Returns False if one flag is False, True if each is True, else None.
-
-    Example:
-
-    >>> all_hold([True, None]), all_hold([False, None]), all_hold([True, True])
-    (None, False, True)
-    """
-    flags = list(flags)
-    if False in flags:
-        return False
-    return None if None in flags or not flags else True
-
-
-def conclude(
-    evidence: Iterable[Evidence],
-    needs: str,
-    absent: tuple[str, ...] = (),
-    remark: str = "",
-    name: Callable[[Evidence], str] = lambda piece: piece.method,
-) -> Verdict:
-    """Concludes on a claim that all pieces of evidence must bear out.
-
-    The claim agrees if each piece decidably holds, disagrees if one decidably fails, and is not
-    decidable otherwise.
+def decide(
+    questions: Iterable[Question],
+    counts: tuple[int, ...],
+    level: float = 0.05,
+    beside: bool = False,
+) -> list[Piece]:
+    """Decides the questions of a claim together.
 
     Args:
-        evidence: The pieces.
-        needs: The measurements that a verdict needs, named if there are none.
-        absent: Methods that the claim is about and that were not measured.
-        remark: Text that ends the reason.
-        name: Returns the name of a piece in the reason.
+        questions: The questions, with different names.
+        counts: The number of pairs at each planned look.
+        level: Probability of any false decision on a bound, and of any on equality.
+        beside: Whether the answers stand beside the verdict.
+
+    Example:
+
+    >>> def asked(value):
+    ...     looks = (Difference(value, error=0.1, freedom=19, n=20),)
+    ...     return Question(f"{value:+}", "", "points", looks, HOLDS, FAILS, margin=0.5)
+    >>> [piece.outcome for piece in decide(map(asked, (1.0, -1.0, 0.1, 0.45)), counts=(20,))]
+    ['holds', 'fails', 'equal within the margin', 'holds']
     """
-    evidence = tuple(evidence)
-    counted = [piece for piece in evidence if not piece.beside]
-    if all(piece.estimate is None for piece in counted):
+    questions = list(questions)
+    reached = max((len(q.looks) for q in questions), default=0)
+
+    def p_values(look, test):
+        return {
+            q.name: test(q, q.looks[look]) if look < len(q.looks) and q.looks[look] else 1.0
+            for q in questions
+        }
+
+    def bound_test(question, found):
+        return found.p_value(question.bound)
+
+    def equality_test(question, found):
+        return found.p_within(question.margin) if question.margin else 1.0
+
+    on_bound, on_equality = (
+        statistics.holm([p_values(look, test) for look in range(reached)], counts, level)
+        for test in (bound_test, equality_test)
+    )
+    pieces = []
+    for question in questions:
+        found = question.latest
+        if found is None:
+            pieces.append(Piece(question, UNMEASURED, None, beside=beside))
+            continue
+        outcome, needed = UNDECIDED, None
+        if on_equality[question.name] is not None:
+            outcome = question.equal
+        elif on_bound[question.name] is not None:
+            decided = question.looks[on_bound[question.name]]
+            outcome = question.above if decided.value > question.bound else question.below
+        else:
+            needed = _needed(question, found, level / len(questions))
+        pieces.append(Piece(question, outcome, found.interval(CONFIDENCE), needed, beside))
+    return pieces
+
+
+def _needed(question, found, level):
+    distances = [abs(found.value - question.bound)]
+    if question.margin:
+        distances.append(question.margin - abs(found.value))
+    return statistics.pairs_needed(found, max(distances), level)
+
+
+def combined(outcomes: Iterable[str]) -> str:
+    """The outcome of a claim that several pieces must bear out.
+
+    Example:
+
+    >>> combined([HOLDS, HOLDS]), combined([HOLDS, UNDECIDED]), combined([])
+    ('holds', 'mixed', 'not measured')
+    """
+    different = set(outcomes)
+    if not different:
+        return UNMEASURED
+    return different.pop() if len(different) == 1 else MIXED
+
+
+def conclude(pieces: Sequence[Piece], needs: str, remark: str = "") -> Verdict:
+    """Concludes on a claim that all pieces must bear out.
+
+    Args:
+        pieces: The pieces.
+        needs: The measurements that a verdict needs, named if there are none.
+        remark: Text that ends the reason.
+    """
+    counted = [piece for piece in pieces if not piece.beside]
+    outcome = combined(piece.outcome for piece in counted)
+    if outcome == UNMEASURED:
         return Verdict(UNMEASURED, (), f"Needs {needs}.")
-    parts = [
-        _list("holds for", [name(p) for p in counted if p.holds]),
-        _list("fails for", [name(p) for p in counted if p.holds is False]),
-        _list("undecided for", [f"{name(p)} ({_why(p)})" for p in counted if p.holds is None]),
-        _list("not measured for", absent),
-    ]
-    reason = "; ".join(part for part in parts if part)
-    reason = f"{reason[0].upper()}{reason[1:]}. {remark}".rstrip()
-    return Verdict(_OUTCOMES[all_hold(piece.holds for piece in counted)], evidence, reason)
+    by_outcome: dict[str, list[str]] = {}
+    for piece in counted:
+        by_outcome.setdefault(piece.outcome, []).append(_named(piece))
+    parts = [f"{words}: {', '.join(names)}" for words, names in by_outcome.items()]
+    reason = "; ".join(parts)
+    return Verdict(outcome, tuple(pieces), f"{reason[0].upper()}{reason[1:]}. {remark}".rstrip())
 
 
-def _list(words, names):
-    return f"{words} {', '.join(dict.fromkeys(names))}" if names else ""
-
-
-def _why(piece):
-    n = piece.estimate.n if piece.estimate else 0
-    if n < MINIMUM:
-        return f"{n} paired {piece.pairs}, and {MINIMUM} are needed"
-    return f"the interval includes {piece.bound}"
+def _named(piece):
+    if piece.outcome != UNDECIDED or not piece.needed:
+        return piece.question.name
+    return f"{piece.question.name} (about {piece.needed} {piece.question.pairs} would decide)"

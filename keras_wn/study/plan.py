@@ -117,6 +117,7 @@ def empty_record(spec: TrialSpec) -> dict[str, Any]:
         "epochs": 0,
         "final": {},
         "correct": None,
+        "effective_rate": None,
         "curves": {},
         "signal": [],
         "step_seconds": [],

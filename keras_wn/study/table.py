@@ -28,7 +28,7 @@ _COLUMNS = (
     *("id", "process", *_SPEC_FIELDS, "status", "error", "epochs", "exploratory"),
     *SPLITS,
     *(f"{split}_loss" for split in SPLITS),
-    *("correct", "curves", "signal", "step_seconds"),
+    *("correct", "effective_rate", "curves", "signal", "step_seconds"),
     *(f"{part}_seconds" for part in SECONDS),
 )
 
@@ -273,6 +273,7 @@ def _row(record, planned):
             key: record[key]
             for key in ("id", "status", "epochs", "correct", "curves", "signal", "step_seconds")
         },
+        "effective_rate": record.get("effective_rate"),
         "process": str(record.get("process") or ""),
         "error": record["error"] or "",
         "exploratory": not is_planned,

@@ -25,7 +25,7 @@ from keras_wn.study import data
 from keras_wn.study.plan import SPLITS, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
 from keras_wn.training import devices as device_choice
-from keras_wn.training import files, loop, provenance, signal
+from keras_wn.training import files, loop, monitor, provenance, signal
 from keras_wn.training.checkpoints import Checkpoints
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
 from keras_wn.training.run import evaluate, weights_are_finite
@@ -76,6 +76,7 @@ class Trials:
             network.put_at_start(config, draw.splits)
             network.compile(config, draw)
         network.put_at_start(config, draw.splits)
+        effective = {"start": effective_rate(network.step.model, spec.learning_rate)}
         ready = time.perf_counter()
 
         trial = Trial(spec, network.step, draw)
@@ -95,6 +96,7 @@ class Trials:
         final = trial.measure_end() if finite else {}
         finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
         correct = trial.correct_images() if finite and spec.keeps_correct else None
+        effective["end"] = effective_rate(network.step.model, spec.learning_rate)
         if kept:
             kept.clear()
         end = time.perf_counter()
@@ -110,6 +112,7 @@ class Trials:
             "epochs": trial.epochs,
             "final": final,
             "correct": correct,
+            "effective_rate": effective,
             "curves": trial.curves,
             "signal": trial.signals,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
@@ -149,6 +152,21 @@ def trial_config(protocol: Protocol, spec: TrialSpec, splits: Splits) -> TrainCo
     ).resolved()
     config.check_against(splits)
     return config
+
+
+def effective_rate(model: keras.Model, rate: float) -> float | None:
+    """The learning rate divided by the mean square of ||v||, as a geometric mean over kernels.
+
+    Where the length of v has no effect, it is the step of v's direction. The classifier is left
+    out, because the length of its kernel matters in most methods. None if it is not finite.
+    """
+    found = [
+        value
+        for name, value in monitor.kernel_norms(model, rate).items()
+        if name.startswith("effective") and "logits" not in name
+    ]
+    logarithms = np.log(found)
+    return float(np.exp(logarithms.mean())) if np.all(np.isfinite(logarithms)) else None
 
 
 class Network:

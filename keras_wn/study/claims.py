@@ -7,12 +7,20 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-import pandas as pd
-
 from keras_wn import methods
 from keras_wn.study import statistics, table
-from keras_wn.study.plan import BASELINE, UNNORMALIZED
-from keras_wn.study.statistics import Difference, Estimate
+from keras_wn.study.plan import BASELINE
+from keras_wn.study.questions import (
+    accuracy_question,
+    cell_in_words,
+    cost_question,
+    limit_question,
+    limits_on,
+    plain_limits,
+    scored_trials,
+    share_closed,
+)
+from keras_wn.study.statistics import Difference
 from keras_wn.study.table import FAMILY, TrialTable
 from keras_wn.study.verdicts import (
     CONFIDENCE,
@@ -22,7 +30,6 @@ from keras_wn.study.verdicts import (
     UNDECIDED,
     UNMEASURED,
     Piece,
-    Question,
     Verdict,
     conclude,
     decide,
@@ -89,7 +96,7 @@ def judge(trials: TrialTable) -> dict[Claim, Verdict]:
 
 def _judge_share_of_step(trials):
     questions = [
-        _cost_question(
+        cost_question(
             trials,
             batch_size,
             BASELINE,
@@ -111,7 +118,7 @@ def _judge_share_of_step(trials):
 
 def _judge_slowdown(trials):
     questions = [
-        _cost_question(
+        cost_question(
             trials,
             batch_size,
             method,
@@ -135,56 +142,8 @@ def _timed_batches(trials):
     return sorted(set(trials.select(suite="cost")["batch_size"]))
 
 
-def step_seconds(trials: TrialTable, method: str, batch_size: int) -> pd.Series | None:
-    """Seconds of a step by round, or None if the method was not timed."""
-    found = trials.select(suite="cost", method=method, batch_size=batch_size)
-    found = found[found["status"] == "finished"]
-    return pd.Series(found["step_seconds"].iloc[-1]) if len(found) else None
-
-
-def _cost_question(trials, batch_size, method, quantity, unit, ratio, **rule):
-    own, plain = (step_seconds(trials, m, batch_size) for m in (method, UNNORMALIZED))
-    found = None if own is None or plain is None else statistics.of_mean(ratio(own, plain))
-    timed = [trials.select(suite="cost", method=m) for m in (method, UNNORMALIZED)]
-    name = f"{method}, batch of {batch_size}"
-    return Question(name, quantity, unit, (found,), pairs="rounds", trials=_ids(*timed), **rule)
-
-
 def _decided_by_rounds(trials, questions):
     return decide(questions, (trials.protocol.cost["rounds"],), trials.protocol.level)
-
-
-def accuracy_question(
-    trials: TrialTable,
-    name: str,
-    first: pd.DataFrame,
-    second: pd.DataFrame,
-    quantity: str = "test top-1 minus bn's",
-    split: str = "test",
-    **rule: object,
-) -> Question:
-    """A question on a difference in top-1, in points, at the looks that both sides reached.
-
-    Args:
-        trials: `TrialTable`.
-        name: Name of the question.
-        first, second: Trials of two methods.
-        quantity, split, **rule: As `Question`'s, and the split that is compared.
-    """
-    ran = [set(frame["seed"]) for frame in (first, second)]
-    looks = tuple(
-        trials.difference(first, second, split, count)
-        for count in trials.protocol.looks
-        if all(set(range(count)) <= seeds for seeds in ran)
-    )
-    diverged = [f"{n} of {len(f)}" for f in (first, second) if (n := _diverged(f))]
-    note = f"diverged: {' and '.join(diverged)}" if diverged else ""
-    rule = {"above": HOLDS, "below": FAILS, "trials": _ids(first, second), "note": note} | rule
-    return Question(name, quantity, "points", looks, **rule)
-
-
-def _diverged(trials):
-    return int((trials["status"] == "diverged").sum())
 
 
 def _decided_by_seeds(trials, questions, beside=False):
@@ -296,64 +255,6 @@ def _judge_regularization(trials):
     return conclude([left, *beside], needs="", remark=remark)
 
 
-def scored_trials(trials: TrialTable, method: str) -> pd.DataFrame:
-    """The trials that score a method with the regularizers that were chosen for it."""
-    return trials.select(suite="regularization", stage="scored", method=method)
-
-
-def cell_in_words(trials: pd.DataFrame) -> str:
-    """The regularizers of some trials, for example `dropout 0.5`.
-
-    Weight decay is named if it is part of the cell, which it is with `decay_on`.
-    """
-    if not len(trials):
-        return "regularizers"
-    first = trials.iloc[0]
-    options = dict(first["options"])
-    words = []
-    if decay_on := options.pop("decay_on", None):
-        target = {"v": "v", "v_and_g": "v and g"}[decay_on]
-        words.append(f"weight decay {first['weight_decay']:g} on {target}")
-    words += [f"{name.replace('_', ' ')} {value:g}" for name, value in options.items()]
-    return " and ".join(words)
-
-
-def share_closed(trials: TrialTable) -> Estimate | None:
-    """The share of wn's gap to bn in test top-1 that regularization closes."""
-    frames = (scored_trials(trials, "wn"), trials.finals("wn"), trials.finals(BASELINE))
-    scored, wn, bn = (table.finished(frame)["test"] for frame in frames)
-    closed, gap = (scored - wn).dropna(), (bn - wn).dropna()
-    common = closed.index.intersection(gap.index)
-    if len(common) < 2:
-        return None
-    return statistics.share_of(closed[common], gap[common], CONFIDENCE)
-
-
-def plain_limits(trials: TrialTable) -> pd.DataFrame:
-    """The limits with the start of the card, no warm-up and the smallest batch."""
-    limits = trials.limits
-    plain = (limits["warmup_epochs"] == 0) & limits["options"].map(lambda options: not options)
-    return limits[plain & (limits["batch_size"] == limits["batch_size"].min())]
-
-
-def limit_question(
-    name: str, own: pd.DataFrame, baseline: pd.DataFrame, quantity: str, seeds: int, **rule: object
-) -> Question:
-    """A question on octaves by which a limit of the baseline is above another limit."""
-    by_seed = [frame.set_index("seed")["octaves"] for frame in (baseline, own)]
-    found = table.paired_difference(*by_seed)
-    looks = (found,) if found is not None and found.n >= seeds else ()
-    censored = int(own["is_censored"].sum() + baseline["is_censored"].sum())
-    ids = tuple(trial for frame in (own, baseline) for ids in frame["trials"] for trial in ids)
-    note = f"{censored} limits lie beyond the grid" if censored else ""
-    rule = {"above": HOLDS, "below": FAILS, "trials": ids, "note": note} | rule
-    return Question(name, quantity, "octaves", looks, **rule)
-
-
-def _limits_on(limits, model, method):
-    return limits[(limits["model"] == model) & (limits["method"] == method)]
-
-
 def _judge_stability(trials):
     limits, seeds = plain_limits(trials), trials.protocol.stability["seeds"]
     measured = limits[limits["method"].isin(FAMILY)]["model"]
@@ -362,8 +263,8 @@ def _judge_stability(trials):
     questions = [
         limit_question(
             method,
-            _limits_on(limits, model, method),
-            _limits_on(limits, model, BASELINE),
+            limits_on(limits, model, method),
+            limits_on(limits, model, BASELINE),
             f"largest stable learning rate of bn divided by its own, on {model}",
             seeds,
             margin=margin,
@@ -399,8 +300,8 @@ def _judge_batch_free(trials):
         accuracy = accuracy_question(trials, method, trials.finals(method), baseline, bound=-margin)
         limit = limit_question(
             method,
-            _limits_on(limits, model, BASELINE),
-            _limits_on(limits, model, method),
+            limits_on(limits, model, BASELINE),
+            limits_on(limits, model, method),
             f"its largest stable learning rate divided by that of bn, on {model}",
             seeds,
             bound=-factor,
@@ -466,17 +367,13 @@ def _meets_both(pairs, protocol):
     }
 
 
-def _ids(*frames: pd.DataFrame):
-    return tuple(trial for frame in frames for trial in frame["id"])
-
-
 GENERAL = (
     "A difference is paired by seed. Its interval is Student's, and for test top-1 its error "
     "includes the noise of the test images, which are crossed with the seeds. At each look, the "
     "level is that of Lan and DeMets for {level:g} over all looks, with Holm's correction over "
     "the methods of a claim. Two methods are equal within a margin if two one-sided tests say so "
-    "at the same level, even if the small difference between them is decided, too. Trials that diverged "
-    "are left out of differences, and counted beside them."
+    "at the same level, even if the small difference between them is decided, too. Trials that "
+    "diverged are left out of differences, and counted beside them."
 )
 
 CLAIMS = (

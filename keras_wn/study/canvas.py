@@ -132,7 +132,13 @@ def short(name: str) -> str:
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
 
-def panel(name: str, alt: str, draw: Callable[[Figure], None], height: float = _HEIGHT) -> Panel:
+def panel(
+    name: str,
+    alt: str,
+    draw: Callable[[Figure], None],
+    height: float = _HEIGHT,
+    width: float = _WIDTH,
+) -> Panel:
     """Draws a figure, independently of the user's Matplotlib settings.
 
     Args:
@@ -140,12 +146,12 @@ def panel(name: str, alt: str, draw: Callable[[Figure], None], height: float = _
             figures can stand on one page.
         alt: A sentence that says what it shows.
         draw: Function that draws on a Matplotlib figure.
-        height: Height in inches.
+        height, width: Size in inches.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         png = _png(figure)
         # The layout is done. Doing it again for the SVG would take most of the time.

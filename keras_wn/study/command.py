@@ -8,11 +8,13 @@ import signal
 from absl import flags
 
 from keras_wn import methods
-from keras_wn.study import claims
+from keras_wn.study import claims, report
+from keras_wn.study.findings import findings
 from keras_wn.study.log import Log
 from keras_wn.study.plan import SUITES, Request
 from keras_wn.study.protocol import Protocol, budgets, for_budget
 from keras_wn.study.study import Study
+from keras_wn.study.table import TrialTable
 from keras_wn.study.workers import Worker, Workers
 from keras_wn.training import flag_fields
 from keras_wn.training.errors import UsageError
@@ -113,7 +115,25 @@ def _interrupt(number, frame):
 
 
 def _report(log, folder):
-    print(folder)
+    records = log.read()
+    try:
+        page, _ = report.write(records, folder)
+    except ValueError as error:
+        raise UsageError(
+            f"--out={folder}: no report can be made of its trials.jsonl ({error})."
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"--out={folder}: the report cannot be written ({error.strerror}). "
+            "The trials are whole."
+        ) from error
+    trials = TrialTable.from_records(records)
+    judged = claims.judge(trials)
+    for claim, verdict in judged.items():
+        print(f"{claim.key:<4}{verdict.outcome:<25}{claim.text}")
+    for number, sentence in enumerate(findings(trials, judged), start=1):
+        print(f"{number}. {sentence}")
+    print(f"Report: {page}")
     return 0
 
 

@@ -1,389 +1,500 @@
-"""Draws the report's figures from the summaries of the suites."""
+"""Draws the report's figures from the table of trials and from the pieces of verdicts."""
 
-import itertools
+import dataclasses
 import math
-import statistics
+from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from keras_wn.study import canvas, table
-from keras_wn.study.accuracy import MethodAccuracy, MethodRegularization, Regularization
+from keras_wn.study import canvas, statistics, table
 from keras_wn.study.canvas import Panel, line_of, look_of, panel, short
-from keras_wn.study.claims import SLOWDOWN
-from keras_wn.study.cost import MethodCost
-from keras_wn.study.formatting import after, significant
-from keras_wn.study.stability import MethodSignal, Stability, Sweep, SweepCell
-from keras_wn.study.table import BASELINE
+from keras_wn.study.formatting import after, factor, interval, points, significant
+from keras_wn.study.plan import BASELINE
+from keras_wn.study.questions import plain_limits
+from keras_wn.study.statistics import Estimate
+from keras_wn.study.table import TrialTable
+from keras_wn.study.verdicts import CONFIDENCE, Piece
 
 _TUNED = (
     ("learning_rate", "learning rate", True),
     ("weight_decay", "weight decay", True),
     ("warmup_epochs", "warm-up, epochs", False),
 )
-_DROPOUT_LINES = ("-", "--", ":", "-.")
-_DROPOUT_MARKERS = "os^Dv"
-# Share of a step of the grid that the marks of one learning rate take.
-_MARKS_WIDTH = 0.6
 
 
-def tuning(methods: dict[str, MethodAccuracy]) -> list[Panel]:
-    """Draws the validation error of every tuning trial against each setting.
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of a forest plot.
 
-    Diverged trials are at the top, and the chosen ones are ringed.
+    Attributes:
+        label: Text at its left.
+        method: Name, which chooses the color.
+        estimate: `Estimate` in the unit of the axis.
+        text: The numbers at its right.
+        is_apart: Whether a space separates it from the row above.
     """
-    if not any(len(found.tune) for found in methods.values()):
+
+    label: str
+    method: str
+    estimate: Estimate
+    text: str
+    is_apart: bool = False
+
+
+def forest(
+    name: str,
+    alt: str,
+    rows: Sequence[Row],
+    title: str,
+    margin: float | None = None,
+    reference: float = 0.0,
+    bound: float | None = None,
+    write_tick: Callable[[float], str] | None = None,
+) -> list[Panel]:
+    """Draws estimates with their intervals below each other; nothing without rows.
+
+    Args:
+        name, alt: As `canvas.panel`'s.
+        rows: Sequence of `Row`, from the top.
+        title: Label of the axis.
+        margin: Half of the width of the band around the reference in which values count as equal.
+        reference: Value of the line that stands for no difference.
+        bound: Value of a dotted line. None draws none.
+        write_tick: Function that writes a number of the axis. None for plain numbers.
+    """
+    if not rows:
+        return []
+
+    def draw(figure):
+        axes = figure.subplots()
+        if margin:
+            axes.axvspan(reference - margin, reference + margin, color="#e8eef3", lw=0, zorder=0)
+        axes.axvline(reference, color="#555555", lw=1)
+        if bound is not None:
+            axes.axvline(bound, color="#555555", lw=1, ls=":")
+        places = np.cumsum([1.0 + 0.5 * row.is_apart for row in rows])
+        for place, row in zip(places, rows, strict=True):
+            _draw_estimate(axes, place, row.method, row.estimate)
+            axes.annotate(
+                row.text,
+                (1.02, place),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=9,
+                annotation_clip=False,
+            )
+        axes.set_yticks(places, [row.label for row in rows])
+        axes.set_ylim(places[-1] + 0.6, places[0] - 0.6)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        if write_tick:
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: write_tick(x)))
+            axes.xaxis.set_major_locator(MultipleLocator(max(1, round(_span(axes) / 6))))
+        axes.set_xlabel(title)
+
+    return [panel(name, alt, draw, height=1.0 + 0.3 * len(rows), width=6.4)]
+
+
+def _span(axes):
+    low, high = axes.get_xlim()
+    return high - low
+
+
+def _draw_estimate(axes: Axes, place: float, method: str, estimate: Estimate):
+    look = look_of(method)
+    if math.isfinite(estimate.low) and math.isfinite(estimate.high):
+        axes.plot([estimate.low, estimate.high], [place, place], color=look.color, lw=2.5)
+    style = {"marker": look.marker, "ms": 7, "color": look.color, "mec": "#000000", "mew": 0.7}
+    axes.plot(estimate.value, place, ls="", **style)
+
+
+def of_pieces(
+    pieces: Iterable[Piece], labels: Callable[[Piece], tuple[str, str]], write: Callable
+) -> list[Row]:
+    """Rows of a forest plot, one for each piece that was measured.
+
+    Args:
+        pieces: `Piece`s of a verdict.
+        labels: Function from a piece to its label and its method.
+        write: Function that writes an estimate.
+    """
+    rows, was_beside = [], False
+    for piece in pieces:
+        if piece.estimate is not None:
+            label, method = labels(piece)
+            apart = piece.beside and not was_beside and bool(rows)
+            rows.append(Row(label, method, piece.estimate, write(piece.estimate), apart))
+            was_beside = piece.beside
+    return rows
+
+
+def differences(pieces: Sequence[Piece], margin: float, name: str, quantity: str) -> list[Panel]:
+    """Draws differences in top-1 from the baseline, of the claim's methods and of the others."""
+    rows = of_pieces(pieces, lambda piece: (short(piece.question.name), _method(piece)), points)
+    alt = f"{quantity}, of {', '.join(row.label for row in rows)}, with 95 % intervals."
+    title = f"{quantity}, points (band: equal)"
+    return forest(name, alt, rows, title, margin=margin)
+
+
+def _method(piece):
+    return piece.question.name.split(",")[0].split(" ")[0]
+
+
+def steps(pieces: Sequence[Piece], name: str, title: str, bound: float, reference: float):
+    """Draws shares or ratios of steps by method and batch size."""
+    rows = of_pieces(
+        pieces,
+        lambda piece: (piece.question.name, _method(piece)),
+        lambda estimate: interval(estimate, lambda x: significant(x, 3)),
+    )
+    alt = f"{title}: {', '.join(row.label for row in rows)}, with 95 % intervals."
+    return forest(name, alt, rows, f"{title} (dotted: {bound:g})", None, reference, bound)
+
+
+def limits_against_baseline(pieces: Sequence[Piece], margin: float) -> list[Panel]:
+    """Draws by which factor the baseline's largest stable learning rate is above the others'."""
+    rows = of_pieces(pieces, lambda piece: (short(piece.question.name), _method(piece)), factor)
+    alt = f"Largest stable learning rate of {BASELINE} divided by that of the others."
+    title = f"limit of {BASELINE} / its own limit (band: equal)"
+    write = lambda octave: significant(2.0**octave)  # noqa: E731
+    return forest("limit_ratios", alt, rows, title, margin=margin, write_tick=write)
+
+
+def limits_by_depth(trials: TrialTable) -> list[Panel]:
+    """Draws the largest stable learning rates by network, set and effective ones."""
+    limits = plain_limits(trials)
+    if not len(limits):
+        return []
+    effective = limits.assign(octaves=limits.apply(lambda row: _effective(trials, row), axis=1))
+    shown = (
+        ("limits_by_depth", "largest stable learning rate", limits),
+        ("effective_limits", "the same, divided by ‖v‖²", effective.dropna(subset=["octaves"])),
+    )
+    return [
+        panel(
+            name,
+            f"{title[0].upper()}{title[1:]}, by depth and method: geometric mean and interval.",
+            lambda figure, title=title, found=found: _draw_limits(figure, found, title),
+            height=4.2,
+        )
+        for name, title, found in shown
+        if len(found)
+    ]
+
+
+def _effective(trials, row):
+    """log2 of the limit divided by the mean square of ||v|| at the start, NaN if unknown."""
+    for trial in row["trials"]:
+        rates, rate = trials.done[trial].get("effective_rate"), None
+        if rates and rates["start"]:
+            rate = trials.done[trial]["spec"]["learning_rate"]
+            return row["octaves"] + math.log2(rates["start"] / rate)
+    return math.nan
+
+
+def _draw_limits(figure, limits, title):
+    axes = figure.subplots()
+    models = sorted(set(limits["model"]), key=table.depth)
+    methods = table.methods_of(limits)
+    for i, method in enumerate(methods):
+        shift = 0.6 * (i / max(1, len(methods) - 1) - 0.5)
+        style = line_of(method)
+        places, values = [], []
+        for place, model in enumerate(models):
+            found = limits[(limits["model"] == model) & (limits["method"] == method)]
+            if not len(found):
+                continue
+            estimate = statistics.of_mean(found["octaves"]).interval(CONFIDENCE)
+            places.append(place + shift)
+            values.append(2**estimate.value)
+            if math.isfinite(estimate.low):
+                ends = [2**estimate.low, 2**estimate.high]
+                axes.plot([place + shift] * 2, ends, color=style["color"], lw=1.2)
+        axes.plot(places, values, **{**style, "ls": ":"})
+    canvas.make_logarithmic(axes.yaxis)
+    axes.set_xticks(range(len(models)), map(short, models))
+    axes.set_ylabel(title)
+    canvas.legend(figure, [line_of(method) for method in methods])
+
+
+def limits_by_condition(trials: TrialTable) -> list[Panel]:
+    """Draws the limits of other starts, warm-ups and batch sizes beside the plain ones."""
+    limits = trials.limits
+    plain = set(plain_limits(trials).index)
+    models = [m for m in set(limits["model"]) if set(limits.index[limits["model"] == m]) - plain]
+    found = []
+    for number, model in enumerate(sorted(models, key=table.depth), start=1):
+        on_model = limits[limits["model"] == model]
+        rows = []
+        for method in table.methods_of(on_model):
+            own = on_model[on_model["method"] == method]
+            keys = ["batch_size", "options", "warmup_epochs"]
+            for i, (key, group) in enumerate(own.groupby(keys, sort=True)):
+                estimate = statistics.of_mean(group["octaves"]).interval(CONFIDENCE)
+                label = f"{method}{condition_in_words(*key)}"
+                rows.append(Row(label, method, estimate, factor(estimate)[:-1], i == 0))
+        alt = f"Largest stable learning rates on {model}, by start, warm-up and batch size."
+        write = lambda octave: significant(2.0**octave)  # noqa: E731
+        title = f"largest stable learning rate, {model}"
+        reference = (
+            statistics.of_mean(on_model[(on_model["method"] == BASELINE)]["octaves"]).value
+            if BASELINE in set(on_model["method"])
+            else 0.0
+        )
+        found += forest(f"limits_{number}", alt, rows, title, reference=reference, write_tick=write)
+    return found
+
+
+def condition_in_words(batch_size: int, options: tuple, warmup_epochs: float) -> str:
+    """A condition of the stability suite, for example `, start 1, batch of 256`.
+
+    Example:
+
+    >>> condition_in_words(32, (("branch_scale", 1.0),), 5.0)
+    ', start 1, warm-up 5'
+    """
+    words = [f"start {value:g}" for name, value in options if name == "branch_scale"]
+    words += [f"{name} {value:g}" for name, value in options if name != "branch_scale"]
+    if warmup_epochs:
+        words.append(f"warm-up {warmup_epochs:g}")
+    if batch_size != 32:
+        words.append(f"batch of {batch_size}")
+    return "".join(f", {word}" for word in words)
+
+
+def batch_free(pairs: Sequence[tuple[Piece, Piece]], margin: float, octaves: float) -> list[Panel]:
+    """Draws each method's difference in top-1 against the ratio of its learning-rate limit.
+
+    Args:
+        pairs: For each method, the pieces of C7: on top-1 and on the limit.
+        margin: Points that may be lost.
+        octaves: Octaves of the limit that may be lost.
+    """
+    if not pairs:
+        return []
+
+    def draw(figure):
+        axes = figure.subplots()
+        for accuracy, limit in pairs:
+            look = look_of(accuracy.question.name)
+            x, y = limit.estimate, accuracy.estimate
+            axes.plot([x.low, x.high], [y.value] * 2, color=look.color, lw=1.2)
+            axes.plot([x.value] * 2, [y.low, y.high], color=look.color, lw=1.2)
+            axes.plot(x.value, y.value, **line_of(accuracy.question.name, ls="", ms=7, mec="k"))
+        axes.axhline(0, color="#555555", lw=1)
+        axes.axvline(0, color="#555555", lw=1)
+        right, top = axes.get_xlim()[1], axes.get_ylim()[1]
+        axes.fill_between(
+            [-octaves, max(right, 0.5)], -margin, max(top, margin), color="#e8eef3", lw=0, zorder=0
+        )
+        axes.xaxis.set_major_locator(MultipleLocator(max(1, round(_span(axes) / 6))))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{significant(2.0**x)}×"))
+        axes.set_xlabel(f"largest stable learning rate / that of {BASELINE}")
+        axes.set_ylabel(f"test top-1 minus {BASELINE}'s, points")
+        names = [accuracy.question.name for accuracy, _ in pairs]
+        canvas.legend(figure, [line_of(name, ls="") for name in names])
+
+    alt = f"Test top-1 against stability, each compared with {BASELINE}. The goal is shaded."
+    return [panel("batch_free", alt, draw, height=4.4)]
+
+
+def noise(trials: TrialTable) -> list[Panel]:
+    """Draws the baseline's test top-1 by the number of images that its statistics are taken over.
+
+    Each is compared with the baseline as tuned, and so is `wn`.
+    """
+    baseline = trials.finals(BASELINE)
+    found = trials.select(suite="regularization", stage="statistics", method=BASELINE)
+    rows = []
+    for options, group in sorted(found.groupby("options"), key=lambda pair: pair[0]):
+        difference = trials.difference(group, baseline)
+        if difference is not None:
+            estimate = difference.interval(CONFIDENCE)
+            label = f"{BASELINE}, statistics of {dict(options)['statistics_batch']}"
+            rows.append(Row(label, BASELINE, estimate, points(estimate)))
+    if (difference := trials.difference(trials.finals("wn"), baseline)) is not None and rows:
+        estimate = difference.interval(CONFIDENCE)
+        rows.append(Row("wn", "wn", estimate, points(estimate), is_apart=True))
+    alt = f"Test top-1 minus {BASELINE}'s with its own batches, by the images of its statistics."
+    title = f"test top-1 minus that of {BASELINE} with batches of {trials.protocol.batch_size}"
+    return forest("noise", alt, rows, f"{title}, points", margin=trials.protocol.margin)
+
+
+def cells(rows: Sequence[Row], method: str) -> list[Panel]:
+    """Draws what each regularizer of a method changes, on the validation split."""
+    alt = f"Validation top-1 of {method} with each regularizer, minus that without."
+    return forest(f"cells_{method}", alt, rows, f"validation top-1 minus {method}'s, points")
+
+
+def work(gaps: pd.DataFrame, margin: float) -> list[Panel]:
+    """Draws the gap to the baseline by training images and by depth.
+
+    Args:
+        gaps: Frame with a row for each method and point: `method`, `train_size`, `depth`, `value`,
+            `low` and `high`.
+        margin: Points within which methods are equal.
+    """
+    panels = []
+    base_depth, base_size = gaps["depth"].min(), None
+    for name, title, column in (
+        ("gap_by_images", "training images", "train_size"),
+        ("gap_by_depth", "depth, layers", "depth"),
+    ):
+        if column == "train_size":
+            shown = gaps[gaps["depth"] == base_depth]
+        else:
+            counts = gaps.groupby("train_size")["depth"].nunique()
+            base_size = counts.idxmax() if len(counts) else None
+            shown = gaps[gaps["train_size"] == base_size]
+        if shown[column].nunique() < 2:
+            continue
+        alt = f"Test top-1 minus {BASELINE}'s by {title}, with 95 % intervals."
+        panels.append(
+            panel(
+                name,
+                alt,
+                lambda figure, shown=shown, column=column, title=title: _draw_gaps(
+                    figure, shown, column, title, margin
+                ),
+            )
+        )
+    return panels
+
+
+def _draw_gaps(figure, gaps, column, title, margin):
+    axes = figure.subplots()
+    axes.axhspan(-margin, margin, color="#e8eef3", lw=0, zorder=0)
+    axes.axhline(0, color="#555555", lw=1)
+    names = table.methods_of(gaps)
+    for i, method in enumerate(names):
+        own = gaps[gaps["method"] == method].sort_values(column)
+        style = line_of(method)
+        x = own[column] * (1 + 0.03 * i)
+        axes.plot(x, own["value"], **style)
+        for at, low, high in zip(x, own["low"], own["high"], strict=True):
+            axes.plot([at, at], [low, high], color=style["color"], lw=1.2)
+    canvas.make_logarithmic(axes.xaxis)
+    ticks = sorted(set(gaps[column]))
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.set_xlabel(title)
+    axes.set_ylabel(f"test top-1 minus {BASELINE}'s, points")
+    canvas.legend(figure, [line_of(method) for method in names])
+
+
+def tuning(trials: TrialTable) -> list[Panel]:
+    """Draws the validation error of every tuning trial; diverged ones at the top, chosen ringed."""
+    found = trials.select(suite="accuracy", stage="tune")
+    if not len(found):
         return []
     return [
         panel(
             f"tuning_{key}",
             f"Validation error of every tuning trial against its {title}.",
-            lambda figure, setting=(key, title, is_log): _draw_tuning(figure, methods, *setting),
+            lambda figure, setting=(key, title, is_log): _draw_tuning(
+                figure, trials, found, *setting
+            ),
         )
         for key, title, is_log in _TUNED
     ]
 
 
-def _draw_tuning(figure, methods, key, title, is_log):
+def _draw_tuning(figure, trials, found, key, title, is_log):
     axes = figure.subplots()
-    for method, found in methods.items():
-        color, tune = look_of(method).color, found.tune
-        finished = tune[(tune["status"] == "finished") & tune["validation"].notna()]
-        axes.plot(finished[key], 100 * (1 - finished["validation"]), **line_of(method, ls=""))
+    names = table.methods_of(found)
+    for method in names:
+        color, tune = look_of(method).color, found[found["method"] == method]
+        done = tune[tune["status"] == "finished"]
+        axes.plot(done[key], 100 * (1 - done["validation"]), **line_of(method, ls="", ms=3))
         diverged = tune.loc[tune["status"] == "diverged", key]
-        if len(diverged):
-            # In axes coordinates, so that the marks are above the top whatever the range is.
-            above = {"transform": axes.get_xaxis_transform(), "clip_on": False}
-            axes.plot(
-                diverged, [1.04] * len(diverged), ls="", marker="x", ms=5, color=color, **above
-            )
-        if found.chosen is not None and found.chosen["status"] == "finished":
-            error = 100 * (1 - found.chosen["validation"])
-            ring = {"marker": "o", "ms": 11, "mfc": "none", "mec": color, "mew": 1.5}
-            axes.plot(found.chosen[key], error, ls="", **ring)
-    if any((found.tune["status"] == "diverged").any() for found in methods.values()):
+        # In axes coordinates, so that the marks are above the top whatever the range is.
+        above = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        axes.plot(diverged, [1.04] * len(diverged), ls="", marker="x", ms=4, color=color, **above)
+        choice = trials.choices.get(method)
+        chosen = done[done["id"].isin(choice.trials)] if choice else done[:0]
+        ring = {"marker": "o", "ms": 10, "mfc": "none", "mec": color, "mew": 1.5}
+        axes.plot(chosen[key], 100 * (1 - chosen["validation"]), ls="", **ring)
+    if (found["status"] == "diverged").any():
         axes.set_title("diverged: ×", loc="left", pad=14)
     canvas.scale_errors(axes)
     axes.set_xlabel(title)
     axes.set_ylabel("validation error, %")
     if is_log:
         canvas.make_logarithmic(axes.xaxis)
-    canvas.legend(figure, [line_of(method, ls="") for method in methods])
+    canvas.legend(figure, [line_of(method, ls="") for method in names])
 
 
-def final_accuracy(methods: dict[str, MethodAccuracy]) -> list[Panel]:
-    """Draws each method's seeds, and their interquartile mean with its interval.
-
-    One figure is of test top-1, another of train minus test top-1.
-    """
-    tests = {
-        method: (found.tops["test"], table.by_seed(found.finals, "test"))
-        for method, found in methods.items()
-    }
-    gaps = {
-        method: (found.gap, table.gaps_by_seed(found.finals)) for method, found in methods.items()
-    }
-    shown = (
-        ("test_top1", "test top-1, %", tests),
-        ("gap", "train minus test top-1, points", gaps),
-    )
-    return [
-        panel(
-            name,
-            f"{title[0].upper()}{title[1:]}, of {', '.join(methods)}: every seed and the "
-            "interquartile mean with its interval.",
-            lambda figure, title=title, rows=rows: _draw_centers(figure, title, rows),
-            height=_height(methods),
-        )
-        for name, title, rows in shown
-        if any(center for center, _ in rows.values())
-    ]
-
-
-def _draw_centers(figure, title, rows):
-    axes = figure.subplots()
-    for row, (method, (center, seeds)) in enumerate(rows.items()):
-        if center is None:
-            continue
-        style = {"ls": "", "marker": "|", "ms": 7, "color": look_of(method).color}
-        axes.plot(100 * seeds, [row + 0.22] * len(seeds), **style)
-        _draw_estimate(axes, row, method, center.iqm, scale=100)
-    _name_rows(axes, rows)
-    axes.set_xlabel(title)
-
-
-def curves(methods: dict[str, MethodAccuracy]) -> list[Panel]:
+def curves(trials: TrialTable) -> list[Panel]:
     """Draws train and test error by epoch: the median over seeds, and their range as a band."""
-    measured = {
-        method: [c for c in found.finals["curves"] if c.get("epoch")]
-        for method, found in methods.items()
-    }
-    measured = {method: found for method, found in measured.items() if found}
+    finals = trials.select(suite="accuracy", stage="final")
+    finals = finals[finals["curves"].map(lambda curve: bool(curve and curve["epoch"]))]
+    if not len(finals):
+        return []
     return [
         panel(
             f"curves_{split}",
-            f"Top-1 error on {split} by epoch for {', '.join(measured)}.",
-            lambda figure, split=split: _draw_curves(figure, measured, split),
+            f"Top-1 error on {split} by epoch.",
+            lambda figure, split=split: _draw_curves(figure, finals, split),
         )
         for split in ("train", "test")
-        if any(c.get(split) for found in measured.values() for c in found)
     ]
 
 
-def _draw_curves(figure, measured, split):
+def _draw_curves(figure, finals, split):
     axes = figure.subplots()
-    for method, found in measured.items():
+    names = table.methods_of(finals)
+    for method in names:
+        found = finals[finals["method"] == method]["curves"]
         points = pd.DataFrame(
-            [
-                (epoch, top1)
-                for curve in found
-                for epoch, top1 in zip(curve["epoch"], curve.get(split) or (), strict=False)
-            ],
+            [pair for c in found for pair in zip(c["epoch"], c[split], strict=True)],
             columns=["epoch", "top1"],
-            dtype=float,
-        ).dropna()
+        )
         by_epoch = (100 * (1 - points["top1"])).groupby(points["epoch"])
         low, middle, high = by_epoch.min(), by_epoch.median(), by_epoch.max()
-        axes.fill_between(low.index, low, high, color=look_of(method).color, alpha=0.15, lw=0)
+        axes.fill_between(low.index, low, high, color=look_of(method).color, alpha=0.12, lw=0)
         axes.plot(middle.index, middle, **line_of(method))
     canvas.scale_errors(axes)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel(f"{split} error, %")
-    canvas.legend(figure, map(line_of, measured))
+    canvas.legend(figure, map(line_of, names))
 
 
-def regularization(found: Regularization) -> list[Panel]:
-    """Draws each method's test top-1 over the grid, and the baseline's mean and interval."""
-    baseline = table.mean(table.by_seed(found.baseline, "test"))
-    return [
-        panel(
-            f"regularization_{number}",
-            f"Test top-1 of {method} by weight decay and dropout, and of {BASELINE}.",
-            lambda figure, method=method, grid=grid: _draw_grid(figure, method, grid, baseline),
-        )
-        for number, (method, grid) in enumerate(found.methods.items(), start=1)
-        if any(cell.tops["test"] for cell in grid.cells)
-    ]
+def signal(profiles: pd.DataFrame) -> list[Panel]:
+    """Draws each block's variance and gradient norm, at the first and the last measured epoch.
 
-
-def _draw_grid(figure, method, grid: MethodRegularization, baseline):
-    axes = figure.subplots()
-    decays = sorted({cell.weight_decay for cell in grid.cells})
-    dropouts = sorted({cell.dropout for cell in grid.cells})
-    lines = []
-    if baseline:
-        color = look_of(BASELINE).color
-        lines.append({"color": color, "lw": 2, "label": f"{BASELINE}, as tuned"})
-        axes.axhline(100 * baseline.value, **lines[0])
-        if baseline.n > 1:
-            axes.axhspan(100 * baseline.low, 100 * baseline.high, color=color, alpha=0.15, lw=0)
-    for i, dropout in enumerate(dropouts):
-        marker = _DROPOUT_MARKERS[i % len(_DROPOUT_MARKERS)]
-        style = line_of(method, marker=marker, ls=_DROPOUT_LINES[i % len(_DROPOUT_LINES)])
-        color = style["color"]
-        lines.append({**style, "mfc": "white" if i % 2 else color, "label": f"dropout {dropout:g}"})
-        # The lines stand a little apart, so that their intervals do not cover each other.
-        shift = 0.12 * (i - (len(dropouts) - 1) / 2)
-        tops = {
-            decays.index(cell.weight_decay) + shift: cell.tops["test"]
-            for cell in grid.cells
-            if cell.dropout == dropout and cell.tops["test"]
-        }
-        axes.plot(list(tops), [100 * top.value for top in tops.values()], zorder=3, **lines[-1])
-        for x, top in tops.items():
-            if top.n > 1:
-                axes.plot([x, x], [100 * top.low, 100 * top.high], color=color, lw=1.2, marker="_")
-    axes.set_title(short(method), loc="left")
-    axes.set_xticks(range(len(decays)), [significant(decay) for decay in decays])
-    axes.set_xlim(-0.5, len(decays) - 0.5)
-    axes.set_xlabel("weight decay")
-    axes.set_ylabel("test top-1, %")
-    canvas.legend(figure, lines)
-
-
-def learning_rates(found: Stability, classes: int) -> list[Panel]:
-    """Draws every trial of the sweeps by its learning rate, a figure a network."""
-    return [
-        panel(
-            f"learning_rates_{number}",
-            f"Trials on {model} by learning rate: which are stable, and the validation error that "
-            "they reach.",
-            lambda figure, model=model: _draw_sweeps(figure, found, model, classes),
-            height=4.6 + 0.12 * len(found.methods),
-        )
-        for number, model in enumerate(found.models, start=1)
-    ]
-
-
-def _draw_sweeps(figure, found, model, classes):
-    sweeps = [found.sweeps[model, m] for m in found.methods if (model, m) in found.sweeps]
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[0.35 * len(sweeps), 2.6])
-    rates = [cell.learning_rate for cell in sweeps[0].cells]
-    step = min((b / a for a, b in itertools.pairwise(rates)), default=2.0)
-    for row, sweep in enumerate(sweeps):
-        for cell in sweep.cells:
-            _mark_trials(above, row, sweep.method, cell, step**_MARKS_WIDTH)
-        _plot_errors(below, sweep, classes)
-    above.set_yticks(range(len(sweeps)), [short(sweep.method) for sweep in sweeps])
-    above.set_ylim(len(sweeps) - 0.5, -0.5)
-    signs = "each seed: · stable, ○ did not learn, × diverged"
-    above.set_title(f"{model[:40]}\n{signs}", loc="left")
-    above.grid(visible=False)
-    below.axhline(100 * (1 - 1 / classes), color="#777777", lw=1, ls=":")
-    canvas.scale_errors(below)
-    below.set_xlabel("learning rate")
-    below.set_ylabel("validation error, %")
-    canvas.make_logarithmic(below.xaxis)
-    below.set_xticks(rates)
-    canvas.legend(figure, [line_of(sweep.method) for sweep in sweeps])
-
-
-def _mark_trials(axes, row, method, cell: SweepCell, width):
-    ran, color = cell.trials[cell.trials["status"] != "crashed"], look_of(method).color
-    for i, trial in enumerate(ran.itertuples()):
-        place = (i - (len(ran) - 1) / 2) / max(len(ran) - 1, 4)
-        if trial.status == "diverged":
-            style = {"marker": "x", "ms": 5, "mfc": color}
-        elif trial.unstable:
-            style = {"marker": "o", "ms": 4, "mfc": "none"}
-        else:
-            style = {"marker": ".", "ms": 4, "mfc": color}
-        axes.plot(cell.learning_rate * width**place, row, ls="", color=color, **style)
-
-
-def _plot_errors(axes, sweep: Sweep, classes):
-    ran = sweep.trials[sweep.trials["status"] != "crashed"]
-    errors = 100 * (1 - ran["validation"].mask(ran["unstable"], 1 / classes))
-    medians = errors.groupby(ran["learning_rate"]).median()
-    axes.plot(medians.index, medians, **line_of(sweep.method))
-    for rate in medians.index:
-        values = errors[ran["learning_rate"] == rate]
-        style = {"marker": "_", "ms": 6, "color": look_of(sweep.method).color, "alpha": 0.6}
-        axes.plot([rate] * len(values), values, ls="", **style)
-
-
-def depth(found: Stability) -> list[Panel]:
-    """Draws the largest stable learning rate by network, if there are several networks.
-
-    A mark is the geometric mean over seeds, with their range.
+    Args:
+        profiles: Frame with `method`, `epoch`, `block` (from 1), `variance` and `gradient_norm`,
+            medians over seeds.
     """
-    if len(found.models) < 2:
+    if not len(profiles):
         return []
-    alt = (
-        f"Largest stable learning rate on {', '.join(found.models)} for {', '.join(found.methods)}."
-    )
-    return [panel("depth", alt, lambda figure: _draw_depth(figure, found))]
-
-
-def _draw_depth(figure, found):
-    axes = figure.subplots()
-    for i, method in enumerate(found.methods):
-        shift = 0.5 * (i / max(1, len(found.methods) - 1) - 0.5)
-        for place, model in enumerate(found.models):
-            sweep = found.sweeps.get((model, method))
-            if sweep and sweep.limits:
-                _plot_limits(axes, place + shift, sweep)
-    canvas.make_logarithmic(axes.yaxis)
-    axes.margins(x=0.08, y=0.08)
-    axes.set_xticks(range(len(found.models)), map(short, found.models))
-    axes.set_ylabel("largest stable learning rate")
-    canvas.legend(figure, [line_of(method, ls="") for method in found.methods])
-
-
-def _plot_limits(axes, x, sweep: Sweep):
-    decades = [limit.decades for limit in sweep.limits.values()]
-    style = line_of(sweep.method, ms=6)
-    if any(limit.censored for limit in sweep.limits.values()):
-        style["mfc"] = "white"
-    axes.plot([x, x], [10 ** min(decades), 10 ** max(decades)], **{**style, "marker": "_"})
-    axes.plot(x, 10 ** statistics.mean(decades), **style)
-
-
-def signal(methods: dict[str, MethodSignal]) -> list[Panel]:
-    """Draws each block's variance and gradient norm, at the first and the last measured epoch."""
-    epochs = sorted({profile.epoch for found in methods.values() for profile in found.profiles})
-    ends = list(dict.fromkeys([*epochs[:1], *epochs[-1:]]))
+    epochs = sorted(set(profiles["epoch"]))
     return [
         panel(
-            f"signal_{quantity}_{'start' if epoch == ends[0] else 'end'}",
-            f"{title.capitalize()} of each block's output {after(epoch)}, for "
-            f"{', '.join(methods)}.",
-            lambda figure, shown=(quantity, title, epoch): _draw_signal(figure, methods, *shown),
+            f"signal_{quantity}_{'start' if epoch == epochs[0] else 'end'}",
+            f"{title.capitalize()} of each block's output {after(epoch)}.",
+            lambda figure, shown=(quantity, title, epoch): _draw_signal(figure, profiles, *shown),
         )
         for quantity, title in (("variance", "variance"), ("gradient_norm", "gradient norm"))
-        for epoch in ends
+        for epoch in dict.fromkeys((epochs[0], epochs[-1]))
     ]
 
 
-def _draw_signal(figure, methods, quantity, title, epoch):
+def _draw_signal(figure: Figure, profiles, quantity, title, epoch):
     axes = figure.subplots()
-    for method, found in methods.items():
-        for profile in found.profiles:
-            values = enumerate(getattr(profile, quantity), start=1)
-            shown = [(i, value) for i, value in values if math.isfinite(value) and value > 0]
-            if profile.epoch == epoch and shown:
-                axes.plot(*zip(*shown, strict=True), **line_of(method))
+    found = profiles[(profiles["epoch"] == epoch) & (profiles[quantity] > 0)]
+    names = table.methods_of(found)
+    for method in names:
+        own = found[found["method"] == method]
+        axes.plot(own["block"], own[quantity], **line_of(method, ms=3))
     axes.set_title(after(epoch), loc="left")
     axes.set_xlabel("residual block, from the input")
     axes.set_ylabel(title)
     axes.xaxis.get_major_locator().set_params(integer=True)
     canvas.make_logarithmic(axes.yaxis)
-    canvas.legend(figure, map(line_of, methods))
-
-
-def cost(methods: dict[str, MethodCost]) -> list[Panel]:
-    """Draws the time of a step, and its ratio to that without normalization."""
-    timed = {method: found for method, found in methods.items() if found.quartiles}
-    ratios = {method: found for method, found in timed.items() if found.ratio}
-    panels = []
-    if timed:
-        alt = f"Median time of a training step with {', '.join(timed)}, and the quartiles over "
-        alt += "rounds."
-        panels.append(panel("step_time", alt, lambda f: _draw_times(f, timed), _height(timed)))
-    if ratios:
-        alt = "Step time divided by that without normalization, with intervals, of "
-        alt += f"{', '.join(ratios)}."
-        panels.append(panel("step_ratio", alt, lambda f: _draw_ratios(f, ratios), _height(timed)))
-    return panels
-
-
-def _draw_times(figure, timed):
-    axes = figure.subplots()
-    for row, (method, found) in enumerate(timed.items()):
-        low, middle, high = (1000 * seconds for seconds in found.quartiles)
-        color = look_of(method).color
-        axes.barh(row, middle, height=0.6, color=color, edgecolor="#000000", lw=0.6)
-        # Gray is visible on black bars, too.
-        axes.plot([low, high], [row, row], color="#999999", lw=2, marker="|", ms=9, mew=2)
-    _name_rows(axes, timed)
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel("step, milliseconds")
-
-
-def _draw_ratios(figure, ratios):
-    axes = figure.subplots()
-    for bound, style in ((1.0, "-"), (SLOWDOWN, ":")):
-        axes.axvline(bound, color="#777777", lw=1, ls=style)
-    for row, (method, found) in enumerate(ratios.items()):
-        _draw_estimate(axes, row, method, found.ratio)
-    _name_rows(axes, ratios)
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"step time / that of none (dotted: {SLOWDOWN})")
-
-
-def _draw_estimate(axes, row, method, estimate, scale=1):
-    look = look_of(method)
-    if estimate.n > 1:
-        ends = [scale * estimate.low, scale * estimate.high]
-        axes.plot(ends, [row, row], color=look.color, lw=2.5)
-    style = {"marker": look.marker, "ms": 7, "color": look.color, "mec": "#000000", "mew": 0.7}
-    axes.plot(scale * estimate.value, row, ls="", **style)
-
-
-def _name_rows(axes, rows):
-    axes.set_yticks(range(len(rows)), list(map(short, rows)))
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-
-
-def _height(rows):
-    return 1.2 + 0.4 * len(rows)
+    canvas.legend(figure, map(line_of, names))

@@ -20,13 +20,13 @@ def percent(estimate: Estimate | None) -> str:
 
 
 def points(estimate: Estimate | None) -> str:
-    """Writes a difference in top-1 in points, without the unit."""
-    return interval(estimate, lambda x: signed(100 * x, 1))
+    """Writes a difference in points, without the unit."""
+    return interval(estimate, lambda x: signed(x, 1))
 
 
 def factor(estimate: Estimate | None) -> str:
-    """Writes a number of decades as the factor that it stands for."""
-    return interval(estimate, lambda x: f"{significant(10**x)}×")
+    """Writes a number of octaves as the factor that it stands for."""
+    return interval(estimate, lambda x: f"{significant(2.0**x)}×")
 
 
 def with_unit(estimate: Estimate | None, unit: str) -> str:

@@ -312,10 +312,12 @@ def _cells(method, choice, request, done):
     After all cells, the best ones of the two best kinds are tried together.
     """
     asked = request.protocol.regularization
-    specs, scores = [], {}
+    seeds = range(search.SEED, search.SEED + asked["seeds"])
+    # Trials without a regularizer tell what each cell changes.
+    specs = [_with_cell(request, "plain", method, choice, seed, ()) for seed in seeds]
+    scores = {}
 
     def tried(cell, stage):
-        seeds = range(search.SEED, search.SEED + asked["seeds"])
         own = [_with_cell(request, stage, method, choice, seed, cell) for seed in seeds]
         specs.extend(own)
         scores[cell] = _scored(choice.setting, own, request.classes, done)

@@ -271,8 +271,9 @@ def _row(record, planned):
         **{f"{part}_seconds": record["seconds"].get(part, 0.0) for part in SECONDS},
         **{
             key: record[key]
-            for key in ("id", "status", "epochs", "correct", "curves", "signal", "step_seconds")
+            for key in ("id", "status", "epochs", "curves", "signal", "step_seconds")
         },
+        "correct": record["correct"] or "",
         "effective_rate": record.get("effective_rate"),
         "process": str(record.get("process") or ""),
         "error": record["error"] or "",

@@ -1,0 +1,159 @@
+"""Says in six sentences what a study found, in words for readers who are new to the field."""
+
+from collections.abc import Iterable
+
+from keras_wn.study.claims import REPORTED_GAP, Claim
+from keras_wn.study.formatting import factor, points, significant
+from keras_wn.study.table import FAMILY, TrialTable
+from keras_wn.study.verdicts import EQUAL, FAILS, HOLDS, UNDECIDED, UNMEASURED, Piece, Verdict
+
+_NOT_MEASURED = "was not measured in this study"
+
+
+def findings(trials: TrialTable, judged: dict[Claim, Verdict]) -> list[str]:
+    """The six sentences, in the order of what most readers want to know.
+
+    Args:
+        trials: `TrialTable`.
+        judged: Dict from the claims to their verdicts.
+    """
+    by_key = {claim.key: verdict for claim, verdict in judged.items()}
+    return [
+        _accuracy(by_key["C3"]),
+        _gap(by_key["C4"]),
+        _regularization(by_key["C5"]),
+        _stability(by_key["C6"]),
+        _cost(by_key["C1"], by_key["C2"]),
+        _batch_free(by_key["C7"]),
+    ]
+
+
+def _accuracy(verdict):
+    words = {
+        HOLDS: "more images correctly than batch normalization",
+        FAILS: "fewer images correctly than batch normalization",
+        EQUAL: "as many images correctly as batch normalization",
+    }
+    pieces = [piece for piece in verdict.pieces if piece.question.name in FAMILY]
+    parts = [
+        f"{names} {'classifies' if one else 'classify'} {words[outcome]}"
+        for outcome, names, one in _grouped(pieces, points)
+        if outcome in words
+    ]
+    return _sentence("Accuracy on new images", parts, pieces)
+
+
+def _gap(verdict):
+    pieces = {piece.question.name: piece for piece in verdict.pieces}
+    train, gap = pieces.get("train"), pieces.get("gap of 6 points")
+    if train is None or gap is None:
+        return f"The gap of {REPORTED_GAP:g} points that the paper saw on ImageNet {_NOT_MEASURED}."
+    learned = {
+        HOLDS: "Weight normalization fits its training images as well as batch normalization",
+        FAILS: "Weight normalization fits its training images less well than batch normalization",
+    }.get(train.outcome, "How well weight normalization fits its training images is undecided")
+    size = {
+        "the gap is smaller": "the gap on new images is smaller than",
+        "the gap is larger": "the gap on new images is larger than",
+    }.get(gap.outcome, "the gap on new images may be as large as")
+    return f"{learned}; {size} the {REPORTED_GAP:g} points that the paper saw on ImageNet."
+
+
+def _regularization(verdict):
+    if verdict.outcome == UNMEASURED:
+        return f"Whether regularization closes the gap {_NOT_MEASURED}."
+    main = next(piece for piece in verdict.pieces if not piece.beside)
+    words = {
+        HOLDS: "does not close the gap to batch normalization",
+        FAILS: "closes the gap to batch normalization",
+    }
+    if main.question.name.startswith("wn with") and main.outcome in words:
+        extra = verdict.reason.split(". ", 1)[1:] or [""]
+        name = main.question.name.removeprefix("wn with ")
+        return f"The best regularizer, {name}, {words[main.outcome]}. {extra[0]}".strip()
+    return f"Regularization: {verdict.reason[0].lower()}{verdict.reason[1:]}"
+
+
+def _stability(verdict):
+    words = {
+        HOLDS: "need smaller learning rates than batch normalization to train at all",
+        FAILS: "stand larger learning rates than batch normalization",
+        EQUAL: "stand about the same learning rates as batch normalization",
+    }
+    singular = {
+        HOLDS: "needs smaller learning rates than batch normalization to train at all",
+        FAILS: "stands larger learning rates than batch normalization",
+        EQUAL: "stands about the same learning rates as batch normalization",
+    }
+    pieces = [piece for piece in verdict.pieces if not piece.beside]
+    parts = [
+        f"{names} {(singular if one else words)[outcome]}"
+        for outcome, names, one in _grouped(pieces, lambda e: f"factor {factor(e)[:-1]}]")
+        if outcome in words
+    ]
+    return _sentence("Stability of deep networks", parts, pieces)
+
+
+def _cost(share, slowdown):
+    pieces = [piece for piece in share.pieces if piece.estimate]
+    if not pieces:
+        return f"The time of a training step {_NOT_MEASURED}."
+    costs = " and ".join(
+        f"{100 * p.estimate.value:.0f} % with a {p.question.name.split(', ')[1]}" for p in pieces
+    )
+    slowed = [p for p in slowdown.pieces if p.outcome == FAILS]
+    open_ = [p for p in slowdown.pieces if p.outcome == UNDECIDED]
+    if slowed:
+        names = ", ".join(f"{p.question.name} ({significant(p.estimate.value)}×)" for p in slowed)
+        rest = f"of the weight normalizations, {names} slow the step by more than 5 %"
+    elif open_:
+        rest = "whether the weight normalizations slow the step by 5 % is undecided"
+    else:
+        rest = "the weight normalizations slow it by less than 5 %"
+    return f"On this machine, batch normalization takes {costs} of a training step; {rest}."
+
+
+def _batch_free(verdict):
+    if verdict.outcome == UNMEASURED:
+        return f"Whether a method without batch statistics can take its place {_NOT_MEASURED}."
+    words = {
+        HOLDS: "There is a method without batch statistics that is as accurate and as stable as "
+        f"batch normalization: {verdict.reason.removeprefix('It holds for ')}",
+        FAILS: "None of the methods without batch statistics is both as accurate and as stable as "
+        "batch normalization.",
+    }
+    return words.get(
+        verdict.outcome,
+        "Whether a method without batch statistics is as accurate and as stable as batch "
+        "normalization is undecided.",
+    )
+
+
+def _grouped(pieces: Iterable[Piece], write):
+    """Triples of an outcome, the names of its methods with their numbers, and whether it is one."""
+    found: dict[str, list[str]] = {}
+    for piece in pieces:
+        if piece.estimate is not None:
+            text = f"{piece.question.name} ({write(piece.estimate)})"
+            found.setdefault(piece.outcome, []).append(text)
+    for outcome, names in found.items():
+        yield (
+            outcome,
+            " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))),
+            len(names) == 1,
+        )
+
+
+def _sentence(topic, parts, pieces):
+    open_ = [p.question.name for p in pieces if p.outcome == UNDECIDED]
+    missing = [p.question.name for p in pieces if p.outcome == UNMEASURED]
+    if not parts and not open_:
+        return f"{topic} {_NOT_MEASURED}."
+    if open_:
+        parts = [*parts, f"for {' and '.join(open_)} it is undecided"]
+    if missing and parts:
+        parts = [
+            *parts,
+            f"{' and '.join(missing)} {'was' if len(missing) == 1 else 'were'} not measured",
+        ]
+    return f"{topic}: {'; '.join(parts)}."

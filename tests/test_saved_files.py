@@ -12,7 +12,7 @@ import keras_wn
 from tests.saved_files.make_files import every_layer
 
 FOLDER = pathlib.Path(__file__).parent / "saved_files"
-NAMES = ("every_layer", "weighted_join", "later_layers")
+NAMES = ("every_layer", "weighted_join", "later_layers", "ghost_batches")
 
 
 def _arrays(name):
@@ -48,7 +48,12 @@ def test_a_fresh_process_that_imports_the_package_alone_loads_them():
     done = subprocess.run(
         [sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["every_layer", "cifar_resnet8_wn_trelu", "later_layers"]
+    assert done.stdout.split() == [
+        "every_layer",
+        "cifar_resnet8_wn_trelu",
+        "later_layers",
+        "ghost_batches",
+    ]
 
 
 def test_every_public_layer_is_in_a_file():

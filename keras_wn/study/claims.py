@@ -515,8 +515,8 @@ def rules(margin: float, level: float) -> dict[str, str]:
 
     Example:
 
-    >>> rules(margin=0.5, level=0.05)["C3"][:60]
-    'Holds for a method if its test top-1 is decidably above bn\'s'
+    >>> rules(margin=0.5, level=0.05)["C3"][:56]
+    'Holds for a method if its test top-1 is decidably above '
     """
     return {
         "all": GENERAL.format(level=level),

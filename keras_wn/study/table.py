@@ -39,7 +39,7 @@ class TrialTable:
 
     Attributes:
         record: The record of the protocol.
-        request: `Request` with the protocol and the methods that have trials.
+        request: `Request` with the protocol and the methods that have trials and a card.
         done: The records of the trials, by identity.
         processes: The processes that ran the trials, in the order of their start.
         frame: The trials, a row each, in an order that does not depend on the order of the lines.
@@ -85,7 +85,12 @@ class TrialTable:
         frame = _frame(done.values(), record["planned"])
         return cls(
             record=record,
-            request=Request(protocol, methods_of(frame), record["classes"]),
+            # A method without a card, of another version, has no search that could be followed.
+            request=Request(
+                protocol,
+                tuple(m for m in methods_of(frame) if m in cards.names()),
+                record["classes"],
+            ),
             done=done,
             processes=tuple(sorted(processes.values(), key=lambda r: (str(r["time"]), r["id"]))),
             frame=frame,
@@ -168,7 +173,8 @@ class TrialTable:
         The columns are those of `plan.Limit`, with `octaves`, log2 of the limit, and `trials` as
         identities.
         """
-        tried = tuple(methods_of(self.select(suite="stability")))
+        tried = methods_of(self.select(suite="stability"))
+        tried = tuple(method for method in tried if method in self.request.methods)
         request = dataclasses.replace(self.request, methods=tried)
         rows = [_limit_row(limit) for limit in plan.limits_of(request, self.done) if limit.bracket]
         columns = [field.name for field in dataclasses.fields(Limit)]

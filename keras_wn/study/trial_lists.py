@@ -93,8 +93,13 @@ def _title(key, found: pd.DataFrame):
     )
 
 
+def row_of(trial: str) -> str:
+    """The anchor of a trial's row."""
+    return "trial-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", trial)
+
+
 def _rows(found):
-    return tuple((f"trial-{trial.id}", _cells(trial)) for trial in found.itertuples())
+    return tuple((row_of(trial.id), _cells(trial)) for trial in found.itertuples())
 
 
 def _cells(trial):

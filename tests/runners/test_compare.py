@@ -24,8 +24,8 @@ def trials(folder):
     [
         (
             ["--suite=speed"],
-            "--suite=speed: unknown. Allowed: accuracy, stability, regularization, signal, cost, "
-            "all.",
+            "--suite=speed: unknown. Allowed: accuracy, stability, regularization, work, signal, "
+            "cost, all.",
         ),
         # The rest is for `nox -s slow`: Keras takes seconds to start.
         slow(["--methods=wn,bnn"], "--methods=bnn: unknown. Allowed: none, bn, wn"),
@@ -33,7 +33,7 @@ def trials(folder):
             ["--shard=3/2"],
             "--shard=3/2: not allowed. Allowed: a part and the number of parts, as 2/4.",
         ),
-        slow(["--seeds=0"], "flag --seeds=0"),
+        slow(["--seeds=1"], "--seeds=1: not allowed. Allowed: 2 or more."),
         slow(
             ["--label_noise=1"],
             "--label_noise=1.0: not allowed. Allowed: at least 0 and less than 1.",
@@ -55,8 +55,8 @@ def test_bad_input_is_one_line_and_exit_status_2(flags, message, tmp_path):
 def test_data_that_are_not_there_are_said_before_anything_is_tried(tmp_path):
     code, _, err = finish(COMPARE, f"--out={tmp_path}", "--budget=paper")
     assert code == 2 and "--dataset=imagenet needs its folder" in err
-    code, _, err = finish(COMPARE, f"--out={tmp_path}", *QUICK, "--train_size=1290")
-    assert code == 2 and "--train_size=1290: not allowed" in err
+    code, _, err = finish(COMPARE, f"--out={tmp_path}", *QUICK, "--train_size=540")
+    assert code == 2 and "--train_size=540: not allowed" in err
 
 
 @pytest.mark.slow

@@ -87,6 +87,13 @@ def later_layers():
     return keras.Model(image, x, name="later_layers")
 
 
+def ghost_batches():
+    """One model with the public layer that was added last."""
+    image = keras.Input(IMAGE)
+    x = layers.GhostBatchNormalization(8, name="ghost")(image)
+    return keras.Model(image, x, name="ghost_batches")
+
+
 def main(folder):
     """Writes each model as a `.keras` file and as weights, and inputs and outputs as `.npz`."""
     generator = np.random.default_rng(0)
@@ -94,6 +101,7 @@ def main(folder):
         "every_layer": every_layer(),
         "weighted_join": models.get("cifar_resnet8")("wn_trelu", (8, 8, 3), 10, "weighted"),
         "later_layers": later_layers(),
+        "ghost_batches": ghost_batches(),
     }
     arrays = {}
     for name, model in networks.items():

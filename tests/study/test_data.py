@@ -10,9 +10,11 @@ from keras_wn.study import data
 from keras_wn.training.errors import UsageError
 from tests.study.made_up import TINY
 
+SIZE, NOISE = TINY.train_size, TINY.label_noise
 
-def drawn(seed, **changes):
-    return data.drawn(digits.load(8), dataclasses.replace(TINY, **changes), seed).train
+
+def drawn(seed, train_size=SIZE, label_noise=NOISE):
+    return data.drawn(digits.load(8), train_size, label_noise, seed).train
 
 
 def test_a_draw_depends_on_the_seed_alone():
@@ -38,20 +40,24 @@ def test_wrong_labels_are_each_other_class_as_often():
 
 def test_validation_and_test_images_are_never_touched():
     splits = digits.load(8)
-    changed = data.drawn(splits, TINY, seed=0)
+    changed = data.drawn(splits, SIZE, NOISE, seed=0)
     assert changed.validation is splits.validation and changed.test is splits.test
 
 
-@pytest.mark.parametrize("size", [5, 1297, 10**6])
+@pytest.mark.parametrize("size", [5, 547, 10**6])
 def test_a_size_that_cannot_be_drawn_is_refused(size):
     with pytest.raises(
         UsageError,
-        match=f"--train_size={size}: not allowed. Allowed with --dataset=digits: 10 to 1287",
+        match=f"--train_size={size}: not allowed. Allowed with --dataset=digits: 10 to 537",
     ):
         data.load(dataclasses.replace(TINY, train_size=size))
 
 
-@pytest.mark.parametrize("made_once", [4096, 0], ids=["kept in memory", "streamed"])
+def test_the_digits_of_a_study_have_a_thousand_images_to_test_on():
+    assert len(data.load(TINY).test) == 1000
+
+
+@pytest.mark.parametrize("made_once", [2**28, 0], ids=["kept in memory", "streamed"])
 def test_batches_are_the_split_in_order_and_its_last_one_is_filled_up(made_once, monkeypatch):
     monkeypatch.setattr(data, "_LARGEST_KEPT", made_once)
     splits = digits.load(8)

@@ -1,14 +1,16 @@
 """Draws figures: the methods are told apart, and nothing in a log stops them."""
 
+import math
 import re
 
 import matplotlib
 import pytest
 
 from keras_wn import methods
-from keras_wn.study import canvas, figures, formatting
-from keras_wn.study.results import Results
-from tests.study import made_up_log as made_up
+from keras_wn.study import canvas, figures, formatting, sections
+from keras_wn.study.statistics import Estimate
+from keras_wn.study.table import TrialTable
+from tests.study.made_up import METHODS, World, log
 
 
 def test_each_method_has_a_color_and_a_marker_of_its_own():
@@ -39,18 +41,27 @@ def test_a_plot_depends_on_no_settings_of_the_user(settings):
 
 
 def test_signals_that_are_not_finite_or_zero_are_drawn():
-    records = made_up.signal({"wn": 30.0})
+    records = log(World(), ("signal",))
     for record in records:
-        record["signal"][-1]["blocks"][0]["variance"] = None
-        record["signal"][-1]["blocks"][1]["variance"] = 0.0
-    assert len(figures.signal(Results.from_records(made_up.log(records)).signal)) == 4
+        if record["kind"] == "trial" and record["signal"]:
+            record["signal"][-1]["blocks"][0]["variance"] = None
+            record["signal"][-1]["blocks"][1]["variance"] = 0.0
+    profiles = sections.signal_profiles(TrialTable.from_records(records))
+    assert len(figures.signal(profiles)) == 4
+
+
+def test_estimates_without_an_interval_are_drawn():
+    rows = [figures.Row("wn", "wn", Estimate(1.0, -math.inf, math.inf, 1), "1.0")]
+    assert len(figures.forest("a", "An estimate.", rows, "points", margin=0.5)) == 1
+    assert figures.forest("a", "Nothing.", [], "points") == []
 
 
 def test_perfect_accuracy_is_drawn():
-    records = made_up.accuracy({"wn": 1.0}, train={"wn": 1.0}, spread=0)
-    found = Results.from_records(made_up.log(records)).accuracy
-    assert len(figures.curves(found)) == 2
-    assert len(figures.final_accuracy(found)) == 2
+    ones = dict.fromkeys(METHODS, 1.0)
+    records = log(World(test=ones, train=ones, spread=0.0), ("accuracy",))
+    trials = TrialTable.from_records(records)
+    assert len(figures.curves(trials)) == 2
+    assert len(sections.front(trials)) == 1
 
 
 @pytest.mark.parametrize(

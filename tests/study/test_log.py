@@ -11,16 +11,16 @@ from keras_wn.study import log as log_module
 from keras_wn.study import plan
 from keras_wn.study.log import Log
 from keras_wn.training.errors import UsageError
-from tests.study.made_up import TINY, result
+from tests.study.made_up import DATA, TINY, result
 
-DATA = {"classes": 10, "images": {"train": 128, "validation": 250, "test": 250}}
+RECORD = TINY.record(DATA, ("bn", "wn"), ("accuracy",), {"C1": "a rule"})
 
 
 @pytest.fixture
 def log(tmp_path):
     log = Log(tmp_path / "out/trials.jsonl")
     log.make_folder()
-    log.start(TINY.record(DATA))
+    log.start(RECORD)
     return log
 
 
@@ -31,7 +31,7 @@ def record(request_of):
 
 def test_what_is_appended_is_read_again(log, record):
     log.append(record)
-    assert log.read() == [TINY.record(DATA), record]
+    assert log.read() == [RECORD, record]
 
 
 def test_numbers_that_are_not_finite_are_null(log, record):
@@ -50,10 +50,10 @@ def test_a_torn_last_line_is_dropped_and_said_and_the_next_one_is_whole(log, rec
 
 
 def test_another_protocol_is_refused_with_what_differs(log):
-    other = {**TINY.record(DATA), "batch_size": 64, "tuning": {**TINY.tuning, "trials": 9}}
+    other = {**RECORD, "batch_size": 64, "tuning": {**TINY.tuning, "settings": 9}}
     before = log.path.read_bytes()
     with pytest.raises(
-        UsageError, match=r"batch_size: there 32, asked 64; tuning.trials: there 2, asked 9"
+        UsageError, match=r"batch_size: there 32, asked 64; tuning.settings: there 2, asked 9"
     ):
         log.start(json.loads(json.dumps(other)))
     assert log.path.read_bytes() == before
@@ -61,8 +61,22 @@ def test_another_protocol_is_refused_with_what_differs(log):
 
 def test_the_same_protocol_goes_on(log, record):
     log.append(record)
-    log.start(TINY.record(DATA))
+    log.start(RECORD)
     assert len(log.read()) == 2
+
+
+def test_more_methods_than_were_planned_go_on(log, record):
+    log.append(record)
+    log.start(TINY.record(DATA, ("bn", "wn", "gn"), ("accuracy", "cost"), {"C1": "a rule"}))
+    # What was planned stays as it was written down.
+    assert log.read()[0] == RECORD
+
+
+def test_a_log_of_protocol_1_is_refused_with_how_to_report_it(tmp_path):
+    path = tmp_path / "trials.jsonl"
+    path.write_text(json.dumps({**RECORD, "version": 1}) + "\n")
+    with pytest.raises(UsageError, match="a study of protocol 1, .* report it with `git checkout"):
+        Log(path).read()
 
 
 @pytest.mark.parametrize("text", ["hello\n", '{"kind": "trial"}\n', '{"a": 1}\n', "\n"])
@@ -70,7 +84,7 @@ def test_a_file_that_is_no_log_is_refused_and_kept(tmp_path, text):
     path = tmp_path / "trials.jsonl"
     path.write_text(text)
     with pytest.raises(UsageError, match="Allowed: a study's own log"):
-        Log(path).start(TINY.record(DATA))
+        Log(path).start(RECORD)
     assert path.read_text() == text
 
 

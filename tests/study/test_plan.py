@@ -1,8 +1,11 @@
 """Plans the trials of each suite, with made-up results of the trials before them."""
 
+import dataclasses
+
 import pytest
 
-from keras_wn.study import plan, search
+from keras_wn import methods
+from keras_wn.study import plan, protocol, search
 from keras_wn.study.plan import SUITES
 from tests.study.made_up import TINY, all_done, result
 
@@ -11,84 +14,132 @@ def stage(done, name):
     return [record["spec"] for record in done.values() if record["spec"]["stage"] == name]
 
 
-def test_every_method_gets_the_same_number_of_trials_from_the_same_sequence(request_of):
-    # `bn` is best in the middle, `wn` at the upper edge: its extension looks elsewhere, and is as
+def test_every_method_gets_as_many_settings_from_the_range_of_its_card(request_of):
+    # `bn` is best in the middle, `wn` at the upper edge: its extension looks beyond, and is as
     # long.
     best = {"bn": lambda rate: -abs(rate - 0.05), "wn": lambda rate: rate}
+    asked = dataclasses.replace(TINY, tuning={**TINY.tuning, "settings": 8, "extension": 4})
     done = all_done(
-        plan.accuracy, request_of(), lambda spec: 0.5 + 0.01 * best[spec.method](spec.learning_rate)
+        plan.accuracy,
+        request_of(protocol=asked),
+        lambda spec: 0.5 + 0.01 * best[spec.method](spec.learning_rate),
     )
-    searched = {
-        method: [s for s in stage(done, "tune") if s["method"] == method] for method in ("bn", "wn")
-    }
-    assert (
-        len(searched["bn"])
-        == len(searched["wn"])
-        == TINY.tuning["trials"] + TINY.tuning["extension"]
-    )
-    first = [
-        [
-            (s["learning_rate"], s["weight_decay"], s["warmup_epochs"])
-            for s in specs
-            if s["round"] == 0
-        ]
-        for specs in searched.values()
-    ]
-    assert first[0] == first[1]
-    assert (
-        searched["wn"][-1]["learning_rate"] > TINY.tuning["learning_rate"][1]
-        or searched["wn"][-1]["round"] == 1
-    )
+    for method in ("bn", "wn"):
+        tried = [s for s in stage(done, "tune") if s["method"] == method]
+        assert len(tried) == (8 + 4) * TINY.tuning["seeds"]
+        low, high = (rate * 32 / 256 for rate in methods.get(method).learning_rate_range)
+        assert all(low <= s["learning_rate"] <= high for s in tried if s["number"] < 8)
+        beyond = [s for s in tried if s["learning_rate"] > high]
+        assert bool(beyond) == (method == "wn")
+        assert {s["seed"] for s in tried} == {search.SEED, search.SEED + 1}
 
 
 def test_final_trials_are_paired_by_fresh_seeds_and_alone_see_the_test_images(request_of):
-    done = all_done(plan.accuracy, request_of(seeds=3))
+    done = all_done(plan.accuracy, request_of())
     finals = stage(done, "final")
     assert [(s["method"], s["seed"]) for s in finals] == [
-        (m, seed) for m in ("bn", "wn") for seed in range(3)
+        (m, seed) for m in ("bn", "wn") for seed in range(TINY.seeds)
     ]
-    assert all("test" in s["splits"] and s["curve_epochs"][-1] == s["train_epochs"] for s in finals)
-    assert all("test" not in s["splits"] and s["seed"] == search.SEED for s in stage(done, "tune"))
+    assert all(s["keeps_correct"] and s["curve_epochs"][-1] == s["train_epochs"] for s in finals)
+    assert all("test" not in s["splits"] and s["seed"] >= search.SEED for s in stage(done, "tune"))
 
 
 def test_final_trials_take_the_chosen_setting_and_wait_for_the_search(request_of):
     request = request_of(methods=("wn",))
     specs = plan.accuracy(request, {})
-    assert {spec.stage for spec in specs} == {"tune"} and len(specs) == TINY.tuning["trials"]
+    seeds = TINY.tuning["seeds"]
+    assert {s.stage for s in specs} == {"tune"} and len(specs) == TINY.tuning["settings"] * seeds
     done = all_done(plan.accuracy, request, lambda spec: 0.9 if spec.number == 1 else 0.5)
-    chosen = next(s for s in stage(done, "tune") if s["number"] == 1)
-    assert {(s["learning_rate"], s["weight_decay"]) for s in stage(done, "final")} == {
-        (chosen["learning_rate"], chosen["weight_decay"])
+    chosen = [s for s in stage(done, "tune") if s["number"] == 1]
+    finals = stage(done, "final")
+    assert {s["learning_rate"] for s in finals} == {chosen[0]["learning_rate"]}
+    assert {tuple(s["chosen_from"]) for s in finals} == {
+        tuple(k for k, r in done.items() if r["spec"]["number"] == 1)
     }
 
 
-def test_stability_covers_every_depth_rate_and_seed_without_warm_up(request_of):
-    specs = SUITES["stability"](request_of(), {})
-    grid = TINY.stability
-    assert (
-        len(specs) == len(set(specs)) == 2 * 2 * len(grid["models"]) * len(grid["learning_rates"])
+def test_a_seed_of_the_search_that_diverged_counts_as_guessing(request_of):
+    request = request_of(methods=("wn",))
+    specs = plan.accuracy(request, {})
+    done = {s.id: result(s, 0.9 if s.number == 0 else 0.6) for s in specs}
+    lost = next(s for s in specs if s.number == 0)
+    done[lost.id] = result(lost, 0.9, "diverged")
+    # 0.9 and a tenth are less than 0.6 on average.
+    tried = all_done_from(plan.accuracy, request, done)
+    assert {s["learning_rate"] for s in stage(tried, "final")} != {lost.learning_rate}
+
+
+def all_done_from(suite, request, done):
+    while new := [spec for spec in suite(request, done) if spec.id not in done]:
+        done = done | {spec.id: result(spec, 0.3) for spec in new}
+    return done
+
+
+def test_limits_are_enclosed_for_every_seed_of_every_condition(request_of):
+    request = request_of()
+    done = all_done(plan.stability, request, lambda s: 0.9 if s.learning_rate < 0.5 else 0.1)
+    limits = plan.limits_of(request, done)
+    assert len(limits) == 2 * TINY.stability["seeds"]
+    for limit in limits:
+        assert limit.bracket.stable < 0.5 < limit.bracket.unstable
+        assert {spec.warmup_epochs for spec in limit.trials} == {0.0}
+    # The first seed's limit guides the second seed's search.
+    assert len(limits[1].trials) < len(limits[0].trials)
+
+
+def test_a_crash_loses_the_limit_of_its_seed_alone(request_of):
+    request = request_of(methods=("wn",))
+    first = plan.stability(request, {})[0]
+    done = {first.id: result(first, 0.9, "crashed")}
+    while new := [s for s in plan.stability(request, done) if s.id not in done]:
+        done |= {s.id: result(s, 0.9 if s.learning_rate < 0.5 else 0.1) for s in new}
+    found = plan.limits_of(request, done)
+    assert [limit.bracket is None for limit in found] == [True, False]
+
+
+def test_regularizers_are_chosen_on_seeds_of_the_search_and_scored_on_final_ones(request_of):
+    def top1(spec):
+        return {"dropout": 0.6, "mixup": 0.7}.get(spec.options[0][0] if spec.options else "", 0.5)
+
+    done = all_done(plan.regularization, request_of(methods=("wn_trelu",)), top1)
+    assert {s["method"] for s in stage(done, "scored")} == {"bn", "wn"}
+    for s in stage(done, "grid") + stage(done, "combined") + stage(done, "plain"):
+        assert s["seed"] >= search.SEED and s["splits"] == ["validation"]
+    # The best of both kinds together comes last, and is not better here.
+    assert {tuple(map(tuple, s["options"])) for s in stage(done, "combined")} == {
+        (("mixup", 0.2), ("dropout", 0.5))
+    }
+    scored = [s for s in stage(done, "scored") if s["method"] == "wn"]
+    assert {s["seed"] for s in scored} == set(range(TINY.seeds))
+    assert {s["options"][0][0] for s in scored} == {"mixup"}
+    asked = TINY.regularization
+    assert len(stage(done, "statistics")) == (
+        len(asked["statistics_batches"]) * asked["statistics_seeds"]
     )
-    assert {spec.warmup_epochs for spec in specs} == {0.0}
 
 
-def test_regularization_searches_and_reports_batch_normalization_whatever_the_methods(request_of):
-    done = all_done(SUITES["regularization"], request_of(methods=("wn_trelu",)))
-    assert {s["method"] for s in stage(done, "final")} == {"bn", "wn"}
-    grid = TINY.regularization
-    assert len(stage(done, "grid")) == 2 * len(grid["dropout"]) * len(grid["weight_decay"])
+def test_the_best_method_without_batch_statistics_is_trained_at_every_point(request_of):
+    best = {"bn": 0.9, "wn": 0.5, "gn": 0.7, "none": 0.6}
+    request = request_of(methods=tuple(best))
+    done = all_done(plan.work, request, lambda spec: best[spec.method])
+    finals = stage(done, "final")
+    assert {s["method"] for s in finals if s["suite"] == "work"} == {"bn", "wn", "gn"}
+    points = {(s["train_size"], s["model"]) for s in finals if s["suite"] == "work"}
+    assert points == {(size, model) for size, model, _ in TINY.work["points"]}
 
 
 def test_suites_share_their_searches(request_of):
     done = all_done(plan.accuracy, request_of())
-    specs = SUITES["signal"](request_of(), done)
-    assert [spec for spec in specs if spec.id not in done and spec.stage == "tune"] == []
+    for suite in ("signal", "work", "regularization"):
+        specs = SUITES[suite](request_of(), done)
+        new = [s for s in specs if s.id not in done and (s.suite, s.stage) == ("accuracy", "tune")]
+        assert new == []
 
 
 def test_cost_times_all_methods_and_the_baseline_in_turns_with_nothing_else(request_of):
     specs = SUITES["cost"](request_of(), {})
-    assert [spec.method for spec in specs] == ["none", "bn", "wn"] and all(
-        spec.alone for spec in specs
-    )
+    assert [spec.method for spec in specs] == ["none", "bn", "wn"]
+    assert {spec.together for spec in specs} == {(32, "none", "bn", "wn")}
     # Another method is timed beside those that it is compared with: they are timed again.
     more = SUITES["cost"](request_of(methods=("bn", "wn", "normprop")), {})
     assert not {spec.id for spec in specs} & {spec.id for spec in more}
@@ -100,9 +151,24 @@ def test_plans_do_not_change_what_they_planned(suite, request_of):
     request, done, planned = request_of(), {}, set()
     while True:
         specs = SUITES[suite](request, done)
-        assert planned <= set(specs)
-        planned = set(specs)
+        assert planned <= {spec.id for spec in specs}
+        planned = {spec.id for spec in specs}
         new = [spec for spec in specs if spec.id not in done]
         if not new:
             return
         done[new[0].id] = result(new[0], 0.5)
+
+
+def test_a_specification_is_read_again_from_its_record(request_of):
+    for suite in SUITES.values():
+        for record in all_done(suite, request_of()).values():
+            assert plan.TrialSpec.from_record(record["spec"]).id == record["id"]
+
+
+@pytest.mark.parametrize("budget", protocol.budgets())
+def test_budgets_have_two_looks_and_allowed_values(budget):
+    found = protocol.for_budget(budget)
+    found.check()
+    assert found.looks == ((found.seeds + 1) // 2, found.seeds)
+    least = 24 if budget != "tiny" else 1
+    assert found.tuning["settings"] >= least and found.tuning["seeds"] >= 2

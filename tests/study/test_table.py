@@ -1,4 +1,4 @@
-"""Reads logs that are incomplete, that repeat trials, and whose lines are in another order."""
+"""Reads records into a frame, and pairs trials."""
 
 import random
 
@@ -7,54 +7,67 @@ import pytest
 
 from keras_wn.study import table
 from keras_wn.study.table import TrialTable
-from tests.study import made_up_log
+from tests.study.made_up import METHODS, World, log
+
+RECORDS = log(World({"bn": 0.8, "wn": 0.75}), ("accuracy", "stability"))
 
 
-def test_without_a_protocol_nothing_is_comparable():
-    with pytest.raises(ValueError, match="no line of kind 'protocol'"):
-        TrialTable.from_records(made_up_log.accuracy({"wn": 0.9}))
+def test_the_order_of_the_lines_does_not_matter():
+    shuffled = random.Random(0).sample(RECORDS, len(RECORDS))
+    pd.testing.assert_frame_equal(
+        TrialTable.from_records(RECORDS).frame, TrialTable.from_records(shuffled).frame
+    )
 
 
-def test_two_protocols_are_refused():
-    protocol = made_up_log.PROTOCOL
-    with pytest.raises(ValueError, match="differ"):
-        TrialTable.from_records([protocol, {**protocol, "label_noise": 0.5}])
-    assert TrialTable.from_records([protocol, protocol]).frame.empty
+def test_a_difference_is_paired_by_seed_in_points_and_knows_the_noise_of_the_images():
+    trials = TrialTable.from_records(RECORDS)
+    wn, bn = trials.finals("wn"), trials.finals("bn")
+    found = trials.difference(wn, bn)
+    assert found.n == 10 and found.value == pytest.approx(-5, abs=0.5)
+    # 5 of 100 test images are told apart by all seeds alike: sqrt(0.05 0.95 / 1000) is 0.7 points.
+    assert found.error == pytest.approx(0.7, abs=0.15)
+    by_seed = trials.difference(wn.assign(correct=""), bn)
+    assert by_seed.value == pytest.approx(found.value, abs=0.1) and by_seed.error < 0.2
+    assert trials.difference(wn, bn, seeds=4).n == 4
 
 
-def test_a_trial_without_a_required_field_is_refused():
-    spec = {"suite": "cost", "stage": "step", "method": "wn", "model": "resnet50"}
-    with pytest.raises(ValueError, match="Trial 'a' lacks status, seed"):
-        TrialTable.from_records([made_up_log.PROTOCOL, {"kind": "trial", "id": "a", "spec": spec}])
+def test_trials_that_did_not_finish_are_no_pairs():
+    trials = TrialTable.from_records(RECORDS)
+    wn = trials.finals("wn")
+    wn.loc[wn["seed"] == 3, "status"] = "diverged"
+    assert trials.difference(wn, trials.finals("bn")).n == 9
+    assert trials.difference(wn[:0], trials.finals("bn")) is None
 
 
-def test_among_trials_with_the_same_id_the_last_counts():
-    first = made_up_log.trial("cost", "step", "wn", 0, status="crashed", error="no memory")
-    records = made_up_log.log([first, {**first, "status": "finished"}])
-    assert list(TrialTable.from_records(records).frame["status"]) == ["finished"]
+def test_methods_and_suites_outside_of_the_plan_are_exploratory():
+    protocol, *rest = RECORDS
+    planned = {**protocol["planned"], "methods": ["bn", "wn"], "suites": ["accuracy"]}
+    frame = TrialTable.from_records([{**protocol, "planned": planned}, *rest]).frame
+    expected = ~frame["method"].isin(["bn", "wn"]) | (frame["suite"] == "stability")
+    pd.testing.assert_series_equal(frame["exploratory"], expected, check_names=False)
 
 
-def test_the_table_does_not_depend_on_the_order_of_the_lines():
-    records = made_up_log.study()
-    mixed = random.Random(0).sample(records, len(records))
-    tables = [TrialTable.from_records(found) for found in (records, mixed)]
-    assert tables[0].processes == tables[1].processes
-    pd.testing.assert_frame_equal(tables[0].frame, tables[1].frame)
+def test_choices_and_limits_are_those_of_the_plan():
+    trials = TrialTable.from_records(RECORDS)
+    assert set(trials.choices) == set(METHODS)
+    finals = trials.finals("wn")
+    assert set(finals["chosen_from"]) == {trials.choices["wn"].trials}
+    counts = trials.limits.groupby(["method", "model"]).size()
+    assert set(counts) == {8} and len(counts) == 10
 
 
 @pytest.mark.parametrize(
-    ("status", "top1", "counted"),
-    [("finished", 0.9, 0.9), ("diverged", 0.3, 0.3), ("diverged", None, 0.1)],
+    "records, message",
+    [
+        ([], "There is no line of kind 'protocol'"),
+        ([{"kind": "protocol", "a": 1}, {"kind": "protocol", "a": 2}], "differ: trials of diff"),
+    ],
 )
-def test_a_diverged_trial_without_a_figure_counts_as_guessing(status, top1, counted):
-    trial = made_up_log.trial("accuracy", "final", "wn", 0, status, final={"test": top1})
-    frame = TrialTable.from_records(made_up_log.log([trial])).frame
-    assert list(frame["test"]) == [counted]
-    assert frame["measured_test"].isna().any() == (top1 is None)
+def test_records_that_are_no_log_are_refused(records, message):
+    with pytest.raises(ValueError, match=message):
+        TrialTable.from_records(records)
 
 
-def test_a_crashed_trial_has_no_result():
-    trial = made_up_log.trial("accuracy", "final", "wn", 0, "crashed", final={"test": 0.9})
-    frame = TrialTable.from_records(made_up_log.log([trial])).frame
-    assert frame["test"].isna().all() and not frame["unstable"].any()
-    assert table.count_by_status(frame) == {"finished": 0, "diverged": 0, "crashed": 1}
+def test_methods_stand_in_one_order():
+    names = ["gn", "zzz", "wn", "bn", "none", "aaa"]
+    assert sorted(names, key=table.method_place) == ["none", "bn", "wn", "gn", "aaa", "zzz"]

@@ -1,5 +1,6 @@
 """Trials of one network share its step, and give what they give alone."""
 
+import base64
 import json
 
 import numpy as np
@@ -56,14 +57,44 @@ def test_a_diverged_trial_ends_early_and_leaves_no_trace_in_the_next(trials, req
 
 def test_figures_are_those_of_inference_on_every_image(trials, request_of):
     spec = request_of().spec(
-        "accuracy", "x", "bn", FINE, seed=0, splits=("train", "validation", "test")
+        "accuracy",
+        "x",
+        "bn",
+        FINE,
+        seed=0,
+        splits=("train", "validation", "test"),
+        keeps_correct=True,
     )
     record = trials.run(spec)
-    model, splits = trials._networks[spec.network].step.model, trials._draws[0].splits
+    model, splits = (
+        trials._networks[spec.network].step.model,
+        trials._draws[0, TINY.train_size].splits,
+    )
     for name in spec.splits:
         split = getattr(splits, name)
         correct = model.predict(split.images, verbose=0).argmax(-1) == split.labels
         assert record["final"][name]["top1"] == pytest.approx(np.mean(correct), abs=1e-6)
+    # The bits of the test images tell which are classified correctly.
+    bits = np.frombuffer(base64.b64decode(record["correct"]), "uint8")
+    np.testing.assert_array_equal(np.unpackbits(bits, count=len(correct)), correct)
+
+
+def test_a_trial_tells_its_effective_learning_rate(trials, request_of):
+    spec = request_of().spec("accuracy", "tune", "none", FINE, seed=3)
+    rates = trials.run(spec)["effective_rate"]
+    # He et al.'s kernels have a mean square of 2 in each unit, so that rates are halved.
+    assert rates["start"] == pytest.approx(FINE.learning_rate / 2, rel=0.1)
+    assert rates["end"] != rates["start"]
+
+
+def test_options_of_a_trial_reach_its_network(trials, request_of):
+    options = (("statistics_batch", 64),)
+    plain, changed = (
+        request_of().spec("regularization", "x", "bn", FINE, seed=3, options=chosen)
+        for chosen in ((), options)
+    )
+    assert trials.run(plain)["final"] != trials.run(changed)["final"]
+    assert plain.network != changed.network and plain.id != changed.id
 
 
 def test_trials_of_one_network_share_one_trace(trials, request_of, monkeypatch):

@@ -1,8 +1,10 @@
 """Opens the page in a browser: nothing overflows or complains, and links open their targets."""
 
+import re
+
 import pytest
 
-from tests.study.report import browser
+from tests.study import browser
 
 pytestmark = pytest.mark.skipif(
     browser.PATH is None, reason="neither chromium nor google-chrome is installed"
@@ -50,16 +52,16 @@ def test_plots_fit_and_are_legible(opened, width):
         "[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect())"
         ".map(r => [r.width, r.height])"
     )
-    assert len(sizes) == 19
-    # They are drawn 331 points wide, with letters of 9 and 10 points.
+    assert len(sizes) > 20
+    # They are drawn 331 or 461 points wide, with letters of 9 and 10 points.
     assert min(width for width, _ in sizes) > 331
-    assert all(150 < height < 800 for _, height in sizes)
+    assert all(60 < height < 800 for _, height in sizes)
 
 
 def test_a_number_opens_its_trials(opened):
     page = opened("phone")
     assert page.evaluate("document.querySelectorAll('details[open]').length") == 0
-    page.evaluate("document.querySelector('td a[href*=\"stability-sweep\"]').click()")
+    page.evaluate("document.querySelector('#c6 td a').click()")
     assert page.evaluate("document.querySelectorAll('details[open]').length") == 1
     assert page.evaluate("document.querySelector(':target').closest('details').open") is True
     # The page's script does so in browsers that do not open them by themselves.
@@ -71,7 +73,30 @@ def test_a_number_opens_its_trials(opened):
 
 
 def test_an_address_with_an_anchor_opens_its_trials(opened):
-    page = opened("desktop", "#trials-cost-step-resnet50-bn")
-    assert page.evaluate(
+    page = opened("desktop", "#trials-1")
+    found = page.evaluate(
         "[...document.querySelectorAll('details[open] summary')].map(s => s.textContent)"
-    ) == ["cost, step: bn on resnet50, 1 trial"]
+    )
+    assert found == ["accuracy, tune: none on cifar_resnet8, batch of 32, 128 images: 7 trials"]
+
+
+def test_the_first_screen_has_the_findings_and_the_plot(opened):
+    page = opened("desktop")
+    bottoms = page.evaluate(
+        "[...document.querySelectorAll('header ol li, header svg')]"
+        ".map(e => e.getBoundingClientRect().bottom)"
+    )
+    assert len(bottoms) == 7 and max(bottoms) < WIDTHS["desktop"][1]
+
+
+def test_dark_pages_are_dark(opened):
+    page = opened("desktop")
+    page.call(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}]
+    )
+    colors = page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    )
+    back, ink = (sum(map(int, re.findall(r"\d+", color)[:3])) for color in colors)
+    page.call("Emulation.setEmulatedMedia", features=[])
+    assert back < 120 and ink > 600

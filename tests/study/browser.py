@@ -58,14 +58,14 @@ class Browser:
         # A browser that hangs is killed, which ends the test's waiting.
         self._watchdog = threading.Timer(_SECONDS, self._process.kill)
         self._watchdog.start()
-        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = {
-            "sessionId": self._call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)[
                 "sessionId"
             ]
         }
         for domain in ("Page", "Runtime", "Log", "Network"):
-            self._call(f"{domain}.enable")
+            self.call(f"{domain}.enable")
         return self
 
     def __exit__(self, *error):
@@ -78,29 +78,30 @@ class Browser:
 
     def open(self, url, width, height):
         """Opens a page at a size in CSS pixels, and waits until it is loaded."""
-        self._call(
+        self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        self._call("Page.navigate", url=url)
+        self.call("Page.navigate", url=url)
         while self._next().get("method") != "Page.loadEventFired":
             pass
 
     def evaluate(self, expression):
         """Returns the value of a JavaScript expression."""
-        return self._call("Runtime.evaluate", expression=expression, returnByValue=True)[
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)[
             "result"
         ].get("value")
 
     def screenshot(self, path):
         """Writes the whole page as PNG."""
-        data = self._call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
         path.write_bytes(base64.b64decode(data))
 
-    def _call(self, method, **parameters):
+    def call(self, method, **parameters):
+        """Sends a command of the protocol, and returns its result."""
         self._number += 1
         command = {"id": self._number, "method": method, "params": parameters, **self._session}
         os.write(self._commands, json.dumps(command).encode() + b"\0")

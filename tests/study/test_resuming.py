@@ -27,6 +27,7 @@ def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
         train_size=None,
         label_noise=0.0,
         batch_size=8,
+        work={**TINY.work, "points": []},
     )
     spec = request_of(protocol=protocol).spec(
         "accuracy",

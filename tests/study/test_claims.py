@@ -90,7 +90,7 @@ def test_c3_says_which_method_was_not_measured_and_shows_the_others_beside():
 )
 def test_c4_is_about_train_and_test(train, test, spread, outcome):
     world = World({"bn": 0.8, "wn": test}, {"bn": 0.99, "wn": train}, spread=spread)
-    assert judge("C4", world, ("accuracy",)).outcome == outcome
+    assert judge("C4", world, ("accuracy",), ("bn", "wn")).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_c4_is_about_train_and_test(train, test, spread, outcome):
     [(0.78, "the gap is smaller"), (0.68, "the gap is larger"), (0.74, UNDECIDED)],
 )
 def test_c4_tells_what_the_data_say_of_six_points(test, answer):
-    found = judge("C4", World({"bn": 0.8, "wn": test}), ("accuracy",))
+    found = judge("C4", World({"bn": 0.8, "wn": test}), ("accuracy",), ("bn", "wn"))
     [gap] = [piece for piece in found.pieces if piece.beside]
     assert gap.outcome == answer
 
@@ -117,7 +117,7 @@ def test_c4_tells_what_the_data_say_of_six_points(test, answer):
 )
 def test_c5_asks_whether_a_gap_is_closed(wn, regularized, spread, outcome, words):
     world = World({"bn": 0.8, "wn": wn}, regularized={"wn": regularized}, spread=spread)
-    found = judge("C5", world, ("regularization",))
+    found = judge("C5", world, ("regularization",), ("bn", "wn"))
     assert found.outcome == outcome and words in found.reason
 
 

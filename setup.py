@@ -34,7 +34,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_wn", "keras_wn.*"]),
-    package_data={"keras_wn": ["py.typed"], "keras_wn.study.report": ["*.j2"]},
+    package_data={"keras_wn": ["py.typed"], "keras_wn.study": ["*.j2"]},
     python_requires=">=3.11",
     install_requires=["keras>=3.15", "numpy", "absl-py"],
     extras_require={

@@ -51,7 +51,7 @@ def forest(
     rows: Sequence[Row],
     title: str,
     margin: float | None = None,
-    reference: float = 0.0,
+    reference: float | None = 0.0,
     bound: float | None = None,
     write_tick: Callable[[float], str] | None = None,
 ) -> list[Panel]:
@@ -62,7 +62,7 @@ def forest(
         rows: Sequence of `Row`, from the top.
         title: Label of the axis.
         margin: Half of the width of the band around the reference in which values count as equal.
-        reference: Value of the line that stands for no difference.
+        reference: Value of the line that stands for no difference. None draws none.
         bound: Value of a dotted line. None draws none.
         write_tick: Function that writes a number of the axis. None for plain numbers.
     """
@@ -73,7 +73,8 @@ def forest(
         axes = figure.subplots()
         if margin:
             axes.axvspan(reference - margin, reference + margin, color="#e8eef3", lw=0, zorder=0)
-        axes.axvline(reference, color="#555555", lw=1)
+        if reference is not None:
+            axes.axvline(reference, color="#555555", lw=1)
         if bound is not None:
             axes.axvline(bound, color="#555555", lw=1, ls=":")
         places = np.cumsum([1.0 + 0.5 * row.is_apart for row in rows])
@@ -161,8 +162,15 @@ def limits_against_baseline(pieces: Sequence[Piece], margin: float) -> list[Pane
     rows = of_pieces(pieces, lambda piece: (short(piece.question.name), _method(piece)), factor)
     alt = f"Largest stable learning rate of {BASELINE} divided by that of the others."
     title = f"limit of {BASELINE} / its own limit (band: equal)"
-    write = lambda octave: significant(2.0**octave)  # noqa: E731
-    return forest("limit_ratios", alt, rows, title, margin=margin, write_tick=write)
+    return forest("limit_ratios", alt, rows, title, margin=margin, write_tick=_factor_of_octaves)
+
+
+def _rates(estimate):
+    return interval(estimate, _factor_of_octaves)
+
+
+def _factor_of_octaves(octaves):
+    return significant(2.0**octaves)
 
 
 def limits_by_depth(trials: TrialTable) -> list[Panel]:
@@ -237,16 +245,20 @@ def limits_by_condition(trials: TrialTable) -> list[Panel]:
             for i, (key, group) in enumerate(own.groupby(keys, sort=True)):
                 estimate = statistics.of_mean(group["octaves"]).interval(CONFIDENCE)
                 label = f"{method}{condition_in_words(*key)}"
-                rows.append(Row(label, method, estimate, factor(estimate)[:-1], i == 0))
+                rows.append(Row(label, method, estimate, _rates(estimate), i == 0))
         alt = f"Largest stable learning rates on {model}, by start, warm-up and batch size."
-        write = lambda octave: significant(2.0**octave)  # noqa: E731
-        title = f"largest stable learning rate, {model}"
-        reference = (
-            statistics.of_mean(on_model[(on_model["method"] == BASELINE)]["octaves"]).value
-            if BASELINE in set(on_model["method"])
-            else 0.0
+        title = f"largest stable learning rate, {model} (line: that of {BASELINE})"
+        is_plain = on_model.index.isin(plain) & (on_model["method"] == BASELINE)
+        baseline = on_model[is_plain]["octaves"]
+        reference = float(baseline.mean()) if len(baseline) else None
+        found += forest(
+            f"limits_{number}",
+            alt,
+            rows,
+            title,
+            reference=reference,
+            write_tick=_factor_of_octaves,
         )
-        found += forest(f"limits_{number}", alt, rows, title, reference=reference, write_tick=write)
     return found
 
 
@@ -293,7 +305,7 @@ def batch_free(pairs: Sequence[tuple[Piece, Piece]], margin: float, octaves: flo
             [-octaves, max(right, 0.5)], -margin, max(top, margin), color="#e8eef3", lw=0, zorder=0
         )
         axes.xaxis.set_major_locator(MultipleLocator(max(1, round(_span(axes) / 6))))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{significant(2.0**x)}×"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{_factor_of_octaves(x)}×"))
         axes.set_xlabel(f"largest stable learning rate / that of {BASELINE}")
         axes.set_ylabel(f"test top-1 minus {BASELINE}'s, points")
         names = [accuracy.question.name for accuracy, _ in pairs]

@@ -465,7 +465,7 @@ def is_stable_trial(record: dict[str, Any], classes: int) -> bool:
 
 
 def work(request: Request, done: Done) -> list[TrialSpec]:
-    """How the gap to the baseline grows: more training images, and deeper networks.
+    """Plans how the gap to the baseline grows with training images and with depth.
 
     The methods are those of the protocol, and the method without batch statistics whose search
     found the best validation top-1. The learning rate is tuned again at each point.

@@ -151,7 +151,7 @@ def differences(logged: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     for key in sorted({*logged, *asked}):
         old, new = logged.get(key), asked.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            # What is added to the plan later is exploratory, and allowed.
+            # Methods and suites may be added to the plan later, as exploratory ones.
             if key != "planned":
                 found += [f"{key}.{text}" for text in differences(old, new)]
         # The same data may lie elsewhere on another machine.
@@ -200,7 +200,7 @@ def _condition(models, methods=None, warmup_epochs=(0.0,), options=((),), **data
 
 
 _BUDGETS = {
-    # This takes a minute, to see the command work.
+    # This is to see the command work.
     "tiny": Protocol(
         dataset="digits",
         image_size=8,
@@ -242,7 +242,7 @@ _BUDGETS = {
         },
         **_RECIPE,
     ),
-    # Accuracy and stability take 15 minutes on two cores.
+    # The default, on the digits that are always at hand. It decides what it can.
     "small": Protocol(
         dataset="digits",
         image_size=8,
@@ -284,7 +284,7 @@ _BUDGETS = {
         },
         **_RECIPE,
     ),
-    # All suites and methods take 6 hours on two cores.
+    # The study of this project: all methods and suites, over hours on two cores.
     "fashion": Protocol(
         dataset="fashion_mnist",
         image_size=14,

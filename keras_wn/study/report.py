@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import jinja2
 
-from keras_wn.study import claims, sections
+from keras_wn.study import claims, sections, table
 from keras_wn.study.blocks import Figures, Section, Url
 from keras_wn.study.canvas import Panel
 from keras_wn.study.findings import findings
@@ -116,7 +116,9 @@ def render(report: Report, template: str) -> str:
 def _scale(trials: TrialTable) -> str:
     protocol, images = trials.protocol, trials.record["images"]
     counts = ", ".join(
-        f"{count} {status}" for status, count in sections.statuses(trials.frame).items() if count
+        f"{count} {status}"
+        for status, count in table.count_by_status(trials.frame).items()
+        if count
     )
     return (
         f"{counted(len(trials.frame), 'trial')} ({counts}). Network {protocol.model}, "

@@ -39,11 +39,6 @@ def front(trials: TrialTable) -> list:
     )
 
 
-def statuses(frame: pd.DataFrame) -> dict[str, int]:
-    """The number of trials by how they ended."""
-    return table.count_by_status(frame)
-
-
 def build(trials: TrialTable, judged: dict[Claim, Verdict], links: TrialLinks) -> Iterator[Section]:
     """The sections of the claims, of the gap against the work, and of the trials' conditions."""
     evidence = {

@@ -295,7 +295,7 @@ class Trial:
         return figures
 
     def correct_images(self) -> str:
-        """Which test images are classified correctly: a bit for each, packed, in base 64."""
+        """Tells which test images are classified correctly: a bit for each, in base 64."""
         found = [
             np.asarray(self._step.correct(images, labels))[np.asarray(weights) > 0]
             for images, labels, weights in self._draw.evaluation_batches["test"]

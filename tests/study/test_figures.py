@@ -1,5 +1,6 @@
 """Draws figures: the methods are told apart, and nothing in a log stops them."""
 
+import dataclasses
 import math
 import re
 
@@ -10,7 +11,7 @@ from keras_wn import methods
 from keras_wn.study import canvas, figures, formatting, sections
 from keras_wn.study.statistics import Estimate
 from keras_wn.study.table import TrialTable
-from tests.study.made_up import METHODS, World, log
+from tests.study.made_up import DECISIVE, METHODS, World, log
 
 
 def test_each_method_has_a_color_and_a_marker_of_its_own():
@@ -81,3 +82,16 @@ def test_numbers(value, text):
 def test_zero_has_no_sign():
     assert formatting.signed(-0.01, 1) == "0.0"
     assert formatting.signed(-0.06, 1) == "\N{MINUS SIGN}0.1"
+
+
+def test_conditions_beside_the_plain_ones_are_drawn_with_whole_intervals():
+    conditions = DECISIVE.stability["conditions"]
+    warm = {**conditions[0], "warmup_epochs": [1.0]}
+    protocol = dataclasses.replace(
+        DECISIVE, stability={**DECISIVE.stability, "conditions": [*conditions, warm]}
+    )
+    records = log(World(), ("stability",), ("bn", "wn"), protocol)
+    trials = TrialTable.from_records(records)
+    found = figures.limits_by_condition(trials)
+    assert [panel.name for panel in found] == ["limits_1", "limits_2"]
+    assert figures._rates(Estimate(0.0, -1.0, 1.0, 8)) == "1 [0.5, 2]"

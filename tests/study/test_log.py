@@ -68,7 +68,7 @@ def test_the_same_protocol_goes_on(log, record):
 def test_more_methods_than_were_planned_go_on(log, record):
     log.append(record)
     log.start(TINY.record(DATA, ("bn", "wn", "gn"), ("accuracy", "cost"), {"C1": "a rule"}))
-    # What was planned stays as it was written down.
+    # The plan stays as it was written down.
     assert log.read()[0] == RECORD
 
 

@@ -271,9 +271,10 @@ class Trial:
     def end_epoch(self, epoch: int, figures: dict[str, float]) -> bool:
         """Measures at the asked epochs. Returns whether the loss and the weights are finite."""
         self.epochs = epoch
+        # A diverged network is measured as well.
+        self._step.store()
         if not np.isfinite(figures["loss"]):
             return False
-        self._step.store()
         if epoch in self._spec.signal_epochs:
             self._timed(self._measure_signal)
         # The last epoch is measured by `measure_end`.

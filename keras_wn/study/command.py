@@ -11,9 +11,10 @@ from keras_wn import methods
 from keras_wn.study import claims, report
 from keras_wn.study.findings import findings
 from keras_wn.study.log import Log
-from keras_wn.study.plan import SUITES, Request
+from keras_wn.study.plan import Request
 from keras_wn.study.protocol import Protocol, budgets, for_budget
 from keras_wn.study.study import Study
+from keras_wn.study.suites import SUITES
 from keras_wn.study.table import TrialTable
 from keras_wn.study.workers import Worker, Workers
 from keras_wn.training import flag_fields

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from keras_wn.study.claims import REPORTED_GAP, Claim
+from keras_wn.study.claims import Claim
 from keras_wn.study.formatting import factor, points, significant
+from keras_wn.study.judges import REPORTED_GAP
 from keras_wn.study.table import FAMILY, TrialTable
 from keras_wn.study.verdicts import EQUAL, FAILS, HOLDS, UNDECIDED, UNMEASURED, Piece, Verdict
 

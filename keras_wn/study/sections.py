@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from keras_wn.study import claims, figures, plan, statistics, table
+from keras_wn.study import claims, figures, judges, plan, statistics, table
 from keras_wn.study.blocks import Bullets, Code, Figures, Paragraph, Section, Table
 from keras_wn.study.claims import Claim
 from keras_wn.study.formatting import (
@@ -23,7 +23,7 @@ from keras_wn.study.plan import BASELINE, SPLITS
 from keras_wn.study.questions import accuracy_question, cell_in_words, step_seconds
 from keras_wn.study.table import SECONDS, TrialTable
 from keras_wn.study.trial_lists import TrialLinks
-from keras_wn.study.verdicts import CONFIDENCE, Piece, Verdict, decide
+from keras_wn.study.verdicts import CONFIDENCE, Piece, Verdict, decide, in_words
 
 _TAGS = {claims.READ: "read there", claims.SECOND_HAND: "read second-hand"}
 
@@ -93,8 +93,8 @@ def _pieces(verdict, links):
         if piece.estimate is not None:
             number = links.link(_WRITE[question.unit](piece.estimate), question.trials)
         count = counted(piece.estimate.n, question.pairs[:-1]) if piece.estimate else MISSING
-        needed = f" (about {piece.needed:,} would decide)" if piece.needed else ""
-        outcome = f"{'beside: ' if piece.beside else ''}{piece.outcome}{needed}"
+        needs = f" ({words})" if (words := in_words(piece)) else ""
+        outcome = f"{'beside: ' if piece.beside else ''}{piece.outcome}{needs}"
         rows.append((question.name, question.quantity, number, count, outcome, question.note))
     columns = ("", "Quantity", "Mean [95 % interval]", "Pairs", "Outcome", "Note")
     if not any(row[-1] for row in rows):
@@ -117,7 +117,7 @@ def _cost(trials, verdict, links):
             measured,
             "step_share" if is_share else "step_ratio",
             "share of the step in normalization" if is_share else "step time / that of none",
-            claims.SIGNIFICANT_SHARE if is_share else claims.SLOWDOWN,
+            judges.SIGNIFICANT_SHARE if is_share else judges.SLOWDOWN,
             0.0 if is_share else 1.0,
         ),
     )
@@ -201,7 +201,7 @@ def _tops(trials, links):
 def _gap(trials, verdict, links):
     measured = [p for p in verdict.pieces if p.estimate and p.question.name in ("train", "test")]
     rows = figures.of_pieces(measured, lambda piece: (piece.question.name, "wn"), points)
-    gap = claims.REPORTED_GAP
+    gap = judges.REPORTED_GAP
     yield from _figures(
         f"wn minus bn. The dotted line is the gap of {gap:g} points of the paper's ImageNet.",
         figures.forest(

@@ -40,6 +40,8 @@ class Difference:
         error: Its standard error; infinite if there is one pair.
         freedom: Degrees of freedom of the standard error.
         n: Number of pairs.
+        fixed: The part of the standard error that more pairs do not make smaller, such as that of
+            the test images.
 
     Example:
 
@@ -53,6 +55,7 @@ class Difference:
     error: float
     freedom: float
     n: int
+    fixed: float = 0.0
 
     def interval(self, confidence: float) -> Estimate:
         """Student's t interval.
@@ -185,27 +188,34 @@ def share_of(part: ArrayLike, whole: ArrayLike, confidence: float = 0.95) -> Est
     return Estimate(value, float((first - root) / second), float((first + root) / second), n)
 
 
-def pairs_needed(found: Difference, distance: float, level: float = 0.05) -> int | None:
+def pairs_needed(found: Difference, distance: float, level: float = 0.05) -> float | None:
     """The pairs with which a difference as it was found would be decided in four of five studies.
 
     Args:
-        found: `Difference`.
+        found: `Difference`, which was not decided.
         distance: How far the value lies from the nearest bound.
         level: Two-sided level of the decision.
 
     Returns:
-        Integer, or None if the distance is 0 or the spread is unknown.
+        An integer above the number of pairs so far; infinity if no number of pairs is enough; or
+        None if the spread is unknown.
 
     Example:
 
     >>> pairs_needed(Difference(0.5, error=0.4, freedom=9, n=10), distance=0.5)
     51
+    >>> pairs_needed(Difference(0.5, error=0.4, freedom=9, n=10, fixed=0.3), distance=0.5)
+    inf
     """
-    if not distance or math.isinf(found.error):
+    if math.isinf(found.error):
         return None
     normal = scipy.stats.norm
     quantiles = normal.isf(level / 2) + normal.isf(0.2)
-    return math.ceil((quantiles * found.error * math.sqrt(found.n) / abs(distance)) ** 2)
+    allowed = (distance / quantiles) ** 2 - found.fixed**2
+    if allowed <= 0:
+        return math.inf
+    of_one_pair = found.n * (found.error**2 - found.fixed**2)
+    return max(math.ceil(of_one_pair / allowed), found.n + 1)
 
 
 def crossed(first: ArrayLike, second: ArrayLike) -> Difference:
@@ -257,7 +267,9 @@ def crossed(first: ArrayLike, second: ArrayLike) -> Difference:
     if total == 0:
         return Difference(float(mean), 0.0, n - 1, n)
     freedom = total**2 / np.sum((squares / freedoms) ** 2 / freedoms)
-    return Difference(float(mean), math.sqrt(total / (n * m)), max(float(freedom), n - 1), n)
+    of_images = math.sqrt((total - between_seeds) / (n * m))
+    error = math.sqrt(total / (n * m))
+    return Difference(float(mean), error, max(float(freedom), n - 1), n, of_images)
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_wn.study.log import Log
-from keras_wn.study.plan import SUITES, Done, Request, TrialSpec
+from keras_wn.study.plan import Done, Request, TrialSpec
+from keras_wn.study.suites import SUITES
 from keras_wn.study.workers import Workers
 from keras_wn.training.errors import UsageError
 from keras_wn.training.monitor import Screen

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from keras_wn import methods as cards
-from keras_wn.study import plan, statistics
-from keras_wn.study.plan import BASELINE, SPLITS, UNNORMALIZED, Done, Limit, Request, TrialSpec
+from keras_wn.study import limits, statistics, suites
+from keras_wn.study.limits import Limit
+from keras_wn.study.plan import BASELINE, SPLITS, UNNORMALIZED, Done, Request, TrialSpec
 from keras_wn.study.protocol import Protocol
 from keras_wn.study.search import Choice
 from keras_wn.study.statistics import Difference
@@ -154,7 +155,8 @@ class TrialTable:
             found = statistics.crossed(self._correct(first), self._correct(second))
         else:
             found = statistics.paired(first[split], second[split])
-        return dataclasses.replace(found, value=100 * found.value, error=100 * found.error)
+        scaled = {name: 100 * getattr(found, name) for name in ("value", "error", "fixed")}
+        return dataclasses.replace(found, **scaled)
 
     def _correct(self, trials):
         bits = [np.frombuffer(base64.b64decode(text), "uint8") for text in trials["correct"]]
@@ -163,20 +165,22 @@ class TrialTable:
     @functools.cached_property
     def choices(self) -> dict[str, Choice]:
         """The setting that was chosen for each method whose search is done."""
-        found = {m: plan.search_of(m, self.request, self.done)[1] for m in self.request.methods}
+        found = {m: suites.search_of(m, self.request, self.done)[1] for m in self.request.methods}
         return {method: choice for method, choice in found.items() if choice is not None}
 
     @functools.cached_property
     def limits(self) -> pd.DataFrame:
         """The largest stable learning rates, a row for each seed and condition.
 
-        The columns are those of `plan.Limit`, with `octaves`, log2 of the limit, and `trials` as
+        The columns are those of `Limit`, with `octaves`, log2 of the limit, and `trials` as
         identities.
         """
         tried = methods_of(self.select(suite="stability"))
         tried = tuple(method for method in tried if method in self.request.methods)
         request = dataclasses.replace(self.request, methods=tried)
-        rows = [_limit_row(limit) for limit in plan.limits_of(request, self.done) if limit.bracket]
+        rows = [
+            _limit_row(limit) for limit in limits.limits_of(request, self.done) if limit.bracket
+        ]
         columns = [field.name for field in dataclasses.fields(Limit)]
         return pd.DataFrame(rows, columns=[*columns, "octaves", "is_censored"])
 

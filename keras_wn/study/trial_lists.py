@@ -8,7 +8,8 @@ import pandas as pd
 from keras_wn.study import table
 from keras_wn.study.blocks import Link, Paragraph, Section, TrialList
 from keras_wn.study.formatting import MISSING, counted, fixed, significant, top1
-from keras_wn.study.plan import SPLITS, SUITES
+from keras_wn.study.plan import SPLITS
+from keras_wn.study.suites import SUITES
 from keras_wn.study.table import TrialTable
 
 # The trials of a list agree in these fields.

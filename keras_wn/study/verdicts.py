@@ -1,6 +1,7 @@
 """Decides questions about differences: the rules that all claims share."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
 from keras_wn.study import statistics
@@ -62,15 +63,15 @@ class Piece:
         outcome: `HOLDS`, `FAILS`, `EQUAL`, `UNDECIDED`, `UNMEASURED`, or another outcome that the
             question names.
         estimate: The difference with its 95 % interval, or None.
-        needed: The pairs with which it would likely be decided; None if it is, or if that is
-            unknown.
+        needed: The pairs with which it would likely be decided; infinity if no number of them is
+            enough; None if it is decided, or if that is unknown.
         beside: Whether it is shown beside the verdict, which does not rest on it.
     """
 
     question: Question
     outcome: str
     estimate: Estimate | None
-    needed: int | None = None
+    needed: float | None = None
     beside: bool = False
 
 
@@ -189,7 +190,15 @@ def conclude(pieces: Sequence[Piece], needs: str, remark: str = "") -> Verdict:
     return Verdict(outcome, tuple(pieces), f"{reason[0].upper()}{reason[1:]}. {remark}".rstrip())
 
 
+def in_words(piece: Piece) -> str:
+    """What would decide a piece that is undecided, for example `about 40 seeds would decide`."""
+    if not piece.needed:
+        return ""
+    if math.isinf(piece.needed):
+        return f"more {piece.question.pairs} alone would not decide"
+    return f"about {piece.needed:,} {piece.question.pairs} would decide"
+
+
 def _named(piece):
-    if piece.outcome != UNDECIDED or not piece.needed:
-        return piece.question.name
-    return f"{piece.question.name} (about {piece.needed} {piece.question.pairs} would decide)"
+    needs = in_words(piece)
+    return f"{piece.question.name} ({needs})" if needs else piece.question.name

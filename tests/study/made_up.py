@@ -8,8 +8,9 @@ import math
 import numpy as np
 
 from keras_wn.study import claims
-from keras_wn.study.plan import SUITES, Request, empty_record
+from keras_wn.study.plan import Request, empty_record
 from keras_wn.study.protocol import for_budget
+from keras_wn.study.suites import SUITES
 
 TINY = for_budget("tiny")
 CLASSES = 10

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_wn.study import claims
+from keras_wn.study import claims, questions
 from keras_wn.study.table import TrialTable
 from keras_wn.study.verdicts import EQUAL, FAILS, HOLDS, MIXED, UNDECIDED, UNMEASURED
 from tests.study.made_up import METHODS, World, log
@@ -124,7 +124,7 @@ def test_c5_asks_whether_a_gap_is_closed(wn, regularized, spread, outcome, words
 def test_c5_tells_the_share_of_the_gap_that_is_closed():
     world = World({"bn": 0.8, "wn": 0.7}, regularized={"wn": 0.75})
     trials = TrialTable.from_records(log(world, ("regularization",)))
-    share = claims.share_closed(trials)
+    share = questions.share_closed(trials)
     assert share.low < 0.5 < share.high and share.high - share.low < 0.2
 
 

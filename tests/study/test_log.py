@@ -8,7 +8,7 @@ import re
 import pytest
 
 from keras_wn.study import log as log_module
-from keras_wn.study import plan
+from keras_wn.study import suites
 from keras_wn.study.log import Log
 from keras_wn.training.errors import UsageError
 from tests.study.made_up import DATA, TINY, result
@@ -26,7 +26,7 @@ def log(tmp_path):
 
 @pytest.fixture
 def record(request_of):
-    return result(plan.accuracy(request_of(), {})[0])
+    return result(suites.accuracy(request_of(), {})[0])
 
 
 def test_what_is_appended_is_read_again(log, record):

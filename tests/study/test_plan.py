@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from keras_wn import methods
-from keras_wn.study import plan, protocol, search
-from keras_wn.study.plan import SUITES
+from keras_wn.study import limits, plan, protocol, search, suites
+from keras_wn.study.suites import SUITES
 from tests.study.made_up import TINY, all_done, result
 
 
@@ -20,7 +20,7 @@ def test_every_method_gets_as_many_settings_from_the_range_of_its_card(request_o
     best = {"bn": lambda rate: -abs(rate - 0.05), "wn": lambda rate: rate}
     asked = dataclasses.replace(TINY, tuning={**TINY.tuning, "settings": 8, "extension": 4})
     done = all_done(
-        plan.accuracy,
+        suites.accuracy,
         request_of(protocol=asked),
         lambda spec: 0.5 + 0.01 * best[spec.method](spec.learning_rate),
     )
@@ -35,7 +35,7 @@ def test_every_method_gets_as_many_settings_from_the_range_of_its_card(request_o
 
 
 def test_final_trials_are_paired_by_fresh_seeds_and_alone_see_the_test_images(request_of):
-    done = all_done(plan.accuracy, request_of())
+    done = all_done(suites.accuracy, request_of())
     finals = stage(done, "final")
     assert [(s["method"], s["seed"]) for s in finals] == [
         (m, seed) for m in ("bn", "wn") for seed in range(TINY.seeds)
@@ -46,10 +46,10 @@ def test_final_trials_are_paired_by_fresh_seeds_and_alone_see_the_test_images(re
 
 def test_final_trials_take_the_chosen_setting_and_wait_for_the_search(request_of):
     request = request_of(methods=("wn",))
-    specs = plan.accuracy(request, {})
+    specs = suites.accuracy(request, {})
     seeds = TINY.tuning["seeds"]
     assert {s.stage for s in specs} == {"tune"} and len(specs) == TINY.tuning["settings"] * seeds
-    done = all_done(plan.accuracy, request, lambda spec: 0.9 if spec.number == 1 else 0.5)
+    done = all_done(suites.accuracy, request, lambda spec: 0.9 if spec.number == 1 else 0.5)
     chosen = [s for s in stage(done, "tune") if s["number"] == 1]
     finals = stage(done, "final")
     assert {s["learning_rate"] for s in finals} == {chosen[0]["learning_rate"]}
@@ -60,12 +60,12 @@ def test_final_trials_take_the_chosen_setting_and_wait_for_the_search(request_of
 
 def test_a_seed_of_the_search_that_diverged_counts_as_guessing(request_of):
     request = request_of(methods=("wn",))
-    specs = plan.accuracy(request, {})
+    specs = suites.accuracy(request, {})
     done = {s.id: result(s, 0.9 if s.number == 0 else 0.6) for s in specs}
     lost = next(s for s in specs if s.number == 0)
     done[lost.id] = result(lost, 0.9, "diverged")
     # 0.9 and a tenth are less than 0.6 on average.
-    tried = all_done_from(plan.accuracy, request, done)
+    tried = all_done_from(suites.accuracy, request, done)
     assert {s["learning_rate"] for s in stage(tried, "final")} != {lost.learning_rate}
 
 
@@ -77,23 +77,23 @@ def all_done_from(suite, request, done):
 
 def test_limits_are_enclosed_for_every_seed_of_every_condition(request_of):
     request = request_of()
-    done = all_done(plan.stability, request, lambda s: 0.9 if s.learning_rate < 0.5 else 0.1)
-    limits = plan.limits_of(request, done)
-    assert len(limits) == 2 * TINY.stability["seeds"]
-    for limit in limits:
+    done = all_done(suites.stability, request, lambda s: 0.9 if s.learning_rate < 0.5 else 0.1)
+    found = limits.limits_of(request, done)
+    assert len(found) == 2 * TINY.stability["seeds"]
+    for limit in found:
         assert limit.bracket.stable < 0.5 < limit.bracket.unstable
         assert {spec.warmup_epochs for spec in limit.trials} == {0.0}
     # The first seed's limit guides the second seed's search.
-    assert len(limits[1].trials) < len(limits[0].trials)
+    assert len(found[1].trials) < len(found[0].trials)
 
 
 def test_a_crash_loses_the_limit_of_its_seed_alone(request_of):
     request = request_of(methods=("wn",))
-    first = plan.stability(request, {})[0]
+    first = suites.stability(request, {})[0]
     done = {first.id: result(first, 0.9, "crashed")}
-    while new := [s for s in plan.stability(request, done) if s.id not in done]:
+    while new := [s for s in suites.stability(request, done) if s.id not in done]:
         done |= {s.id: result(s, 0.9 if s.learning_rate < 0.5 else 0.1) for s in new}
-    found = plan.limits_of(request, done)
+    found = limits.limits_of(request, done)
     assert [limit.bracket is None for limit in found] == [True, False]
 
 
@@ -101,7 +101,7 @@ def test_regularizers_are_chosen_on_seeds_of_the_search_and_scored_on_final_ones
     def top1(spec):
         return {"dropout": 0.6, "mixup": 0.7}.get(spec.options[0][0] if spec.options else "", 0.5)
 
-    done = all_done(plan.regularization, request_of(methods=("wn_trelu",)), top1)
+    done = all_done(suites.regularization, request_of(methods=("wn_trelu",)), top1)
     assert {s["method"] for s in stage(done, "scored")} == {"bn", "wn"}
     for s in stage(done, "grid") + stage(done, "combined") + stage(done, "plain"):
         assert s["seed"] >= search.SEED and s["splits"] == ["validation"]
@@ -121,7 +121,7 @@ def test_regularizers_are_chosen_on_seeds_of_the_search_and_scored_on_final_ones
 def test_the_best_method_without_batch_statistics_is_trained_at_every_point(request_of):
     best = {"bn": 0.9, "wn": 0.5, "gn": 0.7, "none": 0.6}
     request = request_of(methods=tuple(best))
-    done = all_done(plan.work, request, lambda spec: best[spec.method])
+    done = all_done(suites.work, request, lambda spec: best[spec.method])
     finals = stage(done, "final")
     assert {s["method"] for s in finals if s["suite"] == "work"} == {"bn", "wn", "gn"}
     points = {(s["train_size"], s["model"]) for s in finals if s["suite"] == "work"}
@@ -129,7 +129,7 @@ def test_the_best_method_without_batch_statistics_is_trained_at_every_point(requ
 
 
 def test_suites_share_their_searches(request_of):
-    done = all_done(plan.accuracy, request_of())
+    done = all_done(suites.accuracy, request_of())
     for suite in ("signal", "work", "regularization"):
         specs = SUITES[suite](request_of(), done)
         new = [s for s in specs if s.id not in done and (s.suite, s.stage) == ("accuracy", "tune")]

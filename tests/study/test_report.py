@@ -8,7 +8,7 @@ import pytest
 
 from keras_wn.study import claims, report, trial_lists
 from keras_wn.study.findings import findings
-from keras_wn.study.plan import SUITES
+from keras_wn.study.suites import SUITES
 from keras_wn.study.table import TrialTable
 from keras_wn.training import files
 from tests.study.made_up import World, log

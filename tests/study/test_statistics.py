@@ -118,7 +118,20 @@ def test_pairs_needed_decide_in_four_of_five_studies():
     samples = rng.normal(0.5, 1.0, (4000, needed))
     decided = (scipy.stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05).mean()
     assert 0.77 < decided < 0.83
-    assert pairs_needed(found, 0.0) is None and pairs_needed(of_mean([1.0]), 1.0) is None
+    assert pairs_needed(found, 0.0) == math.inf and pairs_needed(of_mean([1.0]), 1.0) is None
+    # A study that just missed its decision needs one pair more at the least.
+    assert pairs_needed(found, 5.0) == 11
+
+
+def test_more_seeds_do_not_make_the_noise_of_the_test_images_smaller():
+    rng = np.random.default_rng(0)
+    first, second = (rng.random((40, 500)) < rng.random(500) for _ in range(2))
+    found, fewer = crossed(first, second), crossed(first[:10], second[:10])
+    assert found.fixed == pytest.approx(fewer.fixed, rel=0.1)
+    assert found.error == pytest.approx(found.fixed, rel=0.1)
+    # At that noise, no number of seeds shows a difference of two errors.
+    assert pairs_needed(found, 2 * found.fixed) == math.inf
+    assert found.n < pairs_needed(found, 2.9 * found.fixed) < math.inf
 
 
 # Of two and of three even looks: Lan & DeMets' bounds for their first spending function, as

@@ -28,6 +28,10 @@ class Log:
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         self._said_torn = False
+        # What was read before, and the place in the file where it ends. A study reads its log
+        # after each trial, which would take longer and longer.
+        self._records: list[dict[str, Any]] = []
+        self._read_to = 0
 
     def make_folder(self) -> None:
         """Makes the folder, and checks that it can be written.
@@ -89,20 +93,29 @@ class Log:
             UsageError: If the log cannot be read, or a line is no record.
         """
         try:
-            with open(self.path, encoding="utf-8", errors="replace") as file:
+            with open(self.path, "rb") as file:
                 # Waits until another process has written its line.
                 fcntl.flock(file, fcntl.LOCK_SH)
+                if file.seek(0, os.SEEK_END) < self._read_to:
+                    self._records, self._read_to = [], 0
+                file.seek(self._read_to)
                 text = file.read()
         except OSError as error:
             raise UsageError(
                 f"--out={self.path.parent}: no trials.jsonl can be read there ({error.strerror})."
             ) from error
-        *lines, torn = text.split("\n")
+        *lines, torn = text.split(b"\n")
         if torn and not self._said_torn:
             print(f"Warning: the last line of {self.path} is torn, and dropped.", file=sys.stderr)
             self._said_torn = True
-        records = [self._parsed(number, line) for number, line in enumerate(lines, start=1)]
-        first = records[0] if records else {}
+        first = len(self._records) + 1
+        new = [self._parsed(number, line) for number, line in enumerate(lines, start=first)]
+        records = [*self._records, *new]
+        self._check_protocol(records[0] if records else {})
+        self._records, self._read_to = records, self._read_to + len(text) - len(torn)
+        return list(records)
+
+    def _check_protocol(self, first):
         if first.get("kind") == "protocol" and first.get("version") == 1:
             raise UsageError(
                 f"{self.path}: a study of protocol 1, which this version neither reports nor goes "
@@ -114,9 +127,9 @@ class Log:
                 f"{self.path}: its first line is no protocol of version {protocol.VERSION}. "
                 "Allowed: a study's own log."
             )
-        return records
 
     def _parsed(self, number, line):
+        line = line.decode(errors="replace")
         try:
             record = json.loads(line)
             if record["kind"] in ("protocol", "process", "trial"):

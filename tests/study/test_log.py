@@ -34,6 +34,20 @@ def test_what_is_appended_is_read_again(log, record):
     assert log.read() == [RECORD, record]
 
 
+def test_a_log_that_others_write_to_is_read_to_its_end_each_time(log, record):
+    reader, other = Log(log.path), {**record, "id": "another"}
+    assert reader.read() == [RECORD]
+    log.append(record)
+    with open(log.path, "a") as file:
+        file.write('{"kind": "trial", "id": "torn')
+    assert reader.read() == [RECORD, record]
+    log.append(other)
+    assert reader.read() == [RECORD, record, other]
+    # A file that was replaced by a shorter one is another log.
+    log.path.write_text(json.dumps(RECORD) + "\n")
+    assert reader.read() == [RECORD]
+
+
 def test_numbers_that_are_not_finite_are_null(log, record):
     log.append({**record, "final": {"train": {"loss": float("nan"), "top1": float("inf")}}})
     assert log.read()[1]["final"] == {"train": {"loss": None, "top1": None}}

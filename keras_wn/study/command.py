@@ -10,16 +10,21 @@ from absl import flags
 from keras_wn import methods
 from keras_wn.study import claims, report
 from keras_wn.study.findings import findings
+from keras_wn.study.forecast import A100_SECONDS, Forecast, check_test_images
 from keras_wn.study.log import Log
-from keras_wn.study.plan import Request
+from keras_wn.study.plan import BASELINE, Request
 from keras_wn.study.protocol import Protocol, budgets, for_budget
+from keras_wn.study.search import Setting
 from keras_wn.study.study import Study
 from keras_wn.study.suites import SUITES
 from keras_wn.study.table import TrialTable
 from keras_wn.study.workers import Worker, Workers
 from keras_wn.training import flag_fields
 from keras_wn.training.errors import UsageError
+from keras_wn.training.monitor import duration
 
+# Plans that take longer, in seconds, are started with --yes.
+_LONG = 24 * 3600
 _METHODS = ("none", "bn", "wn", "normprop", "wn_trelu")
 
 
@@ -51,6 +56,9 @@ def define() -> None:
     )
     flags.DEFINE_float(
         "patience", 60.0, "Minutes to wait for other shards without news.", lower_bound=0.0
+    )
+    flags.DEFINE_bool(
+        "yes", False, "Start a plan that takes over a day, or that has too few test images."
     )
     flags.DEFINE_bool("report_only", False, "Write the report of the trials in --out, and stop.")
     flag_fields.define(Protocol)
@@ -92,22 +100,65 @@ def _work(protocol, names, suites, log, shard, values):
     def make(beside):
         return Worker(protocol, max(1, cores // beside), log.path.parent)
 
-    rules = claims.rules(protocol.margin, protocol.level)
     log.make_folder()
     first = make(values.jobs or cores)
     try:
         begun = first.begin()
-        log.start(protocol.record(begun["data"], names, suites, rules))
+        rules = claims.rules(protocol.margin, protocol.level)
+        record = protocol.record(begun["data"], names, suites, rules)
+        log.check(record)
+        request, images = Request(protocol, names, record["classes"]), record["images"]
+        if not values.yes:
+            check_test_images(protocol, images["test"])
+        jobs = values.jobs or (1 if begun["gpus"] else cores)
+        done = log.trials()
+        forecast = Forecast(request, suites, done, images["train"], 1 / shard[1], jobs)
+        if len(done) < forecast.total(done):
+            _forecast(request, forecast, done, first, begun["gpus"], values)
+        log.start(record)
     except BaseException:
         first.close(at_once=True)
         raise
-    request = Request(protocol, names, begun["data"]["classes"])
-    jobs = values.jobs or (1 if begun["gpus"] else cores)
     workers = Workers(make, jobs, first)
     try:
-        Study(request, suites, log, workers, jobs, shard, 60.0 * values.patience).run()
+        Study(request, suites, log, workers, forecast, shard, 60.0 * values.patience).run()
     finally:
         workers.close(at_once=True)
+
+
+def _forecast(request, forecast, done, worker, gpus, values):
+    """Says what the plan takes. Raises `UsageError` if that is over a day and was not asked for."""
+    total = forecast.total(done)
+    print(f"Plan: {total:,} trials, {total - len(done):,} of them to do.", flush=True)
+    forecast.seconds_per_multiply_add = worker.time(_timed(request, gpus))
+    seconds = forecast.seconds_left(done)
+    text = f"about {duration(seconds)} on this machine"
+    if gpus:
+        text += f", {seconds * gpus / 3600:,.0f} GPU-hours"
+    elif seconds > _LONG:
+        forecast.seconds_per_multiply_add = A100_SECONDS
+        hours = forecast.seconds_left(done) * forecast.jobs / 3600
+        text += f", or {hours:,.0f} GPU-hours on A100s"
+    print(f"It takes {text}.", flush=True)
+    if seconds > _LONG and not values.yes:
+        raise UsageError(
+            f"--budget={values.budget}: the plan takes {text}. Allowed: --yes to start it, fewer "
+            "--methods or --suite, or more machines with --shard."
+        )
+
+
+def _timed(request, gpus):
+    """The trial whose steps are timed for the forecast."""
+    batch_size = request.protocol.batch_size
+    return request.spec(
+        "accuracy",
+        "forecast",
+        BASELINE,
+        Setting(1e-4, 1e-4, 0.0),
+        seed=0,
+        # A large batch takes minutes on a CPU, and each of its images as long as in a small one.
+        batch_size=batch_size if gpus else min(32, batch_size),
+    )
 
 
 def _interrupt(number, frame):

@@ -63,6 +63,16 @@ class Log:
             raise UsageError(
                 f"--out={self.path.parent}: cannot be written ({error.strerror})."
             ) from error
+        self.check(record)
+
+    def check(self, record: dict[str, Any]) -> None:
+        """Checks that a log that was begun is of this protocol. Writes nothing.
+
+        Raises:
+            UsageError: If it is of another one, with the differences, or if it cannot be read.
+        """
+        if not self._is_begun():
+            return
         differences = protocol.differences(self.read()[0], record)
         if differences:
             raise UsageError(
@@ -114,6 +124,18 @@ class Log:
         self._check_protocol(records[0] if records else {})
         self._records, self._read_to = records, self._read_to + len(text) - len(torn)
         return list(records)
+
+    def trials(self) -> dict[str, dict[str, Any]]:
+        """The records of the trials, by identity. There are none before the log is begun."""
+        records = self.read() if self._is_begun() else []
+        return {record["id"]: record for record in records if record["kind"] == "trial"}
+
+    def _is_begun(self):
+        if not self.path.exists():
+            return False
+        with open(self.path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            return _end_of_whole_lines(file) > 0
 
     def _check_protocol(self, first):
         if first.get("kind") == "protocol" and first.get("version") == 1:

@@ -33,7 +33,8 @@ class Protocol:
         curve_points: Epochs, evenly spaced, at which final trials are measured.
         tuning: Dict: `settings` a method, `extension` more beyond the edges, `seeds` of each, and
             the ranges of `weight_decay` and `warmup_share` (of the epochs). The range of the
-            learning rate is that of the method's card.
+            learning rate is that of the method's card. `rungs`, if present, are pairs of epochs
+            and of the settings that are trained for them; all are trained for the first epochs.
         regularization: Dict: `methods`, `cells`, each a list of pairs of a field and its value,
             `seeds` to choose a cell by, `statistics_batches` of bn, and `statistics_seeds`.
         stability: Dict: `seeds`, `lowest` rate, and `conditions`, each a dict of `models`,
@@ -354,10 +355,11 @@ _BUDGETS = {
         model="resnet50",
         batch_size=256,
         train_epochs=100,
-        seeds=2,
+        seeds=3,
         margin=0.5,
         curve_points=20,
-        tuning=_SEARCH,
+        # All settings for all epochs would take seven times as long.
+        tuning={**_SEARCH, "rungs": [[4, 32], [12, 8], [40, 3]]},
         regularization={
             "methods": ["wn"],
             "cells": _CELLS[:8],

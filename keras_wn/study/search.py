@@ -116,23 +116,32 @@ def extended(ranges: Ranges, scored: Sequence[Scored]) -> dict[str, tuple[float,
     return found
 
 
-def choose(scored: Sequence[Scored]) -> Choice:
+def choose(scored: Sequence[Scored], tried: Sequence[Scored] | None = None) -> Choice:
     """The best setting by validation top-1, ties by validation loss.
 
     If no setting stayed finite, it is the one with the lowest learning rate, so that the method is
     reported, and not dropped.
+
+    Args:
+        scored: The settings to choose from.
+        tried: All settings that were tried, which have the edges. `scored` if not given.
     """
     best = _best(scored)
     edges = tuple(
         field.name
         for field in dataclasses.fields(Setting)
-        if _edge(field.name, best, scored) is not None
+        if _edge(field.name, best, tried or scored) is not None
     )
     return Choice(best.setting, best.top1, best.trials, edges)
 
 
+def rank(scored: Scored) -> tuple[float, ...]:
+    """Key that sorts settings, the best one first."""
+    return -scored.top1, scored.loss, scored.setting.learning_rate
+
+
 def _best(scored):
-    return min(scored, key=lambda s: (-s.top1, s.loss, s.setting.learning_rate))
+    return min(scored, key=rank)
 
 
 def _edge(name, best, scored):

@@ -1,12 +1,11 @@
 """Runs the trials of a study that are not done yet, and shows how many are done."""
 
 import collections
-import itertools
-import statistics
 import time
 from collections.abc import Iterable
 from typing import Any
 
+from keras_wn.study.forecast import Forecast
 from keras_wn.study.log import Log
 from keras_wn.study.plan import Done, Request, TrialSpec
 from keras_wn.study.suites import SUITES
@@ -25,7 +24,7 @@ class Study:
         suites: Names.
         log: `Log` that is started.
         workers: `Workers`.
-        jobs: The number of workers.
+        forecast: `Forecast`.
         shard: Pair `(index, count)`, from 1. This process does the trials of its shard, and waits
             for the trials of others where it needs them.
         patience: Seconds to wait for other shards without any news.
@@ -37,15 +36,13 @@ class Study:
         suites: tuple[str, ...],
         log: Log,
         workers: Workers,
-        jobs: int,
+        forecast: Forecast,
         shard: tuple[int, int] = (1, 1),
         patience: float = 3600.0,
     ):
         self._request, self._suites, self._log, self._workers = request, suites, log, workers
         self._shard, self._patience = shard, patience
-        self._jobs = jobs
-        # Seconds of the trials of this run, by the kind of trial.
-        self._seconds: dict[tuple, list[float]] = collections.defaultdict(list)
+        self._forecast = forecast
         self._processes: set[str] = set()
 
     def run(self) -> None:
@@ -56,23 +53,23 @@ class Study:
         """
         done, left = self._done_and_left()
         news, known = time.monotonic(), len(done)
-        with Screen(shown=True).track("Trials", len(done) + len(left), len(done)) as show:
+        total, _ = self._outlook(done, left)
+        with Screen(shown=True).track("Trials", total, len(done)) as show:
             while left:
                 at_work = self._workers.at_work
                 mine = [spec for spec in left if self._is_mine(spec)]
-                others = len(left) - len(mine)
+                others = [spec for spec in left if not self._is_mine(spec)]
                 note = _statuses(done.values())
                 if not mine:
-                    note.append(f"waiting for {others} of other shards")
-                total = len(done) + len(left)
-                show(len(done), total, self._seconds_left(mine), ", ".join(note))
+                    note.append(f"waiting for {self._in_words(others)}")
+                show(len(done), *self._outlook(done, left), ", ".join(note))
                 if len(done) > known or at_work:
                     news, known = time.monotonic(), len(done)
                 if time.monotonic() - news > self._patience:
                     raise UsageError(
-                        f"--shard={self._shard[0]}/{self._shard[1]}: {others} trials of other "
-                        f"shards are not done, and none was for {self._patience / 60:.0f} "
-                        "minutes. Allowed: start those shards, and this one again."
+                        f"--shard={self._shard[0]}/{self._shard[1]}: {self._in_words(others)} are "
+                        f"not done, and none was for {self._patience / 60:.0f} minutes. Allowed: "
+                        "start the missing shards, and this one again."
                     )
                 self._workers.start([spec for spec in mine if spec.id not in at_work])
                 if self._workers.at_work:
@@ -82,17 +79,13 @@ class Study:
                 done, left = self._done_and_left()
         print(", ".join([f"{len(done)} trials done", *_statuses(done.values())]) + ".")
 
-    def done(self) -> Done:
-        """The trials in the log, by identity."""
-        return {record["id"]: record for record in self._log.read() if record["kind"] == "trial"}
-
     def planned(self, done: Done) -> list[TrialSpec]:
         """All trials that are known by now, each once, in the order of the suites."""
         specs = [spec for suite in self._suites for spec in SUITES[suite](self._request, done)]
         return list({spec.id: spec for spec in specs}.values())
 
     def _done_and_left(self):
-        done = self.done()
+        done = self._log.trials()
         return done, [spec for spec in self.planned(done) if spec.id not in done]
 
     def _collect(self):
@@ -104,27 +97,25 @@ class Study:
                 *({**record, "process": process and process["id"]} for record in records)
             )
             for record in records:
-                if record["seconds"].get("total"):
-                    self._seconds[_kind(record["spec"])].append(record["seconds"]["total"])
+                if seconds := record["seconds"].get("total"):
+                    self._forecast.learn(record, seconds)
 
     def _is_mine(self, spec):
-        index, count = self._shard
+        return self._shard_of(spec) == self._shard[0]
+
+    def _shard_of(self, spec):
         # Trials that are timed in turns belong to one shard.
-        return (0 if spec.together else int(spec.id, 16)) % count == index - 1
+        return (0 if spec.together else int(spec.id, 16)) % self._shard[1] + 1
 
-    def _seconds_left(self, specs):
-        """The time that trials of this process will take, or None before one is done."""
-        if not (specs and self._seconds):
-            return None
-        typical = {kind: statistics.mean(seconds) for kind, seconds in self._seconds.items()}
-        # The mean over all trials stands for a kind of which none is done.
-        overall = statistics.mean(itertools.chain(*self._seconds.values()))
-        return sum(typical.get(_kind(vars(spec)), overall) for spec in specs) / self._jobs
+    def _in_words(self, specs):
+        """Trials by their shards, for example `trials of other shards (3 of 2/4, 1 of 4/4)`."""
+        counts = collections.Counter(map(self._shard_of, specs))
+        shards = [f"{counts[index]} of {index}/{self._shard[1]}" for index in sorted(counts)]
+        return f"trials of other shards ({', '.join(shards)})"
 
-
-def _kind(spec: dict[str, Any]) -> tuple:
-    """Trials of one kind take about equally long."""
-    return tuple(spec[name] for name in ("suite", "stage", "model", "train_size", "batch_size"))
+    def _outlook(self, done, left):
+        """The number of all trials, and the seconds until this process is through."""
+        return self._forecast.total(done, left), self._forecast.seconds_left(done, left)
 
 
 def _statuses(records: Iterable[dict[str, Any]]) -> list[str]:

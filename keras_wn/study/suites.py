@@ -55,28 +55,47 @@ def _accuracy_of(method, request, done):
 
 
 def search_of(method: str, request: Request, done: Done) -> tuple[list[TrialSpec], Choice | None]:
-    """The trials of a method's search so far, and its choice, None before they are done."""
+    """The trials of a method's search so far, and its choice, None before they are done.
+
+    All settings are tried, then more beyond the edges of the best one. If the protocol has `rungs`,
+    that is done with the epochs of the lowest rung. The best settings go on to the next rung, where
+    fewer of them are trained anew for more epochs.
+
+    Reference: successive halving, Jamieson & Talwalkar 2016, AISTATS, arXiv 1502.07943.
+    """
     tuning, batch_size = request.protocol.tuning, request.protocol.batch_size
+    seeds = range(search.SEED, search.SEED + tuning["seeds"])
     low, high = methods.get(method).learning_rate_range
     ranges = {
         "learning_rate": tuple(rate * batch_size / BASE_BATCH_SIZE for rate in (low, high)),
         "weight_decay": tuple(tuning["weight_decay"]),
         "warmup_share": tuple(tuning["warmup_share"]),
     }
-    specs, scored = [], []
+    specs = []
+
+    def tried(setting, number, epochs):
+        own = [
+            request.spec("accuracy", "tune", method, setting, seed, epochs, number=number)
+            for seed in seeds
+        ]
+        specs.extend(own)
+        return _scored(setting, own, request.classes, done)
+
+    (epochs, _), *rungs = tuning.get("rungs", [(request.protocol.train_epochs, None)])
+    scored = []
     for count in (tuning["settings"], tuning["extension"]):
         for setting in search.settings(ranges, len(scored), count):
-            seeds = range(search.SEED, search.SEED + tuning["seeds"])
-            tried = [
-                request.spec("accuracy", "tune", method, setting, seed, number=len(scored))
-                for seed in seeds
-            ]
-            specs += tried
-            scored.append(_scored(setting, tried, request.classes, done))
+            scored.append(tried(setting, len(scored), epochs))
         if None in scored:
             return specs, None
         ranges = search.extended(ranges, scored)
-    return specs, search.choose(scored)
+    best = list(enumerate(scored))
+    for epochs, count in rungs:
+        best = sorted(best, key=lambda pair: search.rank(pair[1]))[:count]
+        best = [(number, tried(old.setting, number, epochs)) for number, old in best]
+        if any(new is None for _, new in best):
+            return specs, None
+    return specs, search.choose([new for _, new in best], scored)
 
 
 def _scored(setting, specs, classes, done):

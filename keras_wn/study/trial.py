@@ -18,8 +18,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_wn.benchmarks.timing import interleaved
-from keras_wn.data import digits
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.study import data
 from keras_wn.study.plan import SPLITS, TrialSpec, empty_record
@@ -28,6 +26,7 @@ from keras_wn.training import devices as device_choice
 from keras_wn.training import files, loop, monitor, provenance, signal
 from keras_wn.training.checkpoints import Checkpoints
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
+from keras_wn.training.errors import UsageError
 from keras_wn.training.run import evaluate, weights_are_finite
 from keras_wn.training.stop import StopRequest
 
@@ -359,12 +358,23 @@ class KeptState:
         return step
 
     def write(self, step: int) -> None:
-        """Writes the state after an epoch."""
+        """Writes the state after an epoch.
+
+        Raises:
+            UsageError: If the disk is full. The state is then that of the epoch before.
+        """
         trial = self._trial
-        # Written before the checkpoint, which it may be ahead of but never behind.
         state = {"curves": trial.curves, "signals": trial.signals}
-        files.write_json(self._measured, {**state, "steps_per_epoch": step // trial.epochs})
-        self._checkpoints.write(self._variables(), step)
+        try:
+            # Written before the checkpoint, which it may be ahead of but never behind.
+            files.write_json(self._measured, {**state, "steps_per_epoch": step // trial.epochs})
+            self._checkpoints.write(self._variables(), step)
+        except OSError as error:
+            raise UsageError(
+                f"--out={self._folder.parents[1]}: the state of a trial cannot be written "
+                f"({' '.join(str(error).split())}). The trials in the log are whole; the same "
+                "command goes on from them."
+            ) from error
 
     def clear(self) -> None:
         """Removes the state, once the trial is measured."""
@@ -372,55 +382,6 @@ class KeptState:
 
     def _variables(self):
         return [*self._step.model.variables, *self._step.optimizer.variables]
-
-
-def time_steps(protocol: Protocol, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
-    """Times steps of every method in turns, on one batch in memory: trials of the cost suite.
-
-    Args:
-        protocol: `Protocol`.
-        specs: List of `TrialSpec`, one a method. Each gets a line of the log.
-    """
-    steps, rounds = protocol.cost["steps"], protocol.cost["rounds"]
-    actions = {spec.method: _some_steps(protocol, spec, steps) for spec in specs}
-    seconds = interleaved(actions, rounds, warm_up=2).seconds
-    totals = {spec.method: float(seconds[spec.method].sum()) for spec in specs}
-    return [
-        {
-            **empty_record(spec),
-            "status": "finished",
-            "step_seconds": [float(s) / steps for s in seconds[spec.method]],
-            "seconds": {"training": totals[spec.method], "total": totals[spec.method]},
-        }
-        for spec in specs
-    ]
-
-
-def _some_steps(protocol, spec, steps):
-    config = TrainConfig(
-        norm=spec.method,
-        model=spec.model,
-        dataset="digits",
-        image_size=protocol.cost["image_size"],
-        batch_size=spec.batch_size,
-        weight_decay=spec.weight_decay,
-        momentum=protocol.momentum,
-        precision=protocol.precision,
-    ).resolved()
-    # A step takes as long on any images, and the digits are always at hand.
-    splits = digits.load(config.image_size)
-    images, labels = splits.train.sample(config.batch_size, spec.seed)
-    one_hot = np.eye(splits.classes, dtype="float32")[labels]
-    step = loop.make_step(config, splits.image_shape, splits.classes, device_choice.find(config))
-    rates = np.full(1, spec.learning_rate, "float32")
-    step.load()
-
-    def run():
-        for _ in range(steps):
-            # Reading the sums waits for the step.
-            np.asarray(step.train(images[None], one_hot[None], rates, config.weight_decay))
-
-    return run
 
 
 def _kept(cache, key, make):

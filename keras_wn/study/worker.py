@@ -24,7 +24,7 @@ def main() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(start["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(start["threads"])
 
-    from keras_wn.study import trial
+    from keras_wn.study import step_timing, trial
     from keras_wn.study.plan import TrialSpec, empty_record
     from keras_wn.study.protocol import Protocol
     from keras_wn.training import devices, provenance
@@ -48,14 +48,22 @@ def main() -> None:
         }
     )
     for line in sys.stdin:
-        specs = [TrialSpec.from_record(record) for record in json.loads(line)]
+        asked = json.loads(line)
+        if isinstance(asked, dict):
+            spec = TrialSpec.from_record(asked)
+            answer({"seconds": step_timing.seconds_per_multiply_add(protocol, spec)})
+            continue
+        specs = [TrialSpec.from_record(record) for record in asked]
         try:
             records = (
-                trial.time_steps(protocol, specs)
+                step_timing.time_steps(protocol, specs)
                 if specs[0].together
                 else [trials.run(spec) for spec in specs]
             )
-        # An error is the result of its trial. The next trial starts with nothing left of it.
+        except UsageError as error:
+            answer({"error": str(error)})
+            return
+        # Another error is the result of its trial. The next one starts with nothing left of it.
         except Exception as error:
             traceback.print_exc()
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]

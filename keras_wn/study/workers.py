@@ -75,6 +75,20 @@ class Worker:
         }
         return answer
 
+    def time(self, spec: TrialSpec) -> float:
+        """Seconds of a multiplication and addition in the training of a trial's network.
+
+        Raises:
+            UsageError: If the process dies of it.
+        """
+        answer = self._asked(dataclasses.asdict(spec))
+        if answer is None:
+            raise UsageError(
+                f"--batch_size={spec.batch_size}: a step of {spec.model} cannot be timed here: see "
+                f"{self._log_path}."
+            )
+        return answer["seconds"]
+
     def run(self, specs: list[TrialSpec]) -> tuple[dict | None, list[dict[str, Any]]]:
         """Runs a few trials, in a thread of this process.
 
@@ -83,13 +97,18 @@ class Worker:
 
         Returns:
             Pair of the record of the process, None if it died, and the records of the trials.
+
+        Raises:
+            UsageError: For a mistake that the user can mend, such as a disk that is full.
         """
         if self._process is None:
             self.begin()
         self.networks.update(spec.network for spec in specs)
-        records = self._asked([dataclasses.asdict(spec) for spec in specs])
-        if records is not None:
-            return self._process_line, records
+        answer = self._asked([dataclasses.asdict(spec) for spec in specs])
+        if isinstance(answer, dict):
+            raise UsageError(answer["error"])
+        if answer is not None:
+            return self._process_line, answer
         status = self._process.wait()
         self._process, self.networks = None, set()
         error = f"The trial's process ended with status {status}: see {self._log_path.name}."

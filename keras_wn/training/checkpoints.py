@@ -48,20 +48,26 @@ class Checkpoints:
             variables: Variables of the model and of the optimizer.
             step: Number of steps that are done.
             sums: Sums of the figures since the epoch began.
+
+        Raises:
+            OSError: If the disk is full. The checkpoints are then as they were.
         """
         if not self._writes:
             return
-        with files.temporary_path(self._folder / "new.h5") as temporary:
-            with h5py.File(temporary, "w") as file:
-                file.attrs["run"] = json.dumps(self._run)
-                file["sums"] = np.asarray(sums, "float64")
-                for i, variable in enumerate(variables):
-                    dataset = file.create_dataset(
-                        f"variables/{i}", data=keras.ops.convert_to_numpy(variable)
-                    )
-                    dataset.attrs["path"] = variable.path
-            newest = self._folder / f"step-{step:08d}.{_digest(temporary)}.h5"
-            files.move(temporary, newest)
+        # HDF5 may crash the process if a file does not fit on the disk. So it is made in memory.
+        with h5py.File("checkpoint", "w", driver="core", backing_store=False) as file:
+            file.attrs["run"] = json.dumps(self._run)
+            file["sums"] = np.asarray(sums, "float64")
+            for i, variable in enumerate(variables):
+                dataset = file.create_dataset(
+                    f"variables/{i}", data=keras.ops.convert_to_numpy(variable)
+                )
+                dataset.attrs["path"] = variable.path
+            file.flush()
+            image = file.id.get_file_image()
+        newest = self._folder / f"step-{step:08d}.{hashlib.sha256(image).hexdigest()[:16]}.h5"
+        with files.atomic_path(newest) as temporary:
+            temporary.write_bytes(image)
         # Older checkpoints of this step or of later ones belong to a run that was continued from
         # an earlier step.
         others = [path for other, path in self._by_step() if other < step]

@@ -24,24 +24,14 @@ def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
         OSError: If the folder cannot be written or is full; `path` is then as it was before.
     """
-    with temporary_path(path) as temporary:
-        yield temporary
-        move(temporary, path)
-
-
-@contextlib.contextmanager
-def temporary_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Scope of a temporary path beside `path`. A file that is left at the end is removed."""
     path = pathlib.Path(path)
     with tempfile.TemporaryDirectory(prefix=_WRITING, dir=path.parent) as folder:
-        yield pathlib.Path(folder) / path.name
-
-
-def move(temporary: pathlib.Path, path: pathlib.Path) -> None:
-    """Replaces `path` by a finished temporary file, atomically, and waits until the disk has it."""
-    with open(temporary, "rb") as written:
-        os.fsync(written.fileno())
-    os.replace(temporary, path)
+        temporary = pathlib.Path(folder) / path.name
+        yield temporary
+        # The disk must have the new file before it replaces the old one.
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:

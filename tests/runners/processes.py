@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ HERE = pathlib.Path(__file__).parent
 RUNNERS = HERE.parents[1] / "runners"
 
 
-def start(script, *flags, **environment):
+def start(script, *flags, largest_file=None, **environment):
+    """Starts a script. A file that it writes ends at `largest_file` bytes, as on a full disk."""
     # What TensorFlow Datasets set in this process would bring TensorFlow's messages back.
     inherited = {
         name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
@@ -26,14 +28,17 @@ def start(script, *flags, **environment):
             text=True,
             bufsize=1,
             env={**inherited, **environment},
+            preexec_fn=None
+            if largest_file is None
+            else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)),
         )
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def finish(script, *flags, **environment):
-    """Exit status, standard output and standard error of a run."""
-    process = start(script, *flags, **environment)
+def finish(script, *flags, **options):
+    """Exit status, standard output and standard error of a run. The options are `start`'s."""
+    process = start(script, *flags, **options)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.parameters import slow
 from tests.runners.processes import RUNNERS, finish, start
 
@@ -57,6 +58,36 @@ def test_data_that_are_not_there_are_said_before_anything_is_tried(tmp_path):
     assert code == 2 and "--dataset=imagenet needs its folder" in err
     code, _, err = finish(COMPARE, f"--out={tmp_path}", *QUICK, "--train_size=540")
     assert code == 2 and "--train_size=540: not allowed" in err
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_in_mid_trial_ends_the_study(
+    image_folder,  # noqa: F811
+    tmp_path,
+):
+    flags = ("--budget=paper", f"--data_dir={image_folder}", "--image_size=32", "--batch_size=8")
+    flags += (
+        "--methods=bn",
+        "--suite=accuracy",
+        "--model=cifar_resnet8",
+        "--precision=float32",
+        "--yes",
+    )
+    # A checkpoint of this network is larger, and all else smaller.
+    code, _, err = finish(COMPARE, *flags, f"--out={tmp_path}/study", largest_file=200_000)
+    assert code == 2 and "the state of a trial cannot be written (" in err, err
+    assert "the same command goes on from them" in err and trials(tmp_path / "study") == []
+
+
+@pytest.mark.slow
+def test_a_plan_of_days_is_said_and_asks_for_consent(image_folder, tmp_path):  # noqa: F811
+    flags = ("--budget=paper", f"--data_dir={image_folder}", f"--out={tmp_path}/study")
+    flags += ("--methods=bn", "--train_epochs=100000000", "--image_size=32", "--batch_size=8")
+    code, out, err = finish(COMPARE, *flags, "--suite=accuracy")
+    assert code == 2 and "GPU-hours on A100s" in out
+    assert "--budget=paper: the plan takes about" in err and "Allowed: --yes to start it" in err
+    # The user may ask for more methods, or another budget, and has nothing to remove.
+    assert not (tmp_path / "study/trials.jsonl").exists()
 
 
 @pytest.mark.slow

@@ -58,6 +58,24 @@ def test_final_trials_take_the_chosen_setting_and_wait_for_the_search(request_of
     }
 
 
+def test_the_best_settings_of_a_rung_are_trained_for_longer_on_the_next(request_of):
+    rungs = [[1, 3], [2, 2], [4, 1]]
+    protocol = dataclasses.replace(TINY, tuning={**TINY.tuning, "seeds": 1, "rungs": rungs})
+    request = request_of(methods=("wn",), protocol=protocol)
+    # Setting 1 is the best after an epoch, and setting 2 after two.
+    top1 = {(1, 1): 0.8, (1, 2): 0.7, (2, 2): 0.9}
+    done = all_done(suites.accuracy, request, lambda s: top1.get((s.train_epochs, s.number), 0.5))
+    tuned = [(spec["train_epochs"], spec["number"]) for spec in stage(done, "tune")]
+    assert tuned == [(1, 0), (1, 1), (1, 2), (2, 1), (2, 2), (4, 2)]
+    rates = {spec["number"]: spec["learning_rate"] for spec in stage(done, "tune")}
+    finals = stage(done, "final")
+    assert {spec["learning_rate"] for spec in finals} == {rates[2]}
+    assert {spec["train_epochs"] for spec in finals} == {protocol.train_epochs}
+    # The warm-up is a share of the epochs of its rung.
+    warmups = {s["train_epochs"]: s["warmup_epochs"] for s in stage(done, "tune") if s["number"]}
+    assert warmups[4] == pytest.approx(2 * warmups[2], abs=0.002)
+
+
 def test_a_seed_of_the_search_that_diverged_counts_as_guessing(request_of):
     request = request_of(methods=("wn",))
     specs = suites.accuracy(request, {})

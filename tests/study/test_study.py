@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from keras_wn.study.forecast import Forecast
 from keras_wn.study.log import Log
 from keras_wn.study.study import Study
 from keras_wn.study.suites import SUITES
@@ -30,9 +31,14 @@ class Answering:
 
 
 @pytest.fixture
-def study(tmp_path, request_of):
+def log(tmp_path):
     log = Log(tmp_path / "trials.jsonl")
     log.start(TINY.record(DATA, ("bn", "wn"), ("accuracy",), {}))
+    return log
+
+
+@pytest.fixture
+def study(log, request_of):
 
     def make(
         given,
@@ -44,7 +50,9 @@ def study(tmp_path, request_of):
         **request,
     ):
         workers = Workers(lambda beside: Answering(given, status), jobs)
-        return Study(request_of(**request), suites, log, workers, jobs, shard, patience)
+        asked = request_of(**request)
+        forecast = Forecast(asked, suites, log.trials(), 128, 1 / shard[1], jobs)
+        return Study(asked, suites, log, workers, forecast, shard, patience)
 
     return make
 
@@ -53,12 +61,12 @@ def ids(given):
     return [spec.id for _, specs in given for spec in specs]
 
 
-def test_every_trial_is_run_once_and_logged(study, request_of):
+def test_every_trial_is_run_once_and_logged(study, log, request_of):
     given = []
     study(given, tuple(SUITES)).run()
     everything = {key for plan in SUITES.values() for key in all_done(plan, request_of())}
     assert len(ids(given)) == len(set(ids(given)))
-    assert set(ids(given)) == everything == set(study([]).done())
+    assert set(ids(given)) == everything == set(log.trials())
 
 
 def test_what_is_done_is_not_done_again(study):
@@ -78,10 +86,10 @@ def test_more_methods_add_to_the_trials_in_the_log(study):
     assert {spec.method for _, specs in second for spec in specs} == {"none"}
 
 
-def test_crashed_trials_do_not_stop_the_rest(study):
+def test_crashed_trials_do_not_stop_the_rest(study, log):
     given = []
     study(given, status="crashed").run()
-    assert {record["status"] for record in study([]).done().values()} == {"crashed"}
+    assert {record["status"] for record in log.trials().values()} == {"crashed"}
     assert {spec.stage for _, specs in given for spec in specs} == {"tune", "final", "search"}
 
 
@@ -100,11 +108,13 @@ def test_shards_split_the_trials_and_wait_for_each_other(study):
     assert alone == []
 
 
-def test_a_shard_that_nobody_joins_says_for_whom_it_waits(study):
+def test_a_shard_that_nobody_joins_says_for_whom_it_waits(study, log):
     given = []
-    with pytest.raises(UsageError, match=r"--shard=1/2: \d+ trials of other shards are not done"):
+    with pytest.raises(
+        UsageError, match=r"--shard=1/2: trials of other shards .\d+ of 2/2. are not done"
+    ):
         study(given, shard=(1, 2), patience=0.1).run()
-    assert set(ids(given)) == set(study([]).done())
+    assert set(ids(given)) == set(log.trials())
 
 
 def test_trials_timed_in_turns_are_handed_out_together_and_last(study):

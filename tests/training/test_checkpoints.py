@@ -1,5 +1,7 @@
 """Checkpoints: what is damaged is found out, and said; the newest whole one is taken."""
 
+import resource
+
 import keras
 import numpy as np
 import pytest
@@ -118,3 +120,19 @@ def test_a_run_that_goes_on_from_an_earlier_step_replaces_the_later_ones(saved, 
         "step-00000003",
     ]
     assert_restored(checkpoints, values(variables), 3)
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(tmp_path):
+    variables = variables_of(classes=1000)
+    checkpoints = Checkpoints(tmp_path, {"norm": "wn"})
+    checkpoints.write(variables, 1)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A file ends at this size, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            checkpoints.write(variables, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

@@ -1,0 +1,226 @@
+"""Tells what a plan takes before it starts: its trials and its time.
+
+Later trials depend on the results of earlier ones. So the plan is rehearsed with made-up results,
+which have no influence on the study.
+"""
+
+import collections
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_wn import models
+from keras_wn.study.plan import Done, Request, TrialSpec, empty_record
+from keras_wn.study.protocol import Protocol
+from keras_wn.study.statistics import Difference, pairs_needed
+from keras_wn.study.suites import SUITES
+from keras_wn.training.errors import UsageError
+
+# The noise of a difference in test top-1 between two methods, from wn and bn in the study of
+# docs/study: the standard deviation over seeds in points, and the variance over images of the mean
+# difference, in which wrong is 0 and correct is 1.
+_SPREAD, _IMAGE_VARIANCE = 0.6, 0.008
+
+# A multiplication and addition of ResNet-50's training on an A100 with mixed precision and XLA,
+# which takes 2,375 images a second of 3.86e9 each: NVIDIA DeepLearningExamples,
+# TensorFlow/Classification/ConvNets/resnet50v1.5/README.md.
+A100_SECONDS = 1 / (2375 * 3.86e9)
+
+# The limits of made-up trials, as log2 of the learning rate: their mean and spread over seeds.
+_LIMIT, _LIMIT_SPREAD = -1.0, 0.5
+
+
+def rehearse(request: Request, suites: Iterable[str], done: Done) -> list[TrialSpec]:
+    """The trials that a plan is likely to have, those that are done among them.
+
+    Args:
+        request: `Request`.
+        suites: Names.
+        done: The trials that are done. The others get made-up results.
+
+    Returns:
+        List of `TrialSpec`, each once.
+
+    Example:
+
+    >>> from keras_wn.study.protocol import for_budget
+    >>> specs = rehearse(Request(for_budget("tiny"), ("bn", "wn"), 10), ["accuracy"], {})
+    >>> sorted({spec.stage for spec in specs})
+    ['final', 'tune']
+    """
+    known, planned = dict(done), {}
+    for suite in suites:
+        while True:
+            specs = {spec.id: spec for spec in SUITES[suite](request, known)}
+            planned |= specs
+            new = [spec for spec in specs.values() if spec.id not in known]
+            if not new:
+                break
+            known.update({spec.id: _made_up(spec) for spec in new})
+    return list(planned.values())
+
+
+def _made_up(spec):
+    limit = _LIMIT + _LIMIT_SPREAD * np.random.default_rng(spec.seed).normal()
+    stable = spec.suite != "stability" or math.log2(spec.learning_rate) <= limit
+    figures = {"loss": 1.0, "top1": float(stable), "top5": 1.0}
+    return {
+        **empty_record(spec),
+        "status": "finished",
+        "final": {split: figures for split in spec.splits},
+    }
+
+
+@functools.cache
+def multiply_adds(model: str, image_size: int) -> int:
+    """The multiplications of the layers with a kernel, in a forward pass of one image.
+
+    Args:
+        model: Name of a network.
+        image_size: Height and width.
+
+    Example:
+
+    >>> round(multiply_adds("resnet50", 224) / 1e9, 1)
+    3.9
+
+    Reference: He et al. 2016, arXiv 1512.03385, table 1, has 3.8e9.
+    """
+    total = 0
+    for layer in models.get(model)("none", (image_size, image_size, 3)).layers:
+        kernel = getattr(layer, "kernel", None)
+        if kernel is not None:
+            # A kernel is applied at each place of the output.
+            total += math.prod(kernel.shape) * math.prod(layer.output.shape[1:-1])
+    return total
+
+
+class Forecast:
+    """The trials and the time that a plan still takes.
+
+    The time of a trial is the mean over trials of its kind. For a kind of which none is done, it
+    is in proportion to the multiplications.
+
+    Args:
+        request: `Request`.
+        suites: Names.
+        done: The trials that are done.
+        train_images: Training images of the whole data set.
+        share: Share of the trials that falls to this process.
+        jobs: Trials side by side.
+
+    Attributes:
+        jobs: As given.
+        seconds_per_multiply_add: Float, used before a trial is done. None if it is unknown.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        suites: Sequence[str],
+        done: Done,
+        train_images: int,
+        share: float = 1.0,
+        jobs: int = 1,
+    ):
+        self.jobs, self.seconds_per_multiply_add = jobs, None
+        self._protocol, self._train_images, self._share = request.protocol, train_images, share
+        specs = rehearse(request, suites, done)
+        self._expected = collections.Counter(_kind(vars(spec)) for spec in specs)
+        self._work = {
+            _kind(vars(spec)): work_of(spec, self._protocol, train_images) for spec in specs
+        }
+        self._seconds: dict[tuple, list[float]] = collections.defaultdict(list)
+
+    def learn(self, record: dict[str, Any], seconds: float) -> None:
+        """Takes the time of a trial into account, given its record."""
+        self._seconds[_kind(record["spec"])].append(seconds)
+
+    def total(self, done: Done, left: Sequence[TrialSpec] = ()) -> int:
+        """The number of trials of the whole plan.
+
+        Args:
+            done: The trials that are done.
+            left: The trials that are known to be left.
+        """
+        return len(done) + sum(self._left(done, left).values())
+
+    def seconds_left(self, done: Done, left: Sequence[TrialSpec] = ()) -> float | None:
+        """The time until this process is through with its part, or None if nothing tells it yet."""
+        counts, rate = self._left(done, left), self._mean_rate()
+        total = 0.0
+        for kind, count in counts.items():
+            if not count:
+                continue
+            if seconds := self._seconds.get(kind):
+                total += count * sum(seconds) / len(seconds)
+            elif rate is not None:
+                total += count * rate * self._work[kind]
+            else:
+                return None
+        return total * self._share / self.jobs
+
+    def _left(self, done, left):
+        """The number of trials that are left, by kind."""
+        for spec in left:
+            if _kind(vars(spec)) not in self._work:
+                self._work[_kind(vars(spec))] = work_of(spec, self._protocol, self._train_images)
+        through = collections.Counter(_kind(record["spec"]) for record in done.values())
+        known = collections.Counter(_kind(vars(spec)) for spec in left)
+        return {
+            kind: max(self._expected[kind] - through[kind], known[kind])
+            for kind in {**self._expected, **known}
+        }
+
+    def _mean_rate(self):
+        """Seconds of a multiplication and addition, from the trials of this process."""
+        work = sum(self._work[kind] * len(seconds) for kind, seconds in self._seconds.items())
+        total = sum(itertools.chain(*self._seconds.values()))
+        return total / work if work else self.seconds_per_multiply_add
+
+
+def check_test_images(protocol: Protocol, images: int) -> None:
+    """Checks that the test part can tell methods apart to within the margin of a protocol.
+
+    Raises:
+        UsageError: If it cannot with the protocol's seeds, with the seeds that it would take.
+    """
+
+    def needed(fixed):
+        found = Difference(0.0, math.hypot(_SPREAD, fixed), math.inf, 1, fixed)
+        return pairs_needed(found, protocol.margin)
+
+    seeds = needed(100 * math.sqrt(_IMAGE_VARIANCE / images))
+    # Where many images would need more seeds, too, the plan is small by intention.
+    if seeds <= protocol.seeds or needed(0.0) > protocol.seeds:
+        return
+    takes = "no number of seeds is enough" if math.isinf(seeds) else f"it would take {seeds} seeds"
+    raise UsageError(
+        f"--dataset={protocol.dataset}: its {images} test images are too few to tell methods "
+        f"apart to within {protocol.margin:g} points: {takes}. "
+        "Allowed: a data set with more of them, more --seeds, or --yes to go on with these."
+    )
+
+
+def work_of(spec: TrialSpec, protocol: Protocol, train_images: int) -> float:
+    """The multiplications of a trial's forward passes while it trains."""
+    if spec.together:
+        cost = protocol.cost
+        return (
+            multiply_adds(spec.model, cost["image_size"])
+            * spec.batch_size
+            * cost["steps"]
+            * cost["rounds"]
+        )
+    images = (spec.train_size or train_images) * spec.train_epochs
+    return multiply_adds(spec.model, protocol.image_size) * images
+
+
+def _kind(spec: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Trials of one kind take about equally long."""
+    fields = ("suite", "stage", "model", "train_size", "train_epochs", "batch_size")
+    return tuple(spec[field] for field in fields)

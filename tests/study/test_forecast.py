@@ -1,0 +1,96 @@
+"""Forecasts of the trials and of the time of a plan, and of what its test images can tell."""
+
+import dataclasses
+
+import pytest
+
+from keras_wn import models
+from keras_wn.study.forecast import Forecast, check_test_images, multiply_adds, rehearse, work_of
+from keras_wn.study.protocol import for_budget
+from keras_wn.study.suites import SUITES
+from keras_wn.training.errors import UsageError
+from tests.study.made_up import TINY, World, all_done, log
+
+SUITE_NAMES = tuple(SUITES)
+
+
+def test_a_rehearsal_has_about_as_many_trials_as_the_study(request_of):
+    request = request_of()
+    rehearsed = rehearse(request, SUITE_NAMES, {})
+    assert len({spec.id for spec in rehearsed}) == len(rehearsed)
+    done = {key for plan in SUITES.values() for key in all_done(plan, request)}
+    assert len(rehearsed) == pytest.approx(len(done), rel=0.15)
+
+
+def test_a_plan_that_is_done_is_rehearsed_as_it_was(request_of):
+    lines = log(World(), methods=("none", "bn", "wn"), protocol=TINY)
+    done = {record["id"]: record for record in lines if record["kind"] == "trial"}
+    request = request_of(methods=("none", "bn", "wn"))
+    assert {spec.id for spec in rehearse(request, SUITE_NAMES, done)} == set(done)
+    forecast = Forecast(request, SUITE_NAMES, done, 128)
+    assert forecast.total(done) == len(done) and forecast.seconds_left(done) == 0
+
+
+def test_multiplications_are_those_of_the_convolutions_and_the_classifier():
+    # Two 3x3 convolutions a block, and three blocks, by hand for 16 pixels and 1000 classes.
+    stages = 16**2 * (27 * 16 + 2 * 9 * 16 * 16)
+    stages += 8**2 * (9 * 16 * 32 + 9 * 32 * 32) + 4**2 * (9 * 32 * 64 + 9 * 64 * 64)
+    shortcuts = 8**2 * 16 * 32 + 4**2 * 32 * 64
+    model = models.get("cifar_resnet8")("none", (16, 16, 3))
+    has_projections = any("shortcut" in layer.name for layer in model.layers)
+    classifier = 64 * model.output.shape[-1]
+    expected = stages + shortcuts * has_projections + classifier
+    assert multiply_adds("cifar_resnet8", 16) == expected
+
+
+def test_time_is_that_of_trials_of_a_kind_or_else_in_proportion_to_their_work(request_of):
+    request = request_of(methods=("bn",))
+    forecast = Forecast(request, ("accuracy", "stability"), {}, 128, jobs=2)
+    assert forecast.seconds_left({}) is None
+    specs = rehearse(request, ("accuracy", "stability"), {})
+    work = sum(work_of(spec, TINY, 128) for spec in specs)
+    forecast.seconds_per_multiply_add = 1e-9
+    assert forecast.seconds_left({}) == pytest.approx(1e-9 * work / 2)
+    # Now a trial tells the time of its kind, and by it that of the others.
+    first = specs[0]
+    tuned = [spec for spec in specs if spec.stage == "tune"]
+    forecast.learn({"spec": dataclasses.asdict(first)}, 10.0)
+    others = work - sum(work_of(spec, TINY, 128) for spec in tuned)
+    expected = 10.0 * (len(tuned) + others / work_of(first, TINY, 128)) / 2
+    assert forecast.seconds_left({}) == pytest.approx(expected)
+    done = {first.id: {"spec": dataclasses.asdict(first)}}
+    assert forecast.seconds_left(done) == pytest.approx(expected - 10.0 / 2)
+
+
+def test_trials_beyond_the_forecast_count(request_of):
+    request = request_of(methods=("bn",))
+    forecast = Forecast(request, ("accuracy",), {}, 128)
+    left = rehearse(request, ("accuracy", "signal"), {})
+    assert forecast.total({}, left) == len(left) > forecast.total({})
+
+
+@pytest.mark.parametrize(
+    "images, changes, message",
+    [
+        (10_000, {}, None),
+        (250, {}, "its 250 test images are too few .* within 0.5 points: no number of seeds is"),
+        (3_000, {}, "it would take 70 seeds. Allowed: .* --yes"),
+        # The study is small by intention, whatever its test images.
+        (250, {"seeds": 2}, None),
+        (250, {"margin": 3.0}, None),
+    ],
+)
+def test_too_few_test_images_are_refused_with_the_seeds_that_it_would_take(
+    images, changes, message
+):
+    protocol = dataclasses.replace(for_budget("fashion"), **changes)
+    if message is None:
+        check_test_images(protocol, images)
+    else:
+        with pytest.raises(UsageError, match=message):
+            check_test_images(protocol, images)
+
+
+def test_every_budget_fits_its_own_data():
+    for name, images in (("tiny", 1000), ("small", 1000), ("fashion", 10_000), ("paper", 50_000)):
+        check_test_images(for_budget(name), images)

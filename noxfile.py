@@ -39,7 +39,8 @@ def backend(session, backend):
     """Runs all that needs no TensorFlow, with none installed."""
     # The layers run on every backend, and the runners on JAX as well.
     extra = {"jax": "train-jax", "torch": "torch"}[backend]
-    runners = ("tests/runners/test_without_tensorflow.py",) if backend == "jax" else ()
+    on_jax = ("tests/runners/test_without_tensorflow.py", "tests/study/test_side_by_side.py")
+    runners = on_jax if backend == "jax" else ()
     session.install("-e", f".[{extra}]", "pytest", "pytest-xdist", *CONSTRAINTS)
     # Cards, and the choice of layers by name, are the same code on every backend. TensorFlow and
     # PyTorch run their tests in a third of the time that JAX takes, which compiles each layer of
@@ -65,7 +66,9 @@ def backend(session, backend):
 def slow(session):
     """Several processes, TFDS' ImageNet builder, and training on JAX."""
     session.install("-e", ".[train,jax]", "pytest", "pytest-xdist", *CONSTRAINTS)
-    session.run("python", "-m", "pytest", *TWO_WORKERS, "-m", "slow", "tests")
+    # The longest ones are listed, to be made shorter.
+    listed = ("--durations=20", "--durations-min=10")
+    session.run("python", "-m", "pytest", *TWO_WORKERS, *listed, "-m", "slow", "tests")
 
 
 @nox.session(default=False)

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 
+import keras
 from absl import flags
 
 from keras_wn import methods
@@ -23,6 +24,9 @@ from keras_wn.training import flag_fields
 from keras_wn.training.errors import UsageError
 from keras_wn.training.monitor import duration
 
+# Trials side by side on a GPU. Few numbers of lanes, each of which is compiled, serve a search of
+# 48 trials, its extension by 16, and 20 final trials.
+_LANES = 16
 # Plans that take longer, in seconds, are started with --yes.
 _LONG = 24 * 3600
 _METHODS = ("none", "bn", "wn", "normprop", "wn_trelu")
@@ -49,6 +53,13 @@ def define() -> None:
         "Trials side by side; as many as cores without a GPU, else 1, if not given.",
         lower_bound=1,
     )
+    flags.DEFINE_integer(
+        "lanes",
+        None,
+        "Trials of one network that train side by side in one step, on JAX; 16 with a GPU on JAX, "
+        "else 1, if not given.",
+        lower_bound=1,
+    )
     flags.DEFINE_string(
         "shard",
         "1/1",
@@ -59,6 +70,11 @@ def define() -> None:
     )
     flags.DEFINE_bool(
         "yes", False, "Start a plan that takes over a day, or that has too few test images."
+    )
+    flags.DEFINE_string(
+        "add_benchmark",
+        None,
+        "File of `benchmark.py --what=tpu --output`, which is added to the study in --out.",
     )
     flags.DEFINE_bool("report_only", False, "Write the report of the trials in --out, and stop.")
     flag_fields.define(Protocol)
@@ -75,7 +91,9 @@ def run() -> int:
         raise UsageError("--methods: none given. Allowed: one at least.")
     folder = pathlib.Path(values.out)
     log = Log(folder / "trials.jsonl")
-    if values.report_only:
+    if values.add_benchmark:
+        log.add_benchmark(values.add_benchmark)
+    if values.report_only or values.add_benchmark:
         return _report(log, folder)
     protocol.check()
     names = tuple(dict.fromkeys(values.methods))
@@ -111,6 +129,7 @@ def _work(protocol, names, suites, log, shard, values):
         if not values.yes:
             check_test_images(protocol, images["test"])
         jobs = values.jobs or (1 if begun["gpus"] else cores)
+        lanes = _checked_lanes(values, begun)
         done = log.trials()
         forecast = Forecast(request, suites, done, images["train"], 1 / shard[1], jobs)
         if len(done) < forecast.total(done):
@@ -119,11 +138,33 @@ def _work(protocol, names, suites, log, shard, values):
     except BaseException:
         first.close(at_once=True)
         raise
-    workers = Workers(make, jobs, first)
+    workers = Workers(make, jobs, first, lanes)
     try:
         Study(request, suites, log, workers, forecast, shard, 60.0 * values.patience).run()
     finally:
         workers.close(at_once=True)
+
+
+def _checked_lanes(values, begun):
+    on_jax = keras.backend.backend() == "jax"
+    if values.lanes is None:
+        return _LANES if on_jax and begun["gpus"] == 1 and begun["in_memory"] else 1
+    if values.lanes > 1 and not on_jax:
+        raise UsageError(
+            f"--lanes={values.lanes} with KERAS_BACKEND={keras.backend.backend()}: not there. "
+            "Allowed: KERAS_BACKEND=jax, or --lanes=1."
+        )
+    if values.lanes > 1 and begun["gpus"] > 1:
+        raise UsageError(
+            f"--lanes={values.lanes} with {begun['gpus']} GPUs: not there. Allowed: one GPU, as by "
+            "CUDA_VISIBLE_DEVICES=0."
+        )
+    if values.lanes > 1 and not begun["in_memory"]:
+        raise UsageError(
+            f"--lanes={values.lanes} with images that are read from files: not there. "
+            "Allowed: --lanes=1."
+        )
+    return values.lanes
 
 
 def _forecast(request, forecast, done, worker, gpus, values):

@@ -46,7 +46,7 @@ def load(protocol: Protocol) -> Splits:
     sizes = [size for size, _, _ in protocol.work["points"]]
     largest = len(splits.train) - splits.classes
     for size in (protocol.train_size, *sizes):
-        if size is not None and not splits.classes <= size <= largest:
+        if size not in (None, len(splits.train)) and not splits.classes <= size <= largest:
             raise UsageError(
                 f"--train_size={size}: not allowed. Allowed with --dataset={protocol.dataset}: "
                 f"{splits.classes} to {largest}, or none for all."
@@ -116,7 +116,7 @@ def drawn(splits: Splits, train_size: int | None, label_noise: float, seed: int)
         `Splits`. Validation and test are as they were.
     """
     train = splits.train
-    if train_size is not None:
+    if train_size not in (None, len(train)):
         # Stratified, so that no class is missing from a small draw.
         chosen, _ = train_test_split(
             np.arange(len(train)),

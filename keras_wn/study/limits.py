@@ -40,7 +40,8 @@ class Limit:
 def limits_of(request: Request, done: Done) -> list[Limit]:
     """The searches of the stability suite, in the order of the protocol's conditions.
 
-    A seed starts where the seed before it ended, which saves half of the trials.
+    A seed starts where the seed before it ended, which saves half of the trials. With
+    `side_by_side`, all seeds search at once instead.
     """
     asked = request.protocol.stability
     found = {}
@@ -59,6 +60,8 @@ def limits_of(request: Request, done: Done) -> list[Limit]:
                     request, done, condition, method, model, warmup, options, seed, guess
                 )
                 found[limit.key] = limit
+                if asked.get("side_by_side"):
+                    continue
                 if limit.bracket is None and not limit.is_lost:
                     break
                 guess = limit.bracket.octaves if limit.bracket else guess

@@ -14,6 +14,8 @@ from keras_wn.training.errors import UsageError
 
 # The last commit that reports studies of protocol 1.
 _LAST_OF_PROTOCOL_1 = "65dc65d"
+# The figures of a benchmark of TPUs that a report shows, in bytes.
+_MOVED = ("moved", "total")
 
 
 class Log:
@@ -96,6 +98,37 @@ class Log:
                 "The trials in it are whole; the same command goes on from them."
             ) from error
 
+    def add_benchmark(self, path: str | os.PathLike) -> None:
+        """Appends the tables of a file that `benchmark.py --what=tpu --output` wrote.
+
+        Raises:
+            UsageError: If the file is no such file, or if the log cannot be read or written.
+        """
+        try:
+            found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+            if found["what"] != "tpu":
+                raise ValueError(f"it is of --what={found['what']}")
+            records = [
+                {
+                    "kind": "benchmark",
+                    "title": str(table["title"]),
+                    "rows": [
+                        {"name": str(row["name"]), **{key: float(row[key]) for key in _MOVED}}
+                        for row in table["rows"]
+                        # A step that does not fit moves nothing.
+                        if set(_MOVED) <= set(row)
+                    ],
+                }
+                for table in found["tables"]
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"--add_benchmark={path}: cannot be read ({type(error).__name__}: {error}). "
+                "Allowed: a file of `benchmark.py --what=tpu --output`."
+            ) from error
+        self.read()
+        self.append(*(record for record in records if record["rows"]))
+
     def read(self) -> list[dict[str, Any]]:
         """The records, from the protocol on. A torn last line is left out with a warning.
 
@@ -154,7 +187,7 @@ class Log:
         line = line.decode(errors="replace")
         try:
             record = json.loads(line)
-            if record["kind"] in ("protocol", "process", "trial"):
+            if record["kind"] in ("protocol", "process", "trial", "benchmark"):
                 return record
         except (ValueError, KeyError, TypeError):
             pass

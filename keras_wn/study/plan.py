@@ -80,6 +80,11 @@ class TrialSpec:
         return self.method, self.model, self.batch_size, self.options
 
     @property
+    def lane(self) -> tuple:
+        """Trials that agree in these values can train side by side in one step."""
+        return *self.network, self.train_size, self.train_epochs
+
+    @property
     def together(self) -> tuple | None:
         """Trials that agree in this value are timed in turns, with nothing beside them."""
         return (self.batch_size, *self.beside) if self.beside else None

@@ -39,7 +39,7 @@ class Protocol:
             `seeds` to choose a cell by, `statistics_batches` of bn, and `statistics_seeds`.
         stability: Dict: `seeds`, `lowest` rate, and `conditions`, each a dict of `models`,
             `methods` (None for all), `warmup_epochs`, `options`, `batch_size`, `train_size` and
-            `train_epochs`.
+            `train_epochs`. `side_by_side`, if present, tells whether all seeds search at once.
         work: Dict: `methods`, `points`, each a list of training images, network and epochs,
             `factors` of the tuned learning rate that are tried, and `seeds`.
         signal: Dict: `model`, `train_epochs`, `seeds`, and `epochs`, after which the signal is
@@ -341,6 +341,55 @@ _BUDGETS = {
             "image_size": 224,
             "batch_sizes": [8, 32],
             "steps": 1,
+            "rounds": 20,
+        },
+        **_RECIPE,
+    ),
+    # The same on whole images and more of them, for one GPU, which trains many networks at once:
+    # KERAS_BACKEND=jax, --data_dir=DIR.
+    "fashion_gpu": Protocol(
+        dataset="fashion_mnist",
+        image_size=28,
+        augment="standard",
+        train_size=1000,
+        label_noise=0.0,
+        model="cifar_resnet8",
+        batch_size=32,
+        train_epochs=20,
+        seeds=20,
+        margin=0.5,
+        curve_points=4,
+        tuning=_SEARCH,
+        regularization={
+            "methods": ["wn"],
+            "cells": _CELLS,
+            "seeds": 5,
+            "statistics_batches": [8, 16, 64, 128, 256],
+            "statistics_seeds": 6,
+        },
+        stability={
+            "seeds": 16,
+            "lowest": 0.002,
+            "side_by_side": True,
+            "conditions": [_condition(["cifar_resnet8", "cifar_resnet20"])],
+        },
+        work={
+            "methods": ["bn", "wn"],
+            "points": [
+                [1000, "cifar_resnet8", 20],
+                [8000, "cifar_resnet8", 10],
+                # All that validation leaves of 60,000.
+                [55000, "cifar_resnet8", 5],
+            ],
+            "factors": [0.5, 1.0, 2.0],
+            "seeds": 16,
+        },
+        signal={"model": "cifar_resnet56", "train_epochs": 5, "seeds": 3, "epochs": [0, 1, 2, 5]},
+        cost={
+            "model": "resnet50",
+            "image_size": 224,
+            "batch_sizes": [8, 32],
+            "steps": 10,
             "rounds": 20,
         },
         **_RECIPE,

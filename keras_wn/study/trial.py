@@ -20,6 +20,7 @@ from keras import ops
 
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.study import data
+from keras_wn.study.data import Draw
 from keras_wn.study.plan import SPLITS, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
 from keras_wn.training import devices as device_choice
@@ -52,7 +53,7 @@ class Trials:
         self._protocol, self._folder = protocol, folder
         self._data = data.Data(protocol)
         self._networks: dict[tuple, Network] = {}
-        self._draws: dict[tuple, data.Draw] = {}
+        self._draws: dict[tuple, Draw] = {}
         self._devices = None
 
     @property
@@ -64,13 +65,16 @@ class Trials:
         description = provenance.DATA[splits.name]
         return {"classes": splits.classes, "images": counts, "data": description}
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images are in memory."""
+        return isinstance(self._data.splits.train, Examples)
+
     def run(self, spec: TrialSpec) -> dict[str, Any]:
         """Trains and measures. Returns the line of the log."""
         begun = time.perf_counter()
-        source = spec.seed, spec.train_size
-        draw = _kept(self._draws, source, lambda: self._data.draw(*source))
-        config = trial_config(self._protocol, spec, draw.splits)
-        network = self._network(spec, config)
+        draw, config = self.prepared(spec)
+        network = self.network(spec, config)
         if not network.is_compiled:
             network.put_at_start(config, draw.splits)
             network.compile(config, draw)
@@ -80,7 +84,7 @@ class Trials:
 
         trial = Trial(spec, network.step, draw)
         first, kept = 0, None
-        if not isinstance(draw.splits.train, Examples):
+        if not self.in_memory:
             # A trial on images in memory takes minutes. It keeps no state, and starts over.
             kept = KeptState(self._folder / spec.id, spec, network.step, trial)
             first = kept.restore()
@@ -91,11 +95,7 @@ class Trials:
         batches = loop.training_batches(config, draw.splits, first)
         finite = loop.train_steps(network.step, batches, plan, trial, StopRequest(), first)
         trained = time.perf_counter()
-
-        final = trial.measure_end() if finite else {}
-        finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
-        correct = trial.correct_images() if finite and spec.keeps_correct else None
-        effective["end"] = effective_rate(network.step.model, spec.learning_rate)
+        results = trial.results(finite)
         if kept:
             kept.clear()
         end = time.perf_counter()
@@ -103,21 +103,17 @@ class Trials:
             "building": ready - begun,
             "training": trained - ready - trial.seconds,
             "evaluation": end - trained + trial.seconds,
-            "total": end - begun,
         }
-        return {
-            **empty_record(spec),
-            "status": "finished" if finite else "diverged",
-            "epochs": trial.epochs,
-            "final": final,
-            "correct": correct,
-            "effective_rate": effective,
-            "curves": trial.curves,
-            "signal": trial.signals,
-            "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        }
+        return trial_record(spec, effective, results, seconds)
 
-    def _network(self, spec, config):
+    def prepared(self, spec: TrialSpec) -> tuple[Draw, TrainConfig]:
+        """The data of a trial, and its configuration."""
+        source = spec.seed, spec.train_size
+        draw = _kept(self._draws, source, lambda: self._data.draw(*source))
+        return draw, trial_config(self._protocol, spec, draw.splits)
+
+    def network(self, spec: TrialSpec, config: TrainConfig) -> "Network":
+        """The network of a trial, which it may share with trials before."""
         if self._devices is None:
             self._devices = device_choice.find(config)
             keras.config.set_dtype_policy(config.precision)
@@ -153,6 +149,29 @@ def trial_config(protocol: Protocol, spec: TrialSpec, splits: Splits) -> TrainCo
     return config
 
 
+def trial_record(
+    spec: TrialSpec,
+    effective: dict[str, float | None],
+    results: dict[str, Any],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """The line of the log of a trial that ran.
+
+    Args:
+        spec: `TrialSpec`.
+        effective: The effective rate at the start.
+        results: What `Trial.results` returns.
+        seconds: Dict of the seconds of building, training and evaluation.
+    """
+    seconds = {**seconds, "total": sum(seconds.values())}
+    return {
+        **empty_record(spec),
+        **results,
+        "effective_rate": {**effective, **results["effective_rate"]},
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
 def effective_rate(model: keras.Model, rate: float) -> float | None:
     """The learning rate divided by the mean square of ||v||, as a geometric mean over kernels.
 
@@ -179,6 +198,8 @@ class Network:
 
     def __init__(self, config: TrainConfig, splits: Splits, devices: device_choice.Devices):
         self.is_compiled = False
+        # `side_by_side` keeps its compiled step here.
+        self.lanes: Any = None
         self._devices = devices
         self._starts: dict[tuple, list[np.ndarray]] = {}
         self.step = loop.make_step(config, splits.image_shape, splits.classes, devices)
@@ -196,7 +217,11 @@ class Network:
         # A start may depend on the training images.
         step.assign(_kept(self._starts, (config.seed, len(splits.train)), start))
 
-    def compile(self, config: TrainConfig, draw: data.Draw) -> None:
+    def values(self) -> list[np.ndarray]:
+        """The values of the variables of the model and of the optimizer."""
+        return _values([*self.step.model.variables, *self.step.optimizer.variables])
+
+    def compile(self, config: TrainConfig, draw: Draw) -> None:
         """Runs the step and an evaluation once, so that no compilation is timed as training."""
         plan = loop.make_plan(config, draw.splits)
         rates = plan.rates[: plan.steps_per_loop]
@@ -245,7 +270,7 @@ class Trial:
 
     is_alone = True
 
-    def __init__(self, spec: TrialSpec, step: Any, draw: data.Draw):
+    def __init__(self, spec: TrialSpec, step: Any, draw: Draw):
         self._spec, self._step, self._draw = spec, step, draw
         self._kept: KeptState | None = None
         self.epochs, self.seconds, self.signals = 0, 0.0, []
@@ -255,9 +280,11 @@ class Trial:
             else {}
         )
 
-    def begin(self, kept: "KeptState | None", first: int) -> None:
+    def begin(self, kept: "KeptState | None" = None, first: int = 0) -> None:
         """Measures the signal at the start, if it is asked for."""
         self._kept = kept
+        # The step may still hold the state of the trial before.
+        self._step.load()
         if 0 in self._spec.signal_epochs and not first:
             self._timed(self._measure_signal)
 
@@ -270,31 +297,42 @@ class Trial:
     def end_epoch(self, epoch: int, figures: dict[str, float]) -> bool:
         """Measures at the asked epochs. Returns whether the loss and the weights are finite."""
         self.epochs = epoch
-        # A diverged network is measured as well.
-        self._step.store()
         if not np.isfinite(figures["loss"]):
             return False
         if epoch in self._spec.signal_epochs:
             self._timed(self._measure_signal)
-        # The last epoch is measured by `measure_end`.
+        # The last epoch is measured by `results`.
         if epoch in self._spec.curve_epochs and epoch < self._spec.train_epochs:
             self._timed(lambda: self._extend_curves(self._figures()))
-        return weights_are_finite(self._step.model)
+        return self._weights_are_finite()
 
     def checkpoint(self, step: int, sums: Sequence[float]) -> None:
         """Keeps the state of a long trial."""
         if self._kept:
             self._kept.write(step)
 
-    def measure_end(self) -> dict[str, dict[str, float]]:
-        """Figures of the trial's splits after its last epoch."""
-        self._step.store()
-        figures = self._figures()
-        if self._spec.curve_epochs:
-            self._extend_curves(figures)
-        return figures
+    def results(self, finite: bool) -> dict[str, Any]:
+        """What the trial gives after its last epoch, as the record of the log has it.
 
-    def correct_images(self) -> str:
+        Args:
+            finite: Whether the loss and the weights stayed finite.
+        """
+        self._step.store()
+        final = self._figures() if finite else {}
+        finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
+        if final and self._spec.curve_epochs:
+            self._extend_curves(final)
+        return {
+            "status": "finished" if finite else "diverged",
+            "epochs": self.epochs,
+            "final": final,
+            "correct": self._correct_images() if finite and self._spec.keeps_correct else None,
+            "effective_rate": {"end": effective_rate(self._step.model, self._spec.learning_rate)},
+            "curves": self.curves,
+            "signal": self.signals,
+        }
+
+    def _correct_images(self):
         """Tells which test images are classified correctly: a bit for each, in base 64."""
         found = [
             np.asarray(self._step.correct(images, labels))[np.asarray(weights) > 0]
@@ -302,12 +340,17 @@ class Trial:
         ]
         return base64.b64encode(np.packbits(np.concatenate(found)).tobytes()).decode()
 
+    def _weights_are_finite(self):
+        self._step.store()
+        return weights_are_finite(self._step.model)
+
     def _timed(self, measure: Callable):
         start = time.perf_counter()
         measure()
         self.seconds += time.perf_counter() - start
 
     def _figures(self):
+        self._step.store()
         batches = self._draw.evaluation_batches
         return {name: evaluate(self._step, batches[name]) for name in self._spec.splits}
 
@@ -318,6 +361,7 @@ class Trial:
             self.curves[name].append(figures[name]["top1"])
 
     def _measure_signal(self):
+        self._step.store()
         train = self._draw.splits.train
         images, labels = train.sample(min(_SIGNAL_IMAGES, len(train)), self._spec.seed)
         one_hot = np.eye(self._draw.splits.classes, dtype="float32")[labels]

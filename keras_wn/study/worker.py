@@ -34,6 +34,16 @@ def main() -> None:
         answers.write(json.dumps(record) + "\n")
         answers.flush()
 
+    def run(trials, specs):
+        if specs[0].together:
+            return step_timing.time_steps(protocol, specs)
+        if len(specs) == 1:
+            return [trials.run(specs[0])]
+        # Imported now, because it starts JAX.
+        from keras_wn.study import side_by_side
+
+        return side_by_side.run(trials, specs)
+
     protocol = Protocol(**start["protocol"])
     try:
         trials = trial.Trials(protocol, pathlib.Path(start["folder"]))
@@ -45,6 +55,7 @@ def main() -> None:
             "process": provenance.process_record(start["command"], start["threads"]),
             "data": trials.data,
             "gpus": devices.gpu_count(),
+            "in_memory": trials.in_memory,
         }
     )
     for line in sys.stdin:
@@ -55,11 +66,7 @@ def main() -> None:
             continue
         specs = [TrialSpec.from_record(record) for record in asked]
         try:
-            records = (
-                step_timing.time_steps(protocol, specs)
-                if specs[0].together
-                else [trials.run(spec) for spec in specs]
-            )
+            records = run(trials, specs)
         except UsageError as error:
             answer({"error": str(error)})
             return

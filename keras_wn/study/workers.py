@@ -47,7 +47,7 @@ class Worker:
 
         Returns:
             Dict with `process`, its record for the log, `data`, the counts of images and classes,
-            and `gpus`, the number of its GPUs.
+            `gpus`, the number of its GPUs, and `in_memory`, whether the images are in memory.
 
         Raises:
             UsageError: For a mistake that the user can mend, such as data that are missing.
@@ -93,7 +93,7 @@ class Worker:
         """Runs a few trials, in a thread of this process.
 
         Args:
-            specs: List of `TrialSpec`, all of one network, or all of the cost suite.
+            specs: List of `TrialSpec` that train side by side, or all of the cost suite.
 
         Returns:
             Pair of the record of the process, None if it died, and the records of the trials.
@@ -143,10 +143,17 @@ class Workers:
         make: Function that makes a `Worker`, given the number of workers side by side.
         jobs: The number of workers.
         first: `Worker` that has begun, as the first of them. None makes it as well.
+        lanes: The number of trials that a worker trains side by side.
     """
 
-    def __init__(self, make: Callable[[int], Worker], jobs: int, first: Worker | None = None):
-        self._make = make
+    def __init__(
+        self,
+        make: Callable[[int], Worker],
+        jobs: int,
+        first: Worker | None = None,
+        lanes: int = 1,
+    ):
+        self._make, self._lanes = make, lanes
         self._idle = [first] if first else []
         self._idle += [make(jobs) for _ in range(jobs - len(self._idle))]
         self._threads = concurrent.futures.ThreadPoolExecutor(jobs)
@@ -209,8 +216,12 @@ class Workers:
         for worker in self._idle:
             for spec in beside_others:
                 if spec.network in worker.networks:
-                    return worker, [spec]
+                    return worker, self._side_by_side(spec, beside_others)
         elsewhere = {spec.network for _, specs in self._busy.values() for spec in specs}
         # Prefers a network that no other worker has.
         new = [spec for spec in beside_others if spec.network not in elsewhere]
-        return self._idle[0], [(new or beside_others)[0]]
+        chosen = (new or beside_others)[0]
+        return self._idle[0], self._side_by_side(chosen, beside_others)
+
+    def _side_by_side(self, chosen, specs):
+        return [spec for spec in specs if spec.lane == chosen.lane][: self._lanes]

@@ -5,7 +5,7 @@ memory for the new one. With several devices, `keras.distribution` lays the batc
 and the compiler inserts the sums of gradients and statistics.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -251,3 +251,68 @@ class JaxStep:
         logits, _ = self.model.stateless_call(trainable, fixed, images, training=False)
         loss = jnp.float32(self.loss(labels, logits, weights)) * jnp.sum(weights)
         return jnp.stack([loss, *self._figures(labels, logits, weights)])
+
+
+class JaxLanes:
+    """Trains copies of one model side by side, each on its own batches, in one compiled function.
+
+    A small network does not keep a GPU busy. Many copies of it do.
+
+    Args:
+        step: `JaxStep` of the model, on one device.
+    """
+
+    def __init__(self, step: JaxStep):
+        self.step = step
+        self._train = jax.jit(jax.vmap(step._steps), donate_argnums=0)
+        self._finite = jax.jit(self._are_finite)
+        self._take = jax.jit(lambda state, lane: jax.tree.map(lambda x: x[lane], state))
+        self._state: Any = None
+        self._stored: int | None = None
+
+    def load(self, starts: Sequence[list]) -> None:
+        """Takes the state of each lane.
+
+        Args:
+            starts: For each lane, the values of `[*model.variables, *optimizer.variables]`.
+        """
+        states = []
+        for values in starts:
+            self.step.assign(values)
+            self.step.load()
+            states.append(self.step._state)
+        self._state = jax.tree.map(lambda *lanes: jnp.stack(lanes), *states)
+        self._stored = None
+
+    def train(self, images: Any, labels: Any, rates: Any, decays: Any) -> jax.Array:
+        """Takes steps in every lane. The arguments are `JaxStep.train`'s, with lanes in front.
+
+        Args:
+            images: Array of shape `(lanes, steps, rows, height, width, channels)`.
+            labels: One-hot array of shape `(lanes, steps, rows, classes)`.
+            rates: Float32 array of shape `(lanes, steps)`.
+            decays: Float32 array of shape `(lanes,)`.
+
+        Returns:
+            Float32 array of shape `(lanes, 4)`: sums of loss, top-1, top-5 and images.
+        """
+        arrays = (np.asarray(array, "float32") for array in (images, labels, rates, decays))
+        self._state, sums = self._train(self._state, *arrays)
+        self._stored = None
+        return sums
+
+    def finite(self) -> np.ndarray:
+        """Whether all trained variables of each lane are finite: boolean array of `(lanes,)`."""
+        return np.asarray(self._finite(self._state[0]))
+
+    def store(self, lane: int) -> None:
+        """Puts the state of a lane into the variables of the model and of the optimizer."""
+        if self._stored != lane:
+            self.step._state = self._take(self._state, lane)
+            self.step.store()
+            self._stored = lane
+
+    @staticmethod
+    def _are_finite(trainable):
+        by_variable = [jnp.isfinite(v).reshape(len(v), -1).all(axis=1) for v in trainable]
+        return jnp.stack(by_variable).all(axis=0)

@@ -34,6 +34,10 @@ def trials(folder):
             ["--shard=3/2"],
             "--shard=3/2: not allowed. Allowed: a part and the number of parts, as 2/4.",
         ),
+        slow(
+            ["--budget=tiny", "--lanes=2"],
+            "--lanes=2 with KERAS_BACKEND=tensorflow: not there. Allowed: KERAS_BACKEND=jax",
+        ),
         slow(["--seeds=1"], "--seeds=1: not allowed. Allowed: 2 or more."),
         slow(
             ["--label_noise=1"],

@@ -39,7 +39,7 @@ def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
             "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, "
             "bwn, cwn, ws, gn, nf, fixup.",
         ),
-        ("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
+        slow("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
         slow("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),
     ],
 )

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def finish_on_jax(script, *flags):
-    return finish(script, *flags, KERAS_BACKEND="jax")
+def finish_on_jax(script, *flags, **environment):
+    return finish(script, *flags, KERAS_BACKEND="jax", **environment)
 
 
 def test_a_run_trains_stops_and_goes_on(tmp_path):
@@ -68,13 +68,13 @@ def test_data_that_need_tensorflow_say_so(flags, message, tmp_path):
     assert err.startswith(message.format(tmp_path)) and err.count("\n") == 1, err
 
 
-def test_the_study_compares_methods(tmp_path):
-    flags = ("--budget=tiny", "--methods=bn,wn", "--seeds=2", f"--out={tmp_path}/study")
-    code, out, err = finish_on_jax(RUNNERS / "compare.py", *flags)
+def test_the_study_trains_side_by_side(tmp_path):
+    flags = ("--budget=tiny", "--methods=none", "--suite=accuracy", "--seeds=2", "--jobs=1")
+    flags += ("--train_epochs=2", "--lanes=2", f"--out={tmp_path}/study")
+    # These steps are taken often enough to be worth the compiler's work, which `nox` leaves out.
+    code, out, err = finish_on_jax(RUNNERS / "compare.py", *flags, XLA_FLAGS="")
     assert code == 0, err
     assert (tmp_path / "study/report.html").is_file() and "C6" in out
     lines = (tmp_path / "study/trials.jsonl").read_text().splitlines()
     trials = [record for record in map(json.loads, lines) if record["kind"] == "trial"]
-    assert not any(trial["error"] for trial in trials)
-    # Its search for the limits has trials that diverge after some epochs.
-    assert {trial["status"] for trial in trials} == {"finished", "diverged"}
+    assert len(trials) == 8 and not any(trial["error"] for trial in trials)

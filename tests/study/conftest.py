@@ -34,7 +34,13 @@ def records():
         "error": "no room for " + "x" * 500,
     }
     command = "compare.py --out=/" + "very_long_name" * 30
-    return [protocol, {**process, "command": command}, *trials, crash]
+    moved = [("none", 10e9), ("bn", 15e9)]
+    benchmark = {
+        "kind": "benchmark",
+        "title": "a step compiled for TPU v5e",
+        "rows": [{"name": name, "moved": size, "total": size / 2} for name, size in moved],
+    }
+    return [protocol, {**process, "command": command}, *trials, crash, benchmark]
 
 
 @pytest.fixture(scope="session")

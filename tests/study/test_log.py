@@ -124,6 +124,42 @@ def test_no_room_leaves_the_log_as_it_was(log, record, monkeypatch):
     assert log.path.read_bytes() == before
 
 
+BENCHMARK = {
+    "what": "tpu",
+    "tables": [
+        {
+            "title": "a step of TPU v5e",
+            "rows": [
+                {"name": "none", "fits": "yes", "moved": 10, "total": 5.0, "flops": 1.0},
+                {"name": "bn", "fits": "no, 2.00 GB too much"},
+            ],
+        }
+    ],
+}
+
+
+def test_the_bytes_of_a_benchmark_of_tpus_are_added(log, tmp_path):
+    path = tmp_path / "tpu.json"
+    path.write_text(json.dumps(BENCHMARK))
+    log.add_benchmark(path)
+    rows = [{"name": "none", "moved": 10.0, "total": 5.0}]
+    added = {"kind": "benchmark", "title": "a step of TPU v5e", "rows": rows}
+    assert log.read() == [RECORD, added]
+
+
+@pytest.mark.parametrize(
+    "text", ["no JSON", "[]", json.dumps({"what": "step", "tables": []}), '{"what": "tpu"}', None]
+)
+def test_a_file_that_is_no_benchmark_of_tpus_is_refused(log, tmp_path, text):
+    path = tmp_path / "tpu.json"
+    if text is not None:
+        path.write_text(text)
+    before = log.path.read_bytes()
+    with pytest.raises(UsageError, match="add_benchmark=.* cannot be read .*Allowed: a file of"):
+        log.add_benchmark(path)
+    assert log.path.read_bytes() == before
+
+
 def _append_many(path, name):
     log = Log(path)
     for number in range(200):

@@ -105,6 +105,15 @@ def test_limits_are_enclosed_for_every_seed_of_every_condition(request_of):
     assert len(found[1].trials) < len(found[0].trials)
 
 
+def test_seeds_that_search_side_by_side_do_not_wait_for_each_other(request_of):
+    stability = {**TINY.stability, "side_by_side": True}
+    request = request_of(protocol=dataclasses.replace(TINY, stability=stability))
+    seeds = {spec.seed for spec in suites.stability(request, {})}
+    assert seeds == set(range(stability["seeds"]))
+    done = all_done(suites.stability, request, lambda s: 0.9 if s.learning_rate < 0.5 else 0.1)
+    assert all(limit.bracket.stable < 0.5 for limit in limits.limits_of(request, done))
+
+
 def test_a_crash_loses_the_limit_of_its_seed_alone(request_of):
     request = request_of(methods=("wn",))
     first = suites.stability(request, {})[0]

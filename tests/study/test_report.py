@@ -217,7 +217,7 @@ def test_a_disk_that_is_full_leaves_the_old_report(tmp_path, monkeypatch):
     def full(temporary, path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "move", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         report.write(few(), tmp_path)
     assert page.read_bytes() == before

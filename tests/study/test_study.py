@@ -47,9 +47,10 @@ def study(log, request_of):
         shard=(1, 1),
         patience=5.0,
         status="finished",
+        lanes=1,
         **request,
     ):
-        workers = Workers(lambda beside: Answering(given, status), jobs)
+        workers = Workers(lambda beside: Answering(given, status), jobs, lanes=lanes)
         asked = request_of(**request)
         forecast = Forecast(asked, suites, log.trials(), 128, 1 / shard[1], jobs)
         return Study(asked, suites, log, workers, forecast, shard, patience)
@@ -132,3 +133,12 @@ def test_a_network_stays_with_its_worker_while_there_is_another_for_the_others(s
     for thread, specs in given:
         builders.setdefault(specs[0].network, set()).add(thread)
     assert len(given) >= 8 and len(builders) == 2
+
+
+def test_trials_of_one_network_are_handed_out_side_by_side(study, log, request_of):
+    given = []
+    study(given, tuple(SUITES), lanes=3).run()
+    assert len(ids(given)) == len(set(ids(given))) == len(log.trials())
+    side_by_side = [specs for _, specs in given if not specs[0].together]
+    assert max(map(len, side_by_side)) == 3
+    assert all(len({spec.lane for spec in specs}) == 1 for specs in side_by_side)

@@ -274,6 +274,7 @@ def test_options_of_the_card_reach_the_network_and_its_record(config, capsys):
     assert (flags["noise"], flags["branch_scale"], flags["decay_on"]) == (16, 0.0, "w")
 
 
+@pytest.mark.slow
 def test_more_images_than_a_batch_change_the_statistics_alone(config, monkeypatch):
     """A network without batch normalization trains as it does without them."""
     monkeypatch.setitem(vars(methods.get("none")), "statistics_batch", 0)

@@ -1,0 +1,71 @@
+"""Trials that train side by side on JAX end as each of them does alone."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_wn.study.search import Setting
+from keras_wn.study.trial import Trial, Trials
+from keras_wn.training import loop
+from tests.study.made_up import TINY
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="JAX trains side by side: `nox -s backend`."
+)
+
+
+def test_side_by_side_and_alone_end_alike(tmp_path, request_of):
+    from keras_wn.study import side_by_side
+
+    settings = (Setting(0.05, 1e-4, 0.2), Setting(1e25, 0.0, 0.0))
+    specs = [
+        request_of().spec(
+            "accuracy",
+            "x",
+            "none",
+            setting,
+            seed,
+            splits=("train", "test"),
+            keeps_correct=True,
+            curve_epochs=(1, 3),
+            signal_epochs=(0,),
+        )
+        for seed, setting in enumerate(settings)
+    ]
+    trials = Trials(TINY, tmp_path)
+    together = side_by_side.run(trials, specs)
+    for spec, record in zip(specs, together, strict=True):
+        alone = trials.run(spec)
+        for key in ("id", "spec", "status", "epochs"):
+            assert record[key] == alone[key]
+        assert record["effective_rate"]["start"] == alone["effective_rate"]["start"]
+        if alone["status"] == "finished":
+            for split, figures in alone["final"].items():
+                assert record["final"][split] == pytest.approx(figures, rel=0.05, abs=0.02)
+            assert record["curves"]["epoch"] == alone["curves"]["epoch"]
+            np.testing.assert_allclose(record["curves"]["test"], alone["curves"]["test"], atol=0.05)
+            assert len(record["correct"]) == len(alone["correct"])
+            rates = [r["effective_rate"]["end"] for r in (record, alone)]
+            assert rates[0] == pytest.approx(rates[1], rel=1e-3)
+            norms = [[s["gradient_norm"] for s in r["signal"]] for r in (record, alone)]
+            np.testing.assert_allclose(*norms, rtol=0.05)
+    assert [record["status"] for record in together] == ["finished", "diverged"]
+    assert together[1]["epochs"] == 1
+
+
+def test_a_network_that_diverges_late_is_measured(tmp_path, request_of):
+    """A step on JAX frees the arrays that the variables had after the epoch before."""
+    trials = Trials(TINY, tmp_path)
+    spec = request_of().spec("accuracy", "x", "none", Setting(0.05, 1e-4, 0.2), seed=0)
+    draw, config = trials.prepared(spec)
+    network = trials.network(spec, config)
+    trial = Trial(spec, network.step, draw)
+    trial.begin()
+    batches = loop.training_batches(config, draw.splits, 0)
+    rates = loop.make_plan(config, draw.splits).rates[: config.steps_per_loop]
+    for epoch, loss in ((1, 2.0), (2, float("nan"))):
+        network.step.train(*next(batches), rates, 0.0)
+        assert trial.end_epoch(epoch, {"loss": loss}) == np.isfinite(loss)
+    results = trial.results(finite=False)
+    assert results["status"] == "diverged" and results["epochs"] == 2
+    assert np.isfinite(results["effective_rate"]["end"])

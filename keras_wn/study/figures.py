@@ -1,21 +1,17 @@
 """Draws the report's figures from the table of trials and from the pieces of verdicts."""
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from keras_wn.study import canvas, statistics, table
+from keras_wn.study import canvas, forest, statistics, table
 from keras_wn.study.canvas import Panel, line_of, look_of, panel, short
-from keras_wn.study.formatting import after, factor, interval, points, significant
+from keras_wn.study.formatting import after, points
 from keras_wn.study.plan import BASELINE
 from keras_wn.study.questions import plain_limits
-from keras_wn.study.statistics import Estimate
 from keras_wn.study.table import TrialTable
 from keras_wn.study.verdicts import CONFIDENCE, Piece
 
@@ -24,153 +20,6 @@ _TUNED = (
     ("weight_decay", "weight decay", True),
     ("warmup_epochs", "warm-up, epochs", False),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A row of a forest plot.
-
-    Attributes:
-        label: Text at its left.
-        method: Name, which chooses the color.
-        estimate: `Estimate` in the unit of the axis.
-        text: The numbers at its right.
-        is_apart: Whether a space separates it from the row above.
-    """
-
-    label: str
-    method: str
-    estimate: Estimate
-    text: str
-    is_apart: bool = False
-
-
-def forest(
-    name: str,
-    alt: str,
-    rows: Sequence[Row],
-    title: str,
-    margin: float | None = None,
-    reference: float | None = 0.0,
-    bound: float | None = None,
-    write_tick: Callable[[float], str] | None = None,
-) -> list[Panel]:
-    """Draws estimates with their intervals below each other; nothing without rows.
-
-    Args:
-        name, alt: As `canvas.panel`'s.
-        rows: Sequence of `Row`, from the top.
-        title: Label of the axis.
-        margin: Half of the width of the band around the reference in which values count as equal.
-        reference: Value of the line that stands for no difference. None draws none.
-        bound: Value of a dotted line. None draws none.
-        write_tick: Function that writes a number of the axis. None for plain numbers.
-    """
-    if not rows:
-        return []
-
-    def draw(figure):
-        axes = figure.subplots()
-        if margin:
-            axes.axvspan(reference - margin, reference + margin, color="#e8eef3", lw=0, zorder=0)
-        if reference is not None:
-            axes.axvline(reference, color="#555555", lw=1)
-        if bound is not None:
-            axes.axvline(bound, color="#555555", lw=1, ls=":")
-        places = np.cumsum([1.0 + 0.5 * row.is_apart for row in rows])
-        for place, row in zip(places, rows, strict=True):
-            _draw_estimate(axes, place, row.method, row.estimate)
-            axes.annotate(
-                row.text,
-                (1.02, place),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=9,
-                annotation_clip=False,
-            )
-        axes.set_yticks(places, [row.label for row in rows])
-        axes.set_ylim(places[-1] + 0.6, places[0] - 0.6)
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        if write_tick:
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: write_tick(x)))
-            axes.xaxis.set_major_locator(MultipleLocator(max(1, round(_span(axes) / 6))))
-        axes.set_xlabel(title)
-
-    return [panel(name, alt, draw, height=1.0 + 0.3 * len(rows), width=6.4)]
-
-
-def _span(axes):
-    low, high = axes.get_xlim()
-    return high - low
-
-
-def _draw_estimate(axes: Axes, place: float, method: str, estimate: Estimate):
-    look = look_of(method)
-    if math.isfinite(estimate.low) and math.isfinite(estimate.high):
-        axes.plot([estimate.low, estimate.high], [place, place], color=look.color, lw=2.5)
-    style = {"marker": look.marker, "ms": 7, "color": look.color, "mec": "#000000", "mew": 0.7}
-    axes.plot(estimate.value, place, ls="", **style)
-
-
-def of_pieces(
-    pieces: Iterable[Piece], labels: Callable[[Piece], tuple[str, str]], write: Callable
-) -> list[Row]:
-    """Rows of a forest plot, one for each piece that was measured.
-
-    Args:
-        pieces: `Piece`s of a verdict.
-        labels: Function from a piece to its label and its method.
-        write: Function that writes an estimate.
-    """
-    rows, was_beside = [], False
-    for piece in pieces:
-        if piece.estimate is not None:
-            label, method = labels(piece)
-            apart = piece.beside and not was_beside and bool(rows)
-            rows.append(Row(label, method, piece.estimate, write(piece.estimate), apart))
-            was_beside = piece.beside
-    return rows
-
-
-def differences(pieces: Sequence[Piece], margin: float, name: str, quantity: str) -> list[Panel]:
-    """Draws differences in top-1 from the baseline, of the claim's methods and of the others."""
-    rows = of_pieces(pieces, lambda piece: (short(piece.question.name), _method(piece)), points)
-    alt = f"{quantity}, of {', '.join(row.label for row in rows)}, with 95 % intervals."
-    title = f"{quantity}, points (band: equal)"
-    return forest(name, alt, rows, title, margin=margin)
-
-
-def _method(piece):
-    return piece.question.name.split(",")[0].split(" ")[0]
-
-
-def steps(pieces: Sequence[Piece], name: str, title: str, bound: float, reference: float):
-    """Draws shares or ratios of steps by method and batch size."""
-    rows = of_pieces(
-        pieces,
-        lambda piece: (piece.question.name, _method(piece)),
-        lambda estimate: interval(estimate, lambda x: significant(x, 3)),
-    )
-    alt = f"{title}: {', '.join(row.label for row in rows)}, with 95 % intervals."
-    return forest(name, alt, rows, f"{title} (dotted: {bound:g})", None, reference, bound)
-
-
-def limits_against_baseline(pieces: Sequence[Piece], margin: float) -> list[Panel]:
-    """Draws by which factor the baseline's largest stable learning rate is above the others'."""
-    rows = of_pieces(pieces, lambda piece: (short(piece.question.name), _method(piece)), factor)
-    alt = f"Largest stable learning rate of {BASELINE} divided by that of the others."
-    title = f"limit of {BASELINE} / its own limit (band: equal)"
-    return forest("limit_ratios", alt, rows, title, margin=margin, write_tick=_factor_of_octaves)
-
-
-def _rates(estimate):
-    return interval(estimate, _factor_of_octaves)
-
-
-def _factor_of_octaves(octaves):
-    return significant(2.0**octaves)
 
 
 def limits_by_depth(trials: TrialTable) -> list[Panel]:
@@ -245,19 +94,19 @@ def limits_by_condition(trials: TrialTable) -> list[Panel]:
             for i, (key, group) in enumerate(own.groupby(keys, sort=True)):
                 estimate = statistics.of_mean(group["octaves"]).interval(CONFIDENCE)
                 label = f"{method}{condition_in_words(*key)}"
-                rows.append(Row(label, method, estimate, _rates(estimate), i == 0))
+                rows.append(forest.Row(label, method, estimate, forest.rates(estimate), i == 0))
         alt = f"Largest stable learning rates on {model}, by start, warm-up and batch size."
         title = f"largest stable learning rate, {model} (line: that of {BASELINE})"
         is_plain = on_model.index.isin(plain) & (on_model["method"] == BASELINE)
         baseline = on_model[is_plain]["octaves"]
         reference = float(baseline.mean()) if len(baseline) else None
-        found += forest(
+        found += forest.draw(
             f"limits_{number}",
             alt,
             rows,
             title,
             reference=reference,
-            write_tick=_factor_of_octaves,
+            write_tick=forest.factor_of_octaves,
         )
     return found
 
@@ -304,8 +153,10 @@ def batch_free(pairs: Sequence[tuple[Piece, Piece]], margin: float, octaves: flo
         axes.fill_between(
             [-octaves, max(right, 0.5)], -margin, max(top, margin), color="#e8eef3", lw=0, zorder=0
         )
-        axes.xaxis.set_major_locator(MultipleLocator(max(1, round(_span(axes) / 6))))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{_factor_of_octaves(x)}×"))
+        axes.xaxis.set_major_locator(MultipleLocator(max(1, round(forest.span(axes) / 6))))
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda x, _: f"{forest.factor_of_octaves(x)}×")
+        )
         axes.set_xlabel(f"largest stable learning rate / that of {BASELINE}")
         axes.set_ylabel(f"test top-1 minus {BASELINE}'s, points")
         names = [accuracy.question.name for accuracy, _ in pairs]
@@ -328,19 +179,13 @@ def noise(trials: TrialTable) -> list[Panel]:
         if difference is not None:
             estimate = difference.interval(CONFIDENCE)
             label = f"{BASELINE}, statistics of {dict(options)['statistics_batch']}"
-            rows.append(Row(label, BASELINE, estimate, points(estimate)))
+            rows.append(forest.Row(label, BASELINE, estimate, points(estimate)))
     if (difference := trials.difference(trials.finals("wn"), baseline)) is not None and rows:
         estimate = difference.interval(CONFIDENCE)
-        rows.append(Row("wn", "wn", estimate, points(estimate), is_apart=True))
+        rows.append(forest.Row("wn", "wn", estimate, points(estimate), is_apart=True))
     alt = f"Test top-1 minus {BASELINE}'s with its own batches, by the images of its statistics."
     title = f"test top-1 minus that of {BASELINE} with batches of {trials.protocol.batch_size}"
-    return forest("noise", alt, rows, f"{title}, points", margin=trials.protocol.margin)
-
-
-def cells(rows: Sequence[Row], method: str) -> list[Panel]:
-    """Draws what each regularizer of a method changes, on the validation split."""
-    alt = f"Validation top-1 of {method} with each regularizer, minus that without."
-    return forest(f"cells_{method}", alt, rows, f"validation top-1 minus {method}'s, points")
+    return forest.draw("noise", alt, rows, f"{title}, points", margin=trials.protocol.margin)
 
 
 def work(gaps: pd.DataFrame, margin: float) -> list[Panel]:

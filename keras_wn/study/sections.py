@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from keras_wn.study import claims, figures, judges, plan, statistics, table
+from keras_wn.study import claims, figures, forest, judges, plan, statistics, table
 from keras_wn.study.blocks import Bullets, Code, Figures, Paragraph, Section, Table
 from keras_wn.study.claims import Claim
 from keras_wn.study.formatting import (
@@ -34,7 +34,7 @@ def front(trials: TrialTable) -> list:
     names = [m for m in trials.request.methods if m != BASELINE and len(trials.finals(m))]
     questions = [accuracy_question(trials, m, trials.finals(m), baseline) for m in names]
     pieces = decide(questions, trials.protocol.looks, trials.protocol.level)
-    return figures.differences(
+    return forest.differences(
         pieces, trials.protocol.margin, "test_differences", f"test top-1 minus {BASELINE}'s"
     )
 
@@ -113,7 +113,7 @@ def _cost(trials, verdict, links):
     is_share = measured[0].question.unit == "share"
     yield from _figures(
         "Mean over rounds, in which the methods take turns, with 95 % intervals.",
-        figures.steps(
+        forest.steps(
             measured,
             "step_share" if is_share else "step_ratio",
             "share of the step in normalization" if is_share else "step time / that of none",
@@ -210,11 +210,11 @@ def _tops(trials, links):
 
 def _gap(trials, verdict, links):
     measured = [p for p in verdict.pieces if p.estimate and p.question.name in ("train", "test")]
-    rows = figures.of_pieces(measured, lambda piece: (piece.question.name, "wn"), points)
+    rows = forest.of_pieces(measured, lambda piece: (piece.question.name, "wn"), points)
     gap = judges.REPORTED_GAP
     yield from _figures(
         f"wn minus bn. The dotted line is the gap of {gap:g} points of the paper's ImageNet.",
-        figures.forest(
+        forest.draw(
             "gap",
             "Train and test top-1 of wn minus bn's, with 95 % intervals.",
             rows,
@@ -227,7 +227,7 @@ def _gap(trials, verdict, links):
 
 def _regularization(trials, verdict, links):
     measured = [piece for piece in verdict.pieces if piece.estimate]
-    rows = figures.of_pieces(
+    rows = forest.of_pieces(
         measured,
         lambda piece: (
             piece.question.name.replace(", against", "\nagainst"),
@@ -237,7 +237,7 @@ def _regularization(trials, verdict, links):
     )
     yield from _figures(
         "Test top-1, each minus bn as tuned unless another is named.",
-        figures.forest(
+        forest.draw(
             "regularized",
             "Test top-1 with the best regularizers minus bn's.",
             rows,
@@ -247,7 +247,7 @@ def _regularization(trials, verdict, links):
     )
     panels = []
     for method in table.methods_of(trials.select(suite="regularization", stage="plain")):
-        panels += figures.cells(list(_cell_rows(trials, method)), method)
+        panels += forest.cells(list(_cell_rows(trials, method)), method)
     yield from _figures(
         "What each regularizer changes on the validation split, over the seeds of the search. The "
         "best one is then scored on the final seeds.",
@@ -270,7 +270,7 @@ def _cell_rows(trials, method):
         if difference is None:
             continue
         estimate = difference.interval(CONFIDENCE)
-        yield figures.Row(cell_in_words(group), method, estimate, points(estimate))
+        yield forest.Row(cell_in_words(group), method, estimate, points(estimate))
 
 
 def _stability(trials, verdict, links):
@@ -282,7 +282,7 @@ def _stability(trials, verdict, links):
             "encloses the largest stable learning rate to a factor of √2."
         )
     panels = [
-        *figures.limits_against_baseline(measured, 1.0),
+        *forest.limits_against_baseline(measured, 1.0),
         *figures.limits_by_depth(trials),
         *figures.limits_by_condition(trials),
     ]

@@ -8,7 +8,7 @@ import matplotlib
 import pytest
 
 from keras_wn import methods
-from keras_wn.study import canvas, figures, formatting, sections
+from keras_wn.study import canvas, figures, forest, formatting, sections
 from keras_wn.study.statistics import Estimate
 from keras_wn.study.table import TrialTable
 from tests.study.made_up import DECISIVE, METHODS, World, log
@@ -52,9 +52,9 @@ def test_signals_that_are_not_finite_or_zero_are_drawn():
 
 
 def test_estimates_without_an_interval_are_drawn():
-    rows = [figures.Row("wn", "wn", Estimate(1.0, -math.inf, math.inf, 1), "1.0")]
-    assert len(figures.forest("a", "An estimate.", rows, "points", margin=0.5)) == 1
-    assert figures.forest("a", "Nothing.", [], "points") == []
+    rows = [forest.Row("wn", "wn", Estimate(1.0, -math.inf, math.inf, 1), "1.0")]
+    assert len(forest.draw("a", "An estimate.", rows, "points", margin=0.5)) == 1
+    assert forest.draw("a", "Nothing.", [], "points") == []
 
 
 def test_perfect_accuracy_is_drawn():
@@ -94,4 +94,4 @@ def test_conditions_beside_the_plain_ones_are_drawn_with_whole_intervals():
     trials = TrialTable.from_records(records)
     found = figures.limits_by_condition(trials)
     assert [panel.name for panel in found] == ["limits_1", "limits_2"]
-    assert figures._rates(Estimate(0.0, -1.0, 1.0, 8)) == "1 [0.5, 2]"
+    assert forest.rates(Estimate(0.0, -1.0, 1.0, 8)) == "1 [0.5, 2]"

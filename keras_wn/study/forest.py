@@ -1,0 +1,171 @@
+"""Draws forest plots: a row for each difference, with its interval, its margin and its numbers."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+from keras_wn.study.canvas import Panel, look_of, panel, short
+from keras_wn.study.formatting import factor, interval, points, significant
+from keras_wn.study.plan import BASELINE
+from keras_wn.study.statistics import Estimate
+from keras_wn.study.verdicts import Piece
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of a forest plot.
+
+    Attributes:
+        label: Text at its left.
+        method: Name, which chooses the color.
+        estimate: `Estimate` in the unit of the axis.
+        text: The numbers at its right.
+        is_apart: Whether a space separates it from the row above.
+    """
+
+    label: str
+    method: str
+    estimate: Estimate
+    text: str
+    is_apart: bool = False
+
+
+def draw(
+    name: str,
+    alt: str,
+    rows: Sequence[Row],
+    title: str,
+    margin: float | None = None,
+    reference: float | None = 0.0,
+    bound: float | None = None,
+    write_tick: Callable[[float], str] | None = None,
+) -> list[Panel]:
+    """Draws estimates with their intervals below each other; nothing without rows.
+
+    Args:
+        name, alt: As `canvas.panel`'s.
+        rows: Sequence of `Row`, from the top.
+        title: Label of the axis.
+        margin: Half of the width of the band around the reference in which values count as equal.
+        reference: Value of the line that stands for no difference. None draws none.
+        bound: Value of a dotted line. None draws none.
+        write_tick: Function that writes a number of the axis. None for plain numbers.
+    """
+    if not rows:
+        return []
+
+    def draw(figure):
+        axes = figure.subplots()
+        if margin:
+            axes.axvspan(reference - margin, reference + margin, color="#e8eef3", lw=0, zorder=0)
+        if reference is not None:
+            axes.axvline(reference, color="#555555", lw=1)
+        if bound is not None:
+            axes.axvline(bound, color="#555555", lw=1, ls=":")
+        places = np.cumsum([1.0 + 0.5 * row.is_apart for row in rows])
+        for place, row in zip(places, rows, strict=True):
+            _draw_estimate(axes, place, row.method, row.estimate)
+            axes.annotate(
+                row.text,
+                (1.02, place),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=9,
+                annotation_clip=False,
+            )
+        axes.set_yticks(places, [row.label for row in rows])
+        axes.set_ylim(places[-1] + 0.6, places[0] - 0.6)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        if write_tick:
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: write_tick(x)))
+            axes.xaxis.set_major_locator(MultipleLocator(max(1, round(span(axes) / 6))))
+        axes.set_xlabel(title)
+
+    return [panel(name, alt, draw, height=1.0 + 0.3 * len(rows), width=6.4)]
+
+
+def span(axes: Axes) -> float:
+    """Length of the horizontal axis."""
+    low, high = axes.get_xlim()
+    return high - low
+
+
+def _draw_estimate(axes: Axes, place: float, method: str, estimate: Estimate):
+    look = look_of(method)
+    if math.isfinite(estimate.low) and math.isfinite(estimate.high):
+        axes.plot([estimate.low, estimate.high], [place, place], color=look.color, lw=2.5)
+    style = {"marker": look.marker, "ms": 7, "color": look.color, "mec": "#000000", "mew": 0.7}
+    axes.plot(estimate.value, place, ls="", **style)
+
+
+def of_pieces(
+    pieces: Iterable[Piece], labels: Callable[[Piece], tuple[str, str]], write: Callable
+) -> list[Row]:
+    """Rows of a forest plot, one for each piece that was measured.
+
+    Args:
+        pieces: `Piece`s of a verdict.
+        labels: Function from a piece to its label and its method.
+        write: Function that writes an estimate.
+    """
+    rows, was_beside = [], False
+    for piece in pieces:
+        if piece.estimate is not None:
+            label, method = labels(piece)
+            apart = piece.beside and not was_beside and bool(rows)
+            rows.append(Row(label, method, piece.estimate, write(piece.estimate), apart))
+            was_beside = piece.beside
+    return rows
+
+
+def differences(pieces: Sequence[Piece], margin: float, name: str, quantity: str) -> list[Panel]:
+    """Draws differences in top-1 from the baseline, of the claim's methods and of the others."""
+    rows = of_pieces(pieces, lambda piece: (short(piece.question.name), _method(piece)), points)
+    alt = f"{quantity}, of {', '.join(row.label for row in rows)}, with 95 % intervals."
+    title = f"{quantity}, points (band: equal)"
+    return draw(name, alt, rows, title, margin=margin)
+
+
+def _method(piece):
+    return piece.question.name.split(",")[0].split(" ")[0]
+
+
+def steps(pieces: Sequence[Piece], name: str, title: str, bound: float, reference: float):
+    """Draws shares or ratios of steps by method and batch size."""
+    rows = of_pieces(
+        pieces,
+        lambda piece: (piece.question.name, _method(piece)),
+        lambda estimate: interval(estimate, lambda x: significant(x, 3)),
+    )
+    alt = f"{title}: {', '.join(row.label for row in rows)}, with 95 % intervals."
+    return draw(name, alt, rows, f"{title} (dotted: {bound:g})", None, reference, bound)
+
+
+def limits_against_baseline(pieces: Sequence[Piece], margin: float) -> list[Panel]:
+    """Draws by which factor the baseline's largest stable learning rate is above the others'."""
+    rows = of_pieces(pieces, lambda piece: (short(piece.question.name), _method(piece)), factor)
+    alt = f"Largest stable learning rate of {BASELINE} divided by that of the others."
+    title = f"limit of {BASELINE} / its own limit (band: equal)"
+    return draw("limit_ratios", alt, rows, title, margin=margin, write_tick=factor_of_octaves)
+
+
+def rates(estimate: Estimate) -> str:
+    """An estimate in octaves, with its interval, as learning rates."""
+    return interval(estimate, factor_of_octaves)
+
+
+def factor_of_octaves(octaves: float) -> str:
+    """Two to the power of some octaves, in text."""
+    return significant(2.0**octaves)
+
+
+def cells(rows: Sequence[Row], method: str) -> list[Panel]:
+    """Draws what each regularizer of a method changes, on the validation split."""
+    alt = f"Validation top-1 of {method} with each regularizer, minus that without."
+    return draw(f"cells_{method}", alt, rows, f"validation top-1 minus {method}'s, points")

@@ -89,7 +89,7 @@ def _stability(verdict):
     pieces = [piece for piece in verdict.pieces if not piece.beside]
     parts = [
         f"{names} {(singular if one else words)[outcome]}"
-        for outcome, names, one in _grouped(pieces, lambda e: f"factor {factor(e)}")
+        for outcome, names, one in _grouped(pieces, factor)
         if outcome in words
     ]
     return _sentence("Stability of deep networks", parts, pieces)

@@ -96,6 +96,12 @@ def run() -> int:
     if values.report_only or values.add_benchmark:
         return _report(log, folder)
     protocol.check()
+    backend = keras.backend.backend()
+    if (values.lanes or 1) > 1 and backend != "jax":
+        raise UsageError(
+            f"--lanes={values.lanes} with KERAS_BACKEND={backend}: not there. "
+            "Allowed: KERAS_BACKEND=jax, or --lanes=1."
+        )
     names = tuple(dict.fromkeys(values.methods))
 
     signal.signal(signal.SIGTERM, _interrupt)
@@ -146,14 +152,9 @@ def _work(protocol, names, suites, log, shard, values):
 
 
 def _checked_lanes(values, begun):
-    on_jax = keras.backend.backend() == "jax"
     if values.lanes is None:
+        on_jax = keras.backend.backend() == "jax"
         return _LANES if on_jax and begun["gpus"] == 1 and begun["in_memory"] else 1
-    if values.lanes > 1 and not on_jax:
-        raise UsageError(
-            f"--lanes={values.lanes} with KERAS_BACKEND={keras.backend.backend()}: not there. "
-            "Allowed: KERAS_BACKEND=jax, or --lanes=1."
-        )
     if values.lanes > 1 and begun["gpus"] > 1:
         raise UsageError(
             f"--lanes={values.lanes} with {begun['gpus']} GPUs: not there. Allowed: one GPU, as by "

@@ -1,5 +1,6 @@
 """Runs as a user starts them, in processes of their own."""
 
+import json
 import os
 import pathlib
 import resource
@@ -41,6 +42,14 @@ def finish(script, *flags, **options):
     process = start(script, *flags, **options)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def finish_each(script, commands):
+    """What `finish` returns, for each of several lists of flags of a script."""
+    code, out, err = finish(HERE / "each.py", str(script), json.dumps(list(commands)))
+    if code:
+        raise RuntimeError(err)
+    return json.loads(out.splitlines()[-1])
 
 
 def wait_for(process, folder, step):

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from tests.parameters import slow
-from tests.runners.processes import RUNNERS, finish
+from tests.runners.processes import RUNNERS, finish, finish_each
 
 BENCHMARK = RUNNERS / "benchmark.py"
 SMALL = ("--model=cifar_resnet8", "--image_size=32", "--batch_size=8", "--rounds=1")
@@ -21,24 +20,23 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize(
-    "flag, message",
-    [
-        slow("--what=everything", "flag --what=everything: value should be one of <step|"),
-        slow("--rounds=0", "flag --rounds=0"),
-        slow("--methods=bnn", "--methods=bnn: unknown. Allowed: none, "),
-        slow("--methods=wn:mean", "--methods=wn:mean: no such join. Allowed"),
-        slow("--model=vgg", "--model=vgg: unknown. Allowed: resnet18, "),
-        slow("--batch_size=8,0", "--batch_size=0: not allowed."),
-        slow("--output=/nowhere/a.json", "--output=/nowhere/a.json: no such folder."),
-        slow("--what=tpu", "--what=tpu with KERAS_BACKEND=tensorflow: not there."),
-    ],
-)
-def test_bad_input_is_one_line_and_exit_status_2(flag, message):
-    code, out, err = finish(BENCHMARK, flag)
-    lines = [line for line in err.splitlines() if line.startswith("benchmark.py: error: ")]
-    assert code == 2 and len(lines) == 1 and message in lines[0]
-    assert "Traceback" not in err and "ratio" not in out
+@pytest.mark.slow
+def test_bad_input_is_one_line_and_exit_status_2():
+    messages = {
+        "--what=everything": "flag --what=everything: value should be one of <step|",
+        "--rounds=0": "flag --rounds=0",
+        "--methods=bnn": "--methods=bnn: unknown. Allowed: none, ",
+        "--methods=wn:mean": "--methods=wn:mean: no such join. Allowed",
+        "--model=vgg": "--model=vgg: unknown. Allowed: resnet18, ",
+        "--batch_size=8,0": "--batch_size=0: not allowed.",
+        "--output=/nowhere/a.json": "--output=/nowhere/a.json: no such folder.",
+        "--what=tpu": "--what=tpu with KERAS_BACKEND=tensorflow: not there.",
+    }
+    answers = finish_each(BENCHMARK, [[flag] for flag in messages])
+    for (flag, message), (code, out, err) in zip(messages.items(), answers, strict=True):
+        lines = [line for line in err.splitlines() if line.startswith("benchmark.py: error: ")]
+        assert code == 2 and len(lines) == 1 and message in lines[0], flag
+        assert "Traceback" not in err and "ratio" not in out, flag
 
 
 @pytest.mark.slow

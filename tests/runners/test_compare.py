@@ -8,11 +8,10 @@ import time
 import pytest
 
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
-from tests.parameters import slow
-from tests.runners.processes import RUNNERS, finish, start
+from tests.runners.processes import RUNNERS, finish, finish_each, start
 
 COMPARE = RUNNERS / "compare.py"
-QUICK = ("--jobs=2", "--budget=tiny", "--methods=bn,wn", "--seeds=2", "--suite=accuracy")
+QUICK = ("--jobs=1", "--budget=tiny", "--methods=wn", "--seeds=2", "--suite=accuracy")
 
 
 def trials(folder):
@@ -20,40 +19,36 @@ def trials(folder):
     return [record for record in map(json.loads, lines) if record["kind"] == "trial"]
 
 
-@pytest.mark.parametrize(
-    "flags, message",
-    [
+def test_bad_input_is_one_line_and_exit_status_2(tmp_path):
+    cases = [
         (
             ["--suite=speed"],
             "--suite=speed: unknown. Allowed: accuracy, stability, regularization, work, signal, "
             "cost, all.",
         ),
-        # The rest is for `nox -s slow`: Keras takes seconds to start.
-        slow(["--methods=wn,bnn"], "--methods=bnn: unknown. Allowed: none, bn, wn"),
-        slow(
+        (["--methods=wn,bnn"], "--methods=bnn: unknown. Allowed: none, bn, wn"),
+        (
             ["--shard=3/2"],
             "--shard=3/2: not allowed. Allowed: a part and the number of parts, as 2/4.",
         ),
-        slow(
+        (
             ["--budget=tiny", "--lanes=2"],
             "--lanes=2 with KERAS_BACKEND=tensorflow: not there. Allowed: KERAS_BACKEND=jax",
         ),
-        slow(["--seeds=1"], "--seeds=1: not allowed. Allowed: 2 or more."),
-        slow(
-            ["--label_noise=1"],
-            "--label_noise=1.0: not allowed. Allowed: at least 0 and less than 1.",
+        (["--seeds=1"], "--seeds=1: not allowed. Allowed: 2 or more."),
+        (["--label_noise=1"], "--label_noise=1.0: not allowed. Allowed: at least 0 and less than"),
+        (
+            ["--report_only", "--out=/nowhere"],
+            "--out=/nowhere: no trials.jsonl can be read there",
         ),
-        slow(
-            ["--report_only", "--out=/nowhere"], "--out=/nowhere: no trials.jsonl can be read there"
-        ),
-        slow(["--out=/proc/study"], "--out=/proc/study: cannot be written"),
-    ],
-)
-def test_bad_input_is_one_line_and_exit_status_2(flags, message, tmp_path):
-    code, out, err = finish(COMPARE, f"--out={tmp_path}/study", *flags)
-    lines = [line for line in err.splitlines() if line.startswith("compare.py: error: ")]
-    assert code == 2 and len(lines) == 1 and message in lines[0]
-    assert "Traceback" not in err and "Trials" not in out and "trials done" not in out
+        (["--add_benchmark=/nowhere.json"], "--add_benchmark=/nowhere.json: cannot be read"),
+        (["--out=/proc/study"], "--out=/proc/study: cannot be written"),
+    ]
+    answers = finish_each(COMPARE, [[f"--out={tmp_path}/study", *flags] for flags, _ in cases])
+    for (flags, message), (code, out, err) in zip(cases, answers, strict=True):
+        lines = [line for line in err.splitlines() if line.startswith("compare.py: error: ")]
+        assert code == 2 and len(lines) == 1 and message in lines[0], (flags, err)
+        assert "Traceback" not in err and "Trials" not in out and "trials done" not in out
 
 
 @pytest.mark.slow

@@ -4,17 +4,18 @@ import dataclasses
 import os
 import pathlib
 import signal
+import time
 
 import keras
 from absl import flags
 
 from keras_wn import methods
-from keras_wn.study import claims, report
+from keras_wn.study import budgets, claims, report
 from keras_wn.study.findings import findings
 from keras_wn.study.forecast import A100_SECONDS, Forecast, check_test_images
 from keras_wn.study.log import Log
 from keras_wn.study.plan import BASELINE, Request
-from keras_wn.study.protocol import Protocol, budgets, for_budget
+from keras_wn.study.protocol import Protocol
 from keras_wn.study.search import Setting
 from keras_wn.study.study import Study
 from keras_wn.study.suites import SUITES
@@ -41,8 +42,8 @@ def define() -> None:
     flags.DEFINE_enum(
         "budget",
         "small",
-        budgets(),
-        "Size of the networks and number of trials; see keras_wn/study/protocol.py.",
+        budgets.names(),
+        "Size of the networks and number of trials; see keras_wn/study/budgets.py.",
     )
     flags.DEFINE_string(
         "out", "runs/study", "Folder of the study: a new one, or one to go on with."
@@ -135,7 +136,7 @@ def _work(protocol, names, suites, log, shard, values):
         if not values.yes:
             check_test_images(protocol, images["test"])
         jobs = values.jobs or (1 if begun["gpus"] else cores)
-        lanes = _checked_lanes(values, begun)
+        lanes = _lanes(values, begun)
         done = log.trials()
         forecast = Forecast(request, suites, done, images["train"], 1 / shard[1], jobs)
         if len(done) < forecast.total(done):
@@ -151,7 +152,7 @@ def _work(protocol, names, suites, log, shard, values):
         workers.close(at_once=True)
 
 
-def _checked_lanes(values, begun):
+def _lanes(values, begun):
     if values.lanes is None:
         on_jax = keras.backend.backend() == "jax"
         return _LANES if on_jax and begun["gpus"] == 1 and begun["in_memory"] else 1
@@ -172,13 +173,16 @@ def _forecast(request, forecast, done, worker, gpus, values):
     """Says what the plan takes. Raises `UsageError` if that is over a day and was not asked for."""
     total = forecast.total(done)
     print(f"Plan: {total:,} trials, {total - len(done):,} of them to do.", flush=True)
+    begun = time.perf_counter()
     forecast.seconds_per_multiply_add = worker.time(_timed(request, gpus))
+    # Nearly all of that time is that of the compiler.
+    forecast.seconds_per_network = time.perf_counter() - begun
     seconds = forecast.seconds_left(done)
     text = f"about {duration(seconds)} on this machine"
     if gpus:
         text += f", {seconds * gpus / 3600:,.0f} GPU-hours"
     elif seconds > _LONG:
-        forecast.seconds_per_multiply_add = A100_SECONDS
+        forecast.seconds_per_multiply_add, forecast.seconds_per_network = A100_SECONDS, 0.0
         hours = forecast.seconds_left(done) * forecast.jobs / 3600
         text += f", or {hours:,.0f} GPU-hours on A100s"
     print(f"It takes {text}.", flush=True)
@@ -254,7 +258,7 @@ def _shard(text):
 
 
 def _protocol(values):
-    protocol = for_budget(values.budget)
+    protocol = budgets.get(values.budget)
     given = flag_fields.values(Protocol)
     replaced = {name: value for name, value in given.items() if value is not None}
     if replaced.get("train_size") == 0:

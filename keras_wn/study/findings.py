@@ -140,9 +140,13 @@ def _grouped(pieces: Iterable[Piece], write):
     for outcome, names in found.items():
         yield (
             outcome,
-            " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))),
+            _listed(names),
             len(names) == 1,
         )
+
+
+def _listed(names):
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _sentence(topic, parts, pieces):
@@ -151,10 +155,10 @@ def _sentence(topic, parts, pieces):
     if not parts and not open_:
         return f"{topic} {_NOT_MEASURED}."
     if open_:
-        parts = [*parts, f"for {' and '.join(open_)} it is undecided"]
+        parts = [*parts, f"for {_listed(open_)} it is undecided"]
     if missing and parts:
         parts = [
             *parts,
-            f"{' and '.join(missing)} {'was' if len(missing) == 1 else 'were'} not measured",
+            f"{_listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured",
         ]
     return f"{topic}: {'; '.join(parts)}."

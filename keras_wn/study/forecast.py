@@ -47,8 +47,8 @@ def rehearse(request: Request, suites: Iterable[str], done: Done) -> list[TrialS
 
     Example:
 
-    >>> from keras_wn.study.protocol import for_budget
-    >>> specs = rehearse(Request(for_budget("tiny"), ("bn", "wn"), 10), ["accuracy"], {})
+    >>> from keras_wn.study import budgets
+    >>> specs = rehearse(Request(budgets.get("tiny"), ("bn", "wn"), 10), ["accuracy"], {})
     >>> sorted({spec.stage for spec in specs})
     ['final', 'tune']
     """
@@ -116,6 +116,7 @@ class Forecast:
     Attributes:
         jobs: As given.
         seconds_per_multiply_add: Float, used before a trial is done. None if it is unknown.
+        seconds_per_network: Float, the time to build a network, used before a trial is done.
     """
 
     def __init__(
@@ -127,9 +128,10 @@ class Forecast:
         share: float = 1.0,
         jobs: int = 1,
     ):
-        self.jobs, self.seconds_per_multiply_add = jobs, None
+        self.jobs, self.seconds_per_multiply_add, self.seconds_per_network = jobs, None, 0.0
         self._protocol, self._train_images, self._share = request.protocol, train_images, share
         specs = rehearse(request, suites, done)
+        self._networks = len({spec.network for spec in specs if spec.id not in done})
         self._expected = collections.Counter(_kind(vars(spec)) for spec in specs)
         self._work = {
             _kind(vars(spec)): work_of(spec, self._protocol, train_images) for spec in specs
@@ -152,7 +154,8 @@ class Forecast:
     def seconds_left(self, done: Done, left: Sequence[TrialSpec] = ()) -> float | None:
         """The time until this process is through with its part, or None if nothing tells it yet."""
         counts, rate = self._left(done, left), self._mean_rate()
-        total = 0.0
+        # The time of a trial that is done has that of its network.
+        total = 0.0 if self._seconds else self.seconds_per_network * self._networks
         for kind, count in counts.items():
             if not count:
                 continue

@@ -7,12 +7,11 @@ import math
 
 import numpy as np
 
-from keras_wn.study import claims
+from keras_wn.study import budgets, claims
 from keras_wn.study.plan import Request, empty_record
-from keras_wn.study.protocol import for_budget
 from keras_wn.study.suites import SUITES
 
-TINY = for_budget("tiny")
+TINY = budgets.get("tiny")
 CLASSES = 10
 DATA = {
     "classes": CLASSES,

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from keras_wn import models
+from keras_wn.study import budgets
 from keras_wn.study.forecast import Forecast, check_test_images, multiply_adds, rehearse, work_of
-from keras_wn.study.protocol import for_budget
 from keras_wn.study.suites import SUITES
 from keras_wn.training.errors import UsageError
 from tests.study.made_up import TINY, World, all_done, log
@@ -51,6 +51,8 @@ def test_time_is_that_of_trials_of_a_kind_or_else_in_proportion_to_their_work(re
     work = sum(work_of(spec, TINY, 128) for spec in specs)
     forecast.seconds_per_multiply_add = 1e-9
     assert forecast.seconds_left({}) == pytest.approx(1e-9 * work / 2)
+    forecast.seconds_per_network = 3.0
+    assert forecast.seconds_left({}) == pytest.approx((1e-9 * work + 3.0) / 2)
     # Now a trial tells the time of its kind, and by it that of the others.
     first = specs[0]
     tuned = [spec for spec in specs if spec.stage == "tune"]
@@ -83,7 +85,7 @@ def test_trials_beyond_the_forecast_count(request_of):
 def test_too_few_test_images_are_refused_with_the_seeds_that_it_would_take(
     images, changes, message
 ):
-    protocol = dataclasses.replace(for_budget("fashion"), **changes)
+    protocol = dataclasses.replace(budgets.get("fashion"), **changes)
     if message is None:
         check_test_images(protocol, images)
     else:
@@ -93,4 +95,4 @@ def test_too_few_test_images_are_refused_with_the_seeds_that_it_would_take(
 
 def test_every_budget_fits_its_own_data():
     for name, images in (("tiny", 1000), ("small", 1000), ("fashion", 10_000), ("paper", 50_000)):
-        check_test_images(for_budget(name), images)
+        check_test_images(budgets.get(name), images)

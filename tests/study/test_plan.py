@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from keras_wn import methods
-from keras_wn.study import limits, plan, protocol, search, suites
+from keras_wn.study import budgets, limits, plan, search, suites
 from keras_wn.study.suites import SUITES
 from tests.study.made_up import TINY, all_done, result
 
@@ -192,9 +192,9 @@ def test_a_specification_is_read_again_from_its_record(request_of):
             assert plan.TrialSpec.from_record(record["spec"]).id == record["id"]
 
 
-@pytest.mark.parametrize("budget", protocol.budgets())
+@pytest.mark.parametrize("budget", budgets.names())
 def test_budgets_have_two_looks_and_allowed_values(budget):
-    found = protocol.for_budget(budget)
+    found = budgets.get(budget)
     found.check()
     assert found.looks == ((found.seeds + 1) // 2, found.seeds)
     least = 24 if budget != "tiny" else 1

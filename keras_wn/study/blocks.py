@@ -1,6 +1,7 @@
 """Holds the parts of the report, which the two templates render as HTML and as Markdown."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
 from keras_wn.study.canvas import Panel
@@ -70,6 +71,11 @@ class Figures:
     kind: ClassVar[str] = "figures"
     caption: str
     panels: tuple[Panel, ...]
+
+
+def figures_of(caption: str, panels: Sequence[Panel]) -> list[Figures]:
+    """Returns a block of these panels, or no block if there are none."""
+    return [Figures(caption, tuple(panels))] if panels else []
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import math
 import os
 import pathlib
 import sys
@@ -30,8 +31,8 @@ class Log:
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         self._said_torn = False
-        # What was read before, and the place in the file where it ends. A study reads its log
-        # after each trial, which would take longer and longer.
+        # A study reads its log after each trial, and the whole of it would take longer each time.
+        # So these records, which end at this place in the file, are read once.
         self._records: list[dict[str, Any]] = []
         self._read_to = 0
 
@@ -121,6 +122,9 @@ class Log:
                 }
                 for table in found["tables"]
             ]
+            sizes = [row[key] for record in records for row in record["rows"] for key in _MOVED]
+            if not sizes or not all(math.isfinite(size) and size > 0 for size in sizes):
+                raise ValueError("it has no step that fits, or bytes that are no positive numbers")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"--add_benchmark={path}: cannot be read ({type(error).__name__}: {error}). "

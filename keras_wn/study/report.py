@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import jinja2
 
-from keras_wn.study import claims, sections, table
+from keras_wn.study import appendix, claims, sections, table
 from keras_wn.study.blocks import Figures, Section, Url
 from keras_wn.study.canvas import Panel
 from keras_wn.study.findings import findings
@@ -67,7 +67,11 @@ def build(records: Iterable[dict]) -> Report:
             "95 % intervals. In the shaded band, methods count as equal.",
             tuple(sections.front(trials)),
         ),
-        sections=(*sections.build(trials, judged, links), links.section()),
+        sections=(
+            *sections.build(trials, judged, links),
+            *appendix.build(trials, links),
+            links.section(),
+        ),
     )
 
 

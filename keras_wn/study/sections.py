@@ -1,13 +1,12 @@
-"""Builds the sections of the report: one for each claim, and what stands behind them."""
+"""Builds the first figure of the report, and the section of each claim."""
 
-import json
 import statistics as averages
 from collections.abc import Iterator
 
 import pandas as pd
 
 from keras_wn.study import claims, figures, forest, judges, plan, statistics, table
-from keras_wn.study.blocks import Bullets, Code, Figures, Paragraph, Section, Table
+from keras_wn.study.blocks import Paragraph, Section, Table, figures_of
 from keras_wn.study.claims import Claim
 from keras_wn.study.formatting import (
     MISSING,
@@ -17,11 +16,10 @@ from keras_wn.study.formatting import (
     interval,
     points,
     significant,
-    top1,
 )
 from keras_wn.study.plan import BASELINE, SPLITS
 from keras_wn.study.questions import accuracy_question, cell_in_words, step_seconds
-from keras_wn.study.table import SECONDS, TrialTable
+from keras_wn.study.table import TrialTable
 from keras_wn.study.trial_lists import TrialLinks
 from keras_wn.study.verdicts import CONFIDENCE, Piece, Verdict, decide, in_words
 
@@ -40,7 +38,7 @@ def front(trials: TrialTable) -> list:
 
 
 def build(trials: TrialTable, judged: dict[Claim, Verdict], links: TrialLinks) -> Iterator[Section]:
-    """The sections of the claims, of the gap against the work, and of the trials' conditions."""
+    """Builds a section for each claim: its reason, its numbers, its rule and the paper's words."""
     evidence = {
         "C1": _cost,
         "C2": _cost,
@@ -67,14 +65,6 @@ def build(trials: TrialTable, judged: dict[Claim, Verdict], links: TrialLinks) -
             verdict.outcome,
             claim.key,
         )
-    if len(trials.select(suite="work", stage="final")):
-        yield Section(
-            "work", "How the gap grows with the work", tuple(_work(trials, links)), "", "Work"
-        )
-    yield Section("protocol", "How the trials were done", tuple(_protocol(trials)), "", "Protocol")
-    if len(trials.select(suite="accuracy", stage="tune")):
-        yield Section("tuning", "Tuning", tuple(_tuning(trials, links)), "", "Tuning")
-    yield Section("provenance", "Where this comes from", tuple(_provenance(trials)), "", "Machines")
 
 
 _WRITE = {
@@ -102,16 +92,12 @@ def _pieces(verdict, links):
     return Table("The numbers that decide, and those beside them.", columns, tuple(rows))
 
 
-def _figures(caption, panels):
-    return [Figures(caption, tuple(panels))] if panels else []
-
-
 def _cost(trials, verdict, links):
     measured = [piece for piece in verdict.pieces if piece.estimate]
     if not measured:
         return
     is_share = measured[0].question.unit == "share"
-    yield from _figures(
+    yield from figures_of(
         "Mean over rounds, in which the methods take turns, with 95 % intervals.",
         forest.steps(
             measured,
@@ -182,7 +168,7 @@ def _accuracy(trials, verdict, links):
     if not len(trials.select(suite="accuracy", stage="final")):
         return
     yield _tops(trials, links)
-    yield from _figures(
+    yield from figures_of(
         "Error by epoch, in inference mode: median over seeds and their range.",
         figures.curves(trials),
     )
@@ -212,7 +198,7 @@ def _gap(trials, verdict, links):
     measured = [p for p in verdict.pieces if p.estimate and p.question.name in ("train", "test")]
     rows = forest.of_pieces(measured, lambda piece: (piece.question.name, "wn"), points)
     gap = judges.REPORTED_GAP
-    yield from _figures(
+    yield from figures_of(
         f"wn minus bn. The dotted line is the gap of {gap:g} points of the paper's ImageNet.",
         forest.draw(
             "gap",
@@ -235,7 +221,7 @@ def _regularization(trials, verdict, links):
         ),
         points,
     )
-    yield from _figures(
+    yield from figures_of(
         "Test top-1, each minus bn as tuned unless another is named.",
         forest.draw(
             "regularized",
@@ -248,12 +234,12 @@ def _regularization(trials, verdict, links):
     panels = []
     for method in table.methods_of(trials.select(suite="regularization", stage="plain")):
         panels += forest.cells(list(_cell_rows(trials, method)), method)
-    yield from _figures(
+    yield from figures_of(
         "What each regularizer changes on the validation split, over the seeds of the search. The "
         "best one is then scored on the final seeds.",
         panels,
     )
-    yield from _figures(
+    yield from figures_of(
         "The noise of batch normalization: statistics of smaller batches have more of it, and "
         "those of larger batches less. If this noise were its whole lead, statistics of large "
         "batches would test as wn does.",
@@ -286,7 +272,7 @@ def _stability(trials, verdict, links):
         *figures.limits_by_depth(trials),
         *figures.limits_by_condition(trials),
     ]
-    yield from _figures(
+    yield from figures_of(
         "Largest stable learning rates, with 95 % intervals over seeds: against bn on the deepest "
         "network, by depth as they are set and divided by ‖v‖² (where the length of v has no "
         "effect, this is the step of its direction), and under other conditions.",
@@ -295,7 +281,7 @@ def _stability(trials, verdict, links):
     if len(trials.limits):
         yield _limits(trials, links)
     profiles = signal_profiles(trials)
-    yield from _figures(
+    yield from figures_of(
         "The signal by depth at the start and as it drifts: medians over seeds.",
         figures.signal(profiles),
     )
@@ -336,154 +322,7 @@ def _batch_free(trials, verdict, links):
     for piece in verdict.pieces:
         by_name.setdefault(piece.question.name, []).append(piece)
     pairs = [tuple(found) for found in by_name.values() if len(found) == 2]
-    yield from _figures(
+    yield from figures_of(
         "Up is more accurate, right is more stable. Methods in the shaded area meet both.",
         figures.batch_free(pairs, trials.protocol.margin, 1.0),
     )
-
-
-def gaps_by_work(trials: TrialTable) -> pd.DataFrame:
-    """Each method's test top-1 minus the baseline's at each point of the work suite."""
-    found = trials.select(suite="work", stage="final")
-    rows = []
-    for (size, model), at_point in found.groupby(["train_size", "model"]):
-        baseline = at_point[at_point["method"] == BASELINE]
-        for method in table.methods_of(at_point):
-            own = at_point[at_point["method"] == method]
-            difference = trials.difference(own, baseline) if method != BASELINE else None
-            if difference is None:
-                continue
-            estimate = difference.interval(CONFIDENCE)
-            rows.append(
-                {
-                    "method": method,
-                    "train_size": int(size),
-                    "model": model,
-                    "depth": table.depth(model)[0],
-                    "value": estimate.value,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                    "trials": tuple(own["id"]),
-                    "estimate": estimate,
-                }
-            )
-    columns = [
-        "method",
-        "train_size",
-        "model",
-        "depth",
-        "value",
-        "low",
-        "high",
-        "trials",
-        "estimate",
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _work(trials, links):
-    gaps = gaps_by_work(trials)
-    yield Paragraph(
-        "The learning rate is tuned again at each point. The paper's ImageNet result lies far to "
-        "the right of both figures, and stays the paper's."
-    )
-    yield from _figures(
-        "Test top-1 minus bn's, with 95 % intervals over seeds, by training images and by depth.",
-        figures.work(gaps, trials.protocol.margin) if len(gaps) else [],
-    )
-    rows = tuple(
-        (
-            f"{g.method}, {g.train_size:,} images, {g.model}",
-            links.link(points(g.estimate), g.trials),
-            str(g.estimate.n),
-        )
-        for g in gaps.itertuples()
-    )
-    columns = ("Method and point", "Test top-1 minus bn's, points [95 % interval]", "Seeds")
-    yield Table("The gap at each point.", columns, rows)
-
-
-def _tuning(trials, links):
-    yield from _figures(
-        "Validation error of every tuning trial; the setting that was chosen is ringed.",
-        figures.tuning(trials),
-    )
-    rows = []
-    for method, choice in trials.choices.items():
-        setting = choice.setting
-        cells = (
-            significant(setting.learning_rate),
-            significant(setting.weight_decay),
-            significant(setting.warmup_share * trials.protocol.train_epochs),
-            top1(choice.top1),
-            ", ".join(choice.edges).replace("_", " ") or MISSING,
-        )
-        rows.append((method, *(links.link(cell, choice.trials) for cell in cells)))
-    columns = (
-        "",
-        "Learning rate",
-        "Weight decay",
-        "Warm-up, epochs",
-        "Validation top-1, %",
-        "At an edge",
-    )
-    yield Table("The setting that was chosen on validation.", columns, tuple(rows))
-
-
-def _protocol(trials):
-    protocol, record = trials.protocol, trials.record
-    images, tuning = record["images"], protocol.tuning
-    planned = record["planned"]
-    drawn = ", drawn anew by each seed" if protocol.train_size else ""
-    wrong = (
-        f" {100 * protocol.label_noise:g} % of the training labels are wrong."
-        if protocol.label_noise
-        else ""
-    )
-    exploratory = int(trials.frame["exploratory"].sum())
-    settings = tuning["settings"] + tuning["extension"]
-    entries = [
-        f"Data: {record['data']}, {images['train']:,} training images{drawn}, "
-        f"{images['validation']:,} to validate, {images['test']:,} to test.{wrong}",
-        f"Training: {protocol.train_epochs} epochs of batches of {protocol.batch_size}, SGD with "
-        f"momentum {protocol.momentum:g}, schedule {protocol.schedule}, {protocol.precision}.",
-        f"Tuning: {settings} settings a method and {tuning['seeds']} seeds of each, by a "
-        "quasi-random sequence; the last "
-        f"{tuning['extension']} lie beyond an edge if the best setting lies at one. The range of "
-        "the learning rate is that of the method's card.",
-        f"Final trials: {protocol.seeds} fresh seeds, with looks at "
-        f"{' and '.join(map(str, protocol.looks))}.",
-        f"Planned before the first trial: the methods {', '.join(planned['methods'])}; the suites "
-        f"{', '.join(planned['suites'])}. {counted(exploratory, 'trial')} of others are "
-        "exploratory.",
-        f"Decisions: {planned['rules']['all']}",
-    ]
-    yield Bullets(tuple(entries))
-    text = {key: value for key, value in record.items() if key not in ("kind", "planned")}
-    yield Paragraph(("The whole protocol: ", Code(json.dumps(text))))
-
-
-def _provenance(trials):
-    rows = tuple(
-        (
-            process["id"],
-            Code(process["command"]),
-            str(process["time"]),
-            str(process.get("commit") or MISSING),
-            process["backend"],
-            f"{process['machine']['processor']}, {process['machine']['cores']} cores",
-            ", ".join(f"{name} {version}" for name, version in process["versions"].items()),
-        )
-        for process in trials.processes
-    )
-    columns = ("Process", "Command", "Started", "Commit", "Backend", "Machine", "Versions")
-    yield Table("The processes that ran the trials.", columns, rows)
-    sums = trials.frame.groupby("suite")[[f"{part}_seconds" for part in SECONDS]].sum() / 60
-    rows = tuple(
-        (str(suite), *(fixed(value, 1) for value in row)) for suite, row in sums.iterrows()
-    )
-    columns = ("Suite", *(f"{part.capitalize()}, minutes" for part in SECONDS))
-    yield Table("Time spent, added up over the processes.", columns, rows)
-    crashed = trials.frame[trials.frame["status"] == "crashed"]
-    if len(crashed):
-        yield Bullets(tuple(f"{t.id} crashed: {t.error}" for t in crashed.itertuples()))

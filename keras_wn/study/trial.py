@@ -6,10 +6,8 @@ the step, and the weights are put back to their start in one call.
 
 import base64
 import dataclasses
-import json
 import math
 import pathlib
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,13 +19,12 @@ from keras import ops
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.study import data
 from keras_wn.study.data import Draw
+from keras_wn.study.kept_state import KeptState
 from keras_wn.study.plan import SPLITS, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
 from keras_wn.training import devices as device_choice
-from keras_wn.training import files, loop, monitor, provenance, signal
-from keras_wn.training.checkpoints import Checkpoints
+from keras_wn.training import loop, monitor, provenance, signal
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
-from keras_wn.training.errors import UsageError
 from keras_wn.training.run import evaluate, weights_are_finite
 from keras_wn.training.stop import StopRequest
 
@@ -280,7 +277,7 @@ class Trial:
             else {}
         )
 
-    def begin(self, kept: "KeptState | None" = None, first: int = 0) -> None:
+    def begin(self, kept: KeptState | None = None, first: int = 0) -> None:
         """Measures the signal at the start, if it is asked for."""
         self._kept = kept
         # The step may still hold the state of the trial before.
@@ -312,7 +309,7 @@ class Trial:
             self._kept.write(step)
 
     def results(self, finite: bool) -> dict[str, Any]:
-        """What the trial gives after its last epoch, as the record of the log has it.
+        """Measures the trial after its last epoch. Returns what its record in the log holds.
 
         Args:
             finite: Whether the loss and the weights stayed finite.
@@ -368,64 +365,6 @@ class Trial:
         blocks, gradient_norm = signal.measure(self._step.model, images, one_hot, self._step.loss)
         figures = {"gradient_norm": gradient_norm, "blocks": list(map(dataclasses.asdict, blocks))}
         self.signals.append({"epoch": self.epochs, **figures})
-
-
-class KeptState:
-    """Keeps the state of a long trial after each epoch: a checkpoint, and the measurements so far.
-
-    Args:
-        folder: `pathlib.Path` of the trial, which is made, and removed by `clear`.
-        spec: `TrialSpec`.
-        step: `TensorFlowStep` or `JaxStep`.
-        trial: `Trial`.
-    """
-
-    def __init__(self, folder: pathlib.Path, spec: TrialSpec, step: Any, trial: Trial):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._step, self._trial = folder, step, trial
-        self._checkpoints = Checkpoints(folder, {"trial": spec.id})
-        self._measured = folder / "measured.json"
-
-    def restore(self) -> int:
-        """Goes back to the newest state that is whole. Returns the steps that are done."""
-        files.remove_leftovers(self._folder)
-        step, _ = self._checkpoints.restore_newest(self._variables())
-        if step:
-            state = json.loads(self._measured.read_text(encoding="utf-8"))
-            epochs, curves = step // state["steps_per_epoch"], state["curves"]
-            rows = [i for i, epoch in enumerate(curves.get("epoch", [])) if epoch <= epochs]
-            self._trial.epochs = epochs
-            self._trial.curves = {
-                name: [values[i] for i in rows] for name, values in curves.items()
-            }
-            self._trial.signals = [s for s in state["signals"] if s["epoch"] <= epochs]
-        return step
-
-    def write(self, step: int) -> None:
-        """Writes the state after an epoch.
-
-        Raises:
-            UsageError: If the disk is full. The state is then that of the epoch before.
-        """
-        trial = self._trial
-        state = {"curves": trial.curves, "signals": trial.signals}
-        try:
-            # Written before the checkpoint, which it may be ahead of but never behind.
-            files.write_json(self._measured, {**state, "steps_per_epoch": step // trial.epochs})
-            self._checkpoints.write(self._variables(), step)
-        except OSError as error:
-            raise UsageError(
-                f"--out={self._folder.parents[1]}: the state of a trial cannot be written "
-                f"({' '.join(str(error).split())}). The trials in the log are whole; the same "
-                "command goes on from them."
-            ) from error
-
-    def clear(self) -> None:
-        """Removes the state, once the trial is measured."""
-        shutil.rmtree(self._folder)
-
-    def _variables(self):
-        return [*self._step.model.variables, *self._step.optimizer.variables]
 
 
 def _kept(cache, key, make):

@@ -191,7 +191,7 @@ def conclude(pieces: Sequence[Piece], needs: str, remark: str = "") -> Verdict:
 
 
 def in_words(piece: Piece) -> str:
-    """What would decide a piece that is undecided, for example `about 40 seeds would decide`."""
+    """Says what would decide a piece that is undecided, such as `about 40 seeds would decide`."""
     if not piece.needed:
         return ""
     if math.isinf(piece.needed):

@@ -8,6 +8,7 @@ import os
 import runpy
 import sys
 import tempfile
+import traceback
 
 
 def finish(run, script, flags):
@@ -23,6 +24,8 @@ def finish(run, script, flags):
                 code = run()
             except SystemExit as ended:
                 code = ended.code
+            except BaseException:
+                traceback.print_exc()
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()

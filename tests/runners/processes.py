@@ -45,7 +45,7 @@ def finish(script, *flags, **options):
 
 
 def finish_each(script, commands):
-    """What `finish` returns, for each of several lists of flags of a script."""
+    """Runs a script once for each list of flags. Returns what `finish` does for each of them."""
     code, out, err = finish(HERE / "each.py", str(script), json.dumps(list(commands)))
     if code:
         raise RuntimeError(err)

@@ -31,6 +31,17 @@ def test_a_plan_that_is_done_is_rehearsed_as_it_was(request_of):
     assert forecast.total(done) == len(done) and forecast.seconds_left(done) == 0
 
 
+def test_trials_of_other_methods_do_not_make_a_plan_shorter(request_of):
+    lines = log(World(), methods=("none", "bn", "wn"), protocol=TINY)
+    done = {record["id"]: record for record in lines if record["kind"] == "trial"}
+    request = request_of(methods=("gn",))
+    alone = Forecast(request, ("accuracy",), {}, 128)
+    beside = Forecast(request, ("accuracy",), done, 128)
+    alone.seconds_per_multiply_add = beside.seconds_per_multiply_add = 1e-9
+    assert beside.total(done) - len(done) == alone.total({}) > 0
+    assert beside.seconds_left(done) == alone.seconds_left({})
+
+
 def test_multiplications_are_those_of_the_convolutions_and_the_classifier():
     # Two 3x3 convolutions a block, and three blocks, by hand for 16 pixels and 1000 classes.
     stages = 16**2 * (27 * 16 + 2 * 9 * 16 * 16)
@@ -77,7 +88,7 @@ def test_trials_beyond_the_forecast_count(request_of):
         (10_000, {}, None),
         (250, {}, "its 250 test images are too few .* within 0.5 points: no number of seeds is"),
         (3_000, {}, "it would take 70 seeds. Allowed: .* --yes"),
-        # The study is small by intention, whatever its test images.
+        # More images would not help such a plan.
         (250, {"seeds": 2}, None),
         (250, {"margin": 3.0}, None),
     ],

@@ -148,7 +148,16 @@ def test_the_bytes_of_a_benchmark_of_tpus_are_added(log, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["no JSON", "[]", json.dumps({"what": "step", "tables": []}), '{"what": "tpu"}', None]
+    "text",
+    [
+        "no JSON",
+        "[]",
+        json.dumps({"what": "step", "tables": []}),
+        '{"what": "tpu"}',
+        None,
+        json.dumps(BENCHMARK).replace("10,", "NaN,"),
+        json.dumps({"what": "tpu", "tables": []}),
+    ],
 )
 def test_a_file_that_is_no_benchmark_of_tpus_is_refused(log, tmp_path, text):
     path = tmp_path / "tpu.json"

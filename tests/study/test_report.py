@@ -1,5 +1,6 @@
 """Writes the report of made-up records."""
 
+import dataclasses
 import html.parser
 import random
 import re
@@ -11,7 +12,7 @@ from keras_wn.study.findings import findings
 from keras_wn.study.suites import SUITES
 from keras_wn.study.table import TrialTable
 from keras_wn.training import files
-from tests.study.made_up import World, log
+from tests.study.made_up import DECISIVE, World, log
 
 HOSTILE = "<script>alert('x')</script> | `a` [b](c) \\ & \"quoted\" $HOME $x_1^2$"
 
@@ -142,6 +143,14 @@ def test_the_page_has_the_plan_with_its_numbers(page):
         "1 crashed",
     ):
         assert words in text, words
+
+
+def test_the_page_tells_the_rungs_of_a_search(tmp_path):
+    tuning = {**DECISIVE.tuning, "rungs": [[1, 3], [2, 2], [3, 1]]}
+    protocol = dataclasses.replace(DECISIVE, tuning=tuning)
+    page, _ = report.write(log(World(), ("accuracy",), protocol=protocol), tmp_path)
+    words = "All of them are trained for 1 epochs, then the best 2 for 2, then the best 1 for 3."
+    assert words in " ".join(page.read_text().split())
 
 
 def test_suites_without_trials_are_said_to_be_not_measured(tmp_path):

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from keras_wn.study.kept_state import KeptState
 from keras_wn.study.search import Setting
-from keras_wn.study.trial import KeptState, Trial, Trials
+from keras_wn.study.trial import Trial, Trials
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.study.made_up import TINY
 

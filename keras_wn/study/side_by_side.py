@@ -13,7 +13,6 @@ from keras_wn.study.plan import TrialSpec
 from keras_wn.study.trial import Trial, Trials, effective_rate, trial_record
 from keras_wn.training import loop
 from keras_wn.training.run import as_figures
-from keras_wn.training.step_jax import JaxLanes
 
 
 class Lane:
@@ -24,7 +23,7 @@ class Lane:
         number: Place of the lane.
     """
 
-    def __init__(self, lanes: JaxLanes, number: int):
+    def __init__(self, lanes: Any, number: int):
         self._lanes, self._number = lanes, number
         step = lanes.step
         self.model, self.loss = step.model, step.loss
@@ -70,8 +69,7 @@ def run(trials: Trials, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
         network.put_at_start(config, draw.splits)
         rates.append({"start": effective_rate(step.model, spec.learning_rate)})
         starts.append(network.values())
-    lanes = JaxLanes(step) if network.lanes is None else network.lanes
-    network.lanes = lanes
+    lanes = network.lanes = network.lanes or step.lanes()
     lanes.load(starts)
     ready = time.perf_counter()
     in_lanes = [

@@ -24,7 +24,7 @@ def main() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(start["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(start["threads"])
 
-    from keras_wn.study import step_timing, trial
+    from keras_wn.study import side_by_side, step_timing, trial
     from keras_wn.study.plan import TrialSpec, empty_record
     from keras_wn.study.protocol import Protocol
     from keras_wn.training import devices, provenance
@@ -39,9 +39,6 @@ def main() -> None:
             return step_timing.time_steps(protocol, specs)
         if len(specs) == 1:
             return [trials.run(specs[0])]
-        # Imported now, because it starts JAX.
-        from keras_wn.study import side_by_side
-
         return side_by_side.run(trials, specs)
 
     protocol = Protocol(**start["protocol"])

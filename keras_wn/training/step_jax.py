@@ -149,6 +149,10 @@ class JaxStep:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
+    def lanes(self) -> "JaxLanes":
+        """Returns lanes in which copies of the model train side by side."""
+        return JaxLanes(self)
+
     def _variables(self):
         model = self.model
         return model.trainable_variables, model.non_trainable_variables, self.optimizer.variables

@@ -28,8 +28,10 @@ PARTS = (
             "benchmarks",
         )
     ),
-    "tests/test_registration.py",
+    "tests/test_callbacks.py",
     "tests/test_constraints.py",
+    "tests/test_model_summary.py",
+    "tests/test_registration.py",
 )
 
 
@@ -41,7 +43,7 @@ def backend(session, backend):
     extra = {"jax": "train-jax", "torch": "torch"}[backend]
     on_jax = ("tests/runners/test_without_tensorflow.py", "tests/study/test_side_by_side.py")
     runners = on_jax if backend == "jax" else ()
-    session.install("-e", f".[{extra}]", "pytest", "pytest-xdist", *CONSTRAINTS)
+    session.install("-e", f".[{extra}]", "tensorboard", "pytest", "pytest-xdist", *CONSTRAINTS)
     # Cards, and the choice of layers by name, are the same code on every backend. TensorFlow and
     # PyTorch run their tests in a third of the time that JAX takes, which compiles each layer of
     # each network.

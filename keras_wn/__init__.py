@@ -13,6 +13,7 @@ from keras_wn.variable_groups import VariableGroups, variable_groups
 __version__ = "0.1.0"
 __all__ = [
     "VariableGroups",
+    "callbacks",
     "constraints",
     "data_dependent_init",
     "fold",
@@ -23,21 +24,22 @@ __all__ = [
     "models",
     "regularizers",
     "reparameterizations",
+    "summary",
     "variable_groups",
     "weight_norm",
 ]
 
 # These are imported when they are first used, because layers and saved models do not need them.
 # This halves the time of `import keras_wn`.
-_MODULES = ("interop", "methods", "models")
-_FROM_INTEROP = ("fold", "weight_norm")
+_MODULES = ("callbacks", "interop", "methods", "models")
+_FUNCTIONS = {"fold": "interop", "summary": "model_summary", "weight_norm": "interop"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name in _FROM_INTEROP:
-        return getattr(importlib.import_module(f"{__name__}.interop"), name)
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -125,6 +125,17 @@ def plain(layer: Layer) -> Layer:
     return copy_of(layer)
 
 
+def plain_class(layer: Layer) -> type[Layer] | None:
+    """The class of the plain layer that a weight-normalized layer folds to; `None` if none can."""
+    if isinstance(layer, WeightNormalization):
+        return type(layer.layer)
+    try:
+        call_scale(layer)
+    except ValueError:
+        return None
+    return _FOLDED.get(type(layer))
+
+
 def without_scale(layer: Layer, *args: Any, **kwargs: Any) -> Any:
     """Calls a layer of a folded model. Keras' own layers take no `scale`, and have it in w."""
     if type(layer) in _FOLDED.values():

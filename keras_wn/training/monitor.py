@@ -1,17 +1,14 @@
-"""Shows a run: scalars for TensorBoard, and progress and tables on the screen."""
+"""Shows a run: norms of its kernels, profiles, and progress and tables on the screen."""
 
 import contextlib
 import io
-import os
 import pathlib
-import socket
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
-from keras import ops
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,47 +21,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from keras_wn.layers import WeightNormalization
-from keras_wn.layers.gains import direction_norm
-from keras_wn.layers.kernels import kernels_of
-from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.model_summary import kernel_figures
 
 # Where no terminal shows a bar.
 _SECONDS_BETWEEN_LINES = 30.0
-
-
-class Scalars:
-    """Writes scalars in TensorBoard's format, without TensorFlow.
-
-    Args:
-        folder: Path for the events file, which is made with the first scalars.
-    """
-
-    def __init__(self, folder: pathlib.Path):
-        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
-        self._path = pathlib.Path(folder) / name
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes values by name for a step; they are in the file when this returns."""
-        # Imported here, because benchmarks show progress where TensorBoard is not installed.
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        events = [Event(wall_time=time.time(), step=step, summary=_summary(values))]
-        if not self._path.exists():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            events.insert(0, Event(wall_time=time.time(), file_version="brain.Event:2"))
-        with open(self._path, "ab") as file:
-            for event in events:
-                RecordWriter(file).write(event.SerializeToString())
-
-
-def _summary(values):
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    return Summary(
-        value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-    )
 
 
 def kernel_norms(model: keras.Model, rate: float) -> dict[str, float]:
@@ -80,17 +40,9 @@ def kernel_norms(model: keras.Model, rate: float) -> dict[str, float]:
         The latter is the step of v's direction where the length of v has no effect.
     """
     values = {}
-    for layer in model.layers:
-        if isinstance(layer, Reparameterized | WeightNormalization):
-            kernels = [kernel for kernel, _ in layer.kernels_and_gains()]
-        else:
-            kernels = kernels_of(layer)
-        for kernel in kernels:
-            lengths = ops.convert_to_numpy(direction_norm(kernel))
-            square = np.mean(lengths.astype("float64") ** 2)
-            path = kernel.variable.path
-            values[f"norm/{path}"] = float(np.mean(lengths, dtype="float64"))
-            values[f"effective_learning_rate/{path}"] = rate / max(square, np.finfo(float).tiny)
+    for figures in kernel_figures(model):
+        values[f"norm/{figures.path}"] = float(np.mean(figures.norms()))
+        values[f"effective_learning_rate/{figures.path}"] = figures.effective_rate(rate)
     return values
 
 

@@ -1,6 +1,7 @@
 """Runs the tests that need environments of their own, on Keras' other backends above all."""
 
 import os
+import pathlib
 import sys
 
 import nox
@@ -125,6 +126,68 @@ def export(session):
         "-e", ".[train]", "pytest", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", *CONSTRAINTS
     )
     session.run("python", "-m", "pytest", "tests/interop/export")
+
+
+@nox.session
+def examples(session):
+    """The programs of the documentation. `-- --write` makes their output that of the pages."""
+    session.install("-e", ".[train]", "torch", "pytest", "pytest-xdist", *CONSTRAINTS)
+    writes = {"KERAS_WN_WRITE_OUTPUT": "1"} if "--write" in session.posargs else {}
+    listed = ("--durations=0", "--durations-min=5")
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        *TWO_WORKERS,
+        *listed,
+        "-m",
+        "examples",
+        "tests/docs",
+        env={"KERAS_BACKEND": "tensorflow", **writes},
+    )
+
+
+# The oldest version of Keras that the layers work with, which setup.py names.
+OLDEST_KERAS = "keras==3.12.0"
+
+
+@nox.session
+def oldest(session):
+    """The layers and whole models with the oldest version of Keras, on PyTorch."""
+    session.install("-e", ".[torch]", OLDEST_KERAS, "tensorboard", "pytest", "pytest-xdist")
+    parts = (
+        "tests/layers",
+        "tests/interop",
+        "tests/test_callbacks.py",
+        "tests/test_constraints.py",
+    )
+    session.run("python", "-m", "pytest", *TWO_WORKERS, *parts, env={"KERAS_BACKEND": "torch"})
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "backend", "kind"),
+    [("3.11", "jax", "sdist"), ("3.12", "torch", "wheel"), ("3.13", "tensorflow", "wheel")],
+)
+def package(session, backend, kind):
+    """Installs the wheel and the sdist with one backend each, and runs a smoke test."""
+    folder = pathlib.Path(session.create_tmp()).resolve()
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+    (built,) = folder.glob("*.whl" if kind == "wheel" else "*.tar.gz")
+    session.install(str(built), backend)
+    smoke = pathlib.Path("tests/package/smoke.py").resolve()
+    session.chdir(folder)
+    session.run("python", str(smoke), env={"KERAS_BACKEND": backend})
+
+
+@nox.session
+def docs(session):
+    """Builds the site. A warning is an error."""
+    session.install("-e", ".[docs]", *CONSTRAINTS)
+    # The theme prints an advertisement for its successor otherwise.
+    quiet = {"NO_MKDOCS_2_WARNING": "1"}
+    session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp(), env=quiet)
 
 
 LAYER = ("runners/benchmark.py", "--what=layer", "--rounds=15")

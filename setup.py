@@ -12,6 +12,8 @@ VERSION = re.search(
 
 # The runners and the study need these on any backend.
 STUDY = [
+    "keras>=3.15",
+    "absl-py",
     "scikit-learn",
     "scipy",
     "matplotlib",
@@ -33,16 +35,36 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords="keras weight-normalization batch-normalization tensorflow jax pytorch",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Operating System :: MacOS",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    project_urls={
+        "The paper of weight normalization": "https://arxiv.org/abs/1602.07868",
+        "The paper that is studied": "https://arxiv.org/abs/1709.08145",
+    },
     packages=find_packages(include=["keras_wn", "keras_wn.*"]),
     package_data={"keras_wn": ["py.typed"], "keras_wn.study": ["*.j2"]},
     python_requires=">=3.11",
-    install_requires=["keras>=3.15", "numpy", "absl-py"],
+    # The oldest and the newest are tested: `nox -s oldest`, and every other session.
+    install_requires=["keras>=3.12", "numpy"],
     extras_require={
         "train": TRAIN,
         "train-jax": ["jax", *STUDY],
         "jax": ["jax"],
         "torch": ["torch"],
         "tpu": ["jax[tpu]"],
+        "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "test": [*TRAIN, "pytest", "pytest-xdist", "ruff", "nox[uv]"],
     },
 )

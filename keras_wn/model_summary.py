@@ -168,6 +168,8 @@ def _table(normalized, learning_rate):
 
 
 def _median_and_range(values):
-    """A text with the median of some numbers, and their range if it shows three digits apart."""
-    least, median, largest = (f"{value:.3g}" for value in np.quantile(values, [0, 0.5, 1]))
-    return median if least == largest else f"{median} ({least} to {largest})"
+    """A text with the median of some numbers, and their range if it is not a single number."""
+    least, median, largest = np.quantile(values, [0, 0.5, 1])
+    if f"{least:.2g}" == f"{largest:.2g}":
+        return f"{median:.3g}"
+    return f"{median:.2g} ({least:.2g} to {largest:.2g})"

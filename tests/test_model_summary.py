@@ -39,7 +39,7 @@ def test_figures_are_those_of_the_equations():
     assert math.isclose(figures.effective_rate(0.26), 0.26 / 13.0, rel_tol=1e-6)
     text, found = rows(model, learning_rate=0.26)
     assert text.splitlines()[0].split() == ["Kernel", "Units", "‖v‖", "g", "lr/‖v‖²", "Folds", "to"]
-    assert found["fc/kernel"] == "2 3 (1 to 5) 1.25 (0.5 to 2) 0.02 Dense".split()
+    assert found["fc/kernel"] == "2 3 (1 to 5) 1.2 (0.5 to 2) 0.02 Dense".split()
 
 
 def test_effective_rate_is_the_step_of_the_direction():

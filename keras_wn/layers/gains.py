@@ -347,7 +347,7 @@ def let_act_on_v(kernel: Kernel, gain: Gain | None) -> None:
         gain.variable.constraint = None
 
 
-class _Projection:
+class _Projection(keras.constraints.Constraint):
     """Constraint of a gain's variable that projects w, stores the result in v, and returns g."""
 
     def __init__(self, constraint, kernel, gain):

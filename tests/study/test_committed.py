@@ -1,4 +1,4 @@
-"""Checks that the README quotes the report in docs/study, which is of protocol 1."""
+"""Checks that docs/study/index.md quotes the report beside it, which is of protocol 1."""
 
 import pathlib
 import re
@@ -17,14 +17,14 @@ def test_the_study_of_protocol_1_is_refused_with_how_to_report_it():
         Log(STUDY / "trials.jsonl").read()
 
 
-def test_the_readme_has_the_reports_verdicts():
+def test_the_page_has_the_reports_verdicts():
     verdicts = dict(
         re.findall(
             r"^\| (C\d)\..*? \| \*\*(.*?)\*\*", (STUDY / "report.md").read_text(), re.MULTILINE
         )
     )
     quoted = dict(
-        re.findall(r"^\| (C\d): .*? \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+        re.findall(r"^\| (C\d): .*? \| (.*?) \|", (STUDY / "index.md").read_text(), re.MULTILINE)
     )
     assert len(verdicts) == 6
     assert {

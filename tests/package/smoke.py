@@ -18,7 +18,7 @@ def main():
     source = pathlib.Path(keras_wn.__file__)
     if "site-packages" not in source.parts:
         sys.exit(f"The package comes from {source}. Allowed: an installed one.")
-    for library in ("absl", "sklearn", "pandas", "matplotlib", "tensorflow_datasets"):
+    for library in ("sklearn", "pandas", "matplotlib", "tensorflow_datasets"):
         if importlib.util.find_spec(library) and keras.backend.backend() != "tensorflow":
             sys.exit(f"{library} is installed. Allowed: Keras, NumPy and a backend.")
     if not (source.parent / "py.typed").exists():

@@ -234,9 +234,3 @@ def test_losses_of_eager_and_stateless_calls_are_those_of_the_plain_layer(name):
     assert len(listed[0][0]) == len(listed[1][0]) > 0
     for found, expected in zip(*listed, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
-def test_the_figure_of_the_report():
-    model = keras.Sequential([keras.Input((5,)), PAIRS["activity_regularizer"][0]()])
-    model.compile("sgd", "mse")
-    assert model.evaluate(VECTORS, np.zeros((4, 3)), verbose=0) == pytest.approx(25.75)

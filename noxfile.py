@@ -181,11 +181,14 @@ def package(session, backend, kind):
 
 @nox.session
 def docs(session):
-    """Builds the site. A warning is an error."""
+    """Builds the site, where a warning is an error, and opens its pages in a browser."""
     session.install("-e", ".[docs]", *CONSTRAINTS)
+    site = session.create_tmp()
     # The theme prints an advertisement for its successor otherwise.
     quiet = {"NO_MKDOCS_2_WARNING": "1"}
-    session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp(), env=quiet)
+    session.run("mkdocs", "build", "--strict", "--site-dir", site, env=quiet)
+    command = (sys.executable, "-m", "pytest", "tests/docs/test_site.py")
+    session.run(*command, env={"KERAS_WN_SITE": site}, external=True)
 
 
 LAYER = ("runners/benchmark.py", "--what=layer", "--rounds=15")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.study import browser
+from tests import browser
 
 pytestmark = pytest.mark.skipif(
     browser.PATH is None, reason="neither chromium nor google-chrome is installed"

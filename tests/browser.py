@@ -12,18 +12,21 @@ import tempfile
 import threading
 
 PATH = shutil.which("chromium") or shutil.which("google-chrome")
-_SECONDS = 60
 
 
 class Browser:
     """One page of a browser, used as a context manager.
+
+    Args:
+        seconds: The time after which a browser that hangs is killed.
 
     Attributes:
         complaints: The errors, warnings and exceptions of the console.
         requests: The addresses that were requested.
     """
 
-    def __init__(self):
+    def __init__(self, seconds=60):
+        self._seconds = seconds
         self.complaints, self.requests = [], []
         self._number, self._read = 0, b""
         self._session = {}
@@ -56,7 +59,7 @@ class Browser:
         os.close(commands)
         os.close(answers)
         # A browser that hangs is killed, which ends the test's waiting.
-        self._watchdog = threading.Timer(_SECONDS, self._process.kill)
+        self._watchdog = threading.Timer(self._seconds, self._process.kill)
         self._watchdog.start()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = {

@@ -1,6 +1,7 @@
 """Shows the norms, gains and effective learning rates of a model's weight-normalized layers."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import keras
@@ -55,9 +56,11 @@ class KernelFigures:
     def effective_rate(self, rate: float) -> float:
         """Returns a learning rate divided by the mean square of `||v||`.
 
-        Where the length of v has no effect, it is the step of v's direction.
+        Where the length of v has no effect, it is the step of v's direction. It is infinite for a
+        kernel of zeros, which has no direction.
         """
-        return rate / max(float(np.mean(self.norms() ** 2)), np.finfo(float).tiny)
+        square = float(np.mean(self.norms() ** 2))
+        return rate / square if square else math.inf
 
 
 def kernel_figures(model: keras.layers.Layer) -> list[KernelFigures]:

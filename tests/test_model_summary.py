@@ -74,6 +74,13 @@ def test_rate_is_that_of_the_compiled_optimizer_at_its_step():
     assert rows(model, learning_rate=2.6)[1]["fc/kernel"][-2] == "0.2"
 
 
+def test_a_kernel_of_zeros_has_no_direction():
+    model = dense()
+    model.layers[0].v.assign(np.zeros((4, 2)))
+    assert kernel_figures(model)[0].effective_rate(0.1) == math.inf
+    assert rows(model, learning_rate=0.1)[1]["fc/kernel"][-2] == "inf"
+
+
 def test_nested_models_wrappers_and_other_forms_have_their_rows():
     inner = keras.Sequential([keras.Input((6, 8)), wl.WNConv1D(3, 2, name="conv")], name="inner")
     model = keras.Sequential(

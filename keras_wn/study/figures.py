@@ -20,6 +20,9 @@ _TUNED = (
     ("weight_decay", "weight decay", True),
     ("warmup_epochs", "warm-up, epochs", False),
 )
+# Kernels of zeros have no direction. Logs of the first versions of this protocol count their
+# rates, which are immense, and no rate of a network that trains comes near this one.
+_LARGEST_RATE = 1e30
 
 
 def limits_by_depth(trials: TrialTable) -> list[Panel]:
@@ -48,7 +51,7 @@ def _effective(trials, row):
     """log2 of the limit divided by the mean square of ||v|| at the start, NaN if unknown."""
     for trial in row["trials"]:
         rates, rate = trials.done[trial].get("effective_rate"), None
-        if rates and rates["start"]:
+        if rates and rates["start"] and rates["start"] < _LARGEST_RATE:
             rate = trials.done[trial]["spec"]["learning_rate"]
             return row["octaves"] + math.log2(rates["start"] / rate)
     return math.nan

@@ -173,12 +173,13 @@ def effective_rate(model: keras.Model, rate: float) -> float | None:
     """The learning rate divided by the mean square of ||v||, as a geometric mean over kernels.
 
     Where the length of v has no effect, it is the step of v's direction. The classifier is left
-    out, because the length of its kernel matters in most methods. None if it is not finite.
+    out, because the length of its kernel matters in most methods, and so are kernels of zeros,
+    which have no direction. None if the rest is not finite.
     """
     found = [
         value
         for name, value in monitor.kernel_norms(model, rate).items()
-        if name.startswith("effective") and "logits" not in name
+        if name.startswith("effective") and "logits" not in name and value != math.inf
     ]
     logarithms = np.log(found)
     return float(np.exp(logarithms.mean())) if np.all(np.isfinite(logarithms)) else None

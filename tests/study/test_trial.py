@@ -87,6 +87,12 @@ def test_a_trial_tells_its_effective_learning_rate(trials, request_of):
     assert rates["end"] != rates["start"]
 
 
+def test_kernels_that_start_at_zero_do_not_count_for_the_effective_rate(trials, request_of):
+    spec = request_of().spec("accuracy", "tune", "fixup", FINE, seed=3)
+    rates = trials.run(spec)["effective_rate"]
+    assert 0.1 * FINE.learning_rate < rates["start"] < 1000 * FINE.learning_rate
+
+
 def test_options_of_a_trial_reach_its_network(trials, request_of):
     options = (("statistics_batch", 64),)
     plain, changed = (

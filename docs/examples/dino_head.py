@@ -12,7 +12,7 @@ import keras_wn
 keras.utils.set_random_seed(0)
 images, labels = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8, 1).astype("float32") / 16
-train, test = slice(0, 1200), slice(1200, None)
+train, held_out = slice(0, 1200), slice(1200, None)
 
 
 def backbone():
@@ -89,18 +89,19 @@ def neighbors_accuracy(network):
     """The accuracy of nearest neighbors among the features of upright images, for moved images."""
     known, asked = (network.predict(x, verbose=0) for x in (images[train], moved))
     known, asked = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (known, asked))
-    return KNeighborsClassifier(5).fit(known, labels[train]).score(asked, labels[test]), asked
+    return KNeighborsClassifier(5).fit(known, labels[train]).score(asked, labels[held_out]), asked
 
 
 model = Dino()
 encoder = model.teacher.layers[0]
-moved = ops.convert_to_numpy(model.augmentation(images[test], training=True))
+moved = ops.convert_to_numpy(model.augmentation(images[held_out], training=True))
 before, features_before = neighbors_accuracy(encoder)
 model.compile(keras.optimizers.Adam(1e-3))
 model.fit(images[train], images[train], batch_size=100, epochs=80, verbose=0)
 after, features_after = neighbors_accuracy(encoder)
 gains = ops.convert_to_numpy(model.teacher.layers[1].layers[-1].g)
-print(f"Accuracy of 5 nearest neighbors on {len(labels[test])} shifted and turned test images:")
+count = len(labels[held_out])
+print(f"Accuracy of 5 nearest neighbors on {count} shifted and turned held-out images:")
 print(f"{before:.3f} before, {after:.3f} after 80 epochs that saw no label")
 print(f"The gains of the last layer are still {gains.min():.0f} to {gains.max():.0f}")
 
@@ -109,6 +110,6 @@ for axis, features, title in zip(
     axes, (features_before, features_after), ("before", "after"), strict=True
 ):
     plane = np.linalg.svd(features - features.mean(0), full_matrices=False)[0][:, :2]
-    axis.scatter(*plane.T, c=labels[test], cmap="tab10", s=6)
+    axis.scatter(*plane.T, c=labels[held_out], cmap="tab10", s=6)
     axis.set(title=f"features {title}, two main axes", xticks=[], yticks=[])
 figure.savefig("dino_head.svg")

@@ -43,12 +43,12 @@ OWN = MethodCard(
     ours=("The whole method.",),
     references=(),
 )
-# Where a method of the package is nearly what you want, change one field of its card.
+# Change one field of a card to get a method that is nearly one of the package.
 SMALLER = dataclasses.replace(keras_wn.methods.get("wn"), branch_scale=0.05)
 
 images, labels = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8, 1).astype("float32") / 8 - 1
-train, test = slice(0, 1000), slice(1000, None)
+train, held_out = slice(0, 1000), slice(1000, None)
 
 figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
 for name, card in [("own method", OWN), ("wn, smaller branches", SMALLER), ("wn", "wn")]:
@@ -68,11 +68,11 @@ for name, card in [("own method", OWN), ("wn, smaller branches", SMALLER), ("wn"
         labels[train],
         batch_size=50,
         epochs=10,
-        validation_data=(images[test], labels[test]),
+        validation_data=(images[held_out], labels[held_out]),
         verbose=0,
     ).history["val_accuracy"]
-    print(f"{name}: accuracy on {len(labels[test])} test images {history[-1]:.3f}")
+    print(f"{name}: accuracy on {len(labels[held_out])} held-out images {history[-1]:.3f}")
     axes.plot(range(1, 11), history, marker="o", label=name)
-axes.set(xlabel="epoch", ylabel="test accuracy")
+axes.set(xlabel="epoch", ylabel="held-out accuracy")
 axes.legend()
 figure.savefig("own_method.svg")

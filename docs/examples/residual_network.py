@@ -9,7 +9,7 @@ import keras_wn
 
 images, labels = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8, 1).astype("float32") / 8 - 1
-train, test = slice(0, 1000), slice(1000, None)
+train, held_out = slice(0, 1000), slice(1000, None)
 
 
 def network(convolution):
@@ -62,8 +62,10 @@ for name, build, color in [
     for seed in range(3):
         keras.utils.set_random_seed(seed)
         model = build()
-        # The learning rate rises for 4 epochs, without which the network with weight normalization
-        # does not start, and falls to 0 after that.
+        # The rate of weight normalization is the best of 0.02, 0.05, 0.1 and 0.2 on the held-out
+        # images, so that the example shows that both train, and not which is better. The rate
+        # rises for 4 epochs, without which the network with weight normalization does not start,
+        # and falls to 0 after that.
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, decay_steps=20 * (EPOCHS - 4), warmup_target=0.1, warmup_steps=20 * 4
         )
@@ -77,14 +79,14 @@ for name, build, color in [
             labels[train],
             batch_size=50,
             epochs=EPOCHS,
-            validation_data=(images[test], labels[test]),
+            validation_data=(images[held_out], labels[held_out]),
             verbose=0,
         ).history["val_accuracy"]
         scores.append(history[-1])
         axes.plot(range(1, EPOCHS + 1), history, color=color, label=None if seed else name)
     shown = ", ".join(f"{score:.3f}" for score in scores)
-    print(f"{name}: accuracy on {len(images[test])} test images {shown}")
+    print(f"{name}: accuracy on {len(images[held_out])} held-out images {shown}")
 
-axes.set(xlabel="epoch", ylabel="test accuracy")
+axes.set(xlabel="epoch", ylabel="held-out accuracy")
 axes.legend()
 figure.savefig("residual_network.svg")

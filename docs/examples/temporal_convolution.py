@@ -44,7 +44,7 @@ outputs = layers.Dense(1)(x[:, -1])
 model = keras.Model(inputs, outputs)
 
 sequences, sums = adding_problem(4000, seed=0)
-test_sequences, test_sums = adding_problem(1000, seed=1)
+held_out_sequences, held_out_sums = adding_problem(1000, seed=1)
 keras_wn.data_dependent_init(model, sequences[:64])
 model.compile(keras.optimizers.Adam(4e-3), "mse")
 history = model.fit(
@@ -52,15 +52,15 @@ history = model.fit(
     sums,
     batch_size=32,
     epochs=8,
-    validation_data=(test_sequences, test_sums),
+    validation_data=(held_out_sequences, held_out_sums),
     verbose=2,
 )
-print(f"Mean squared error of always answering 1: {np.mean((test_sums - 1) ** 2):.4f}")
+print(f"Mean squared error of always answering 1: {np.mean((held_out_sums - 1) ** 2):.4f}")
 print(f"Mean squared error of the network:        {history.history['val_loss'][-1]:.4f}")
 
 figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
 axes.semilogy(range(1, 9), history.history["val_loss"], marker="o", label="the network")
-axes.axhline(np.mean((test_sums - 1) ** 2), color="gray", linestyle="--", label="always 1")
-axes.set(xlabel="epoch", ylabel="mean squared error, test")
+axes.axhline(np.mean((held_out_sums - 1) ** 2), color="gray", linestyle="--", label="always 1")
+axes.set(xlabel="epoch", ylabel="mean squared error, held-out sequences")
 axes.legend()
 figure.savefig("temporal_convolution.svg")

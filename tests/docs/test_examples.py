@@ -22,7 +22,7 @@ NUMBER = r"[-+]?\d[\d,]*\.?\d*(e[-+]?\d+)?"
 
 
 def run(arguments, folder):
-    """What a program prints on the standard output, in a process of its own."""
+    """Runs a program in a process of its own, and returns what it prints."""
     environment = {
         **os.environ,
         "MPLBACKEND": "Agg",
@@ -69,7 +69,7 @@ def test_first_page(tmp_path):
     (tmp_path / "digits.py").write_text(program, encoding="utf-8")
     printed = run(["digits.py"], tmp_path)
     check("get_started", re.sub(r"Epoch \d+/\d+\n.*\n", "", printed))
-    assert float(re.search(r"test images: ([\d.]+)", printed)[1]) > 0.9
+    assert float(re.search(r"held-out images: ([\d.]+)", printed)[1]) > 0.9
     # Neither file needs this package.
     code = (
         "import sys; sys.modules['keras_wn'] = None; import keras\n"

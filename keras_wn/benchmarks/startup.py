@@ -63,7 +63,8 @@ def _first_steps(request, variant):
         f"first training step, from the data to its end: {variant}, {request}; "
         f"{request.rounds} rounds in turns"
     )
-    return Table(title, interleaved(actions, request.rounds).rows())
+    # Each process starts anew, and the imports before have read the libraries' files.
+    return Table(title, interleaved(actions, request.rounds, warm_up=0).rows())
 
 
 def _seconds(*arguments):

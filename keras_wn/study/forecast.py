@@ -139,6 +139,8 @@ class Forecast:
         self._work = {
             _kind(vars(spec)): work_of(spec, self._protocol, train_images) for spec in specs
         }
+        # Steps are timed with nothing beside them.
+        self._alone = {_kind(vars(spec)) for spec in specs if spec.together}
         self._seconds: dict[tuple, list[float]] = collections.defaultdict(list)
 
     def learn(self, record: dict[str, Any], seconds: float) -> None:
@@ -158,17 +160,19 @@ class Forecast:
         """The time until this process is through with its part, or None if nothing tells it yet."""
         counts, rate = self._left(done, left), self._mean_rate()
         # The time of a trial that is done has that of its network.
-        total = 0.0 if self._seconds else self.seconds_per_network * self._networks
+        networks = 0.0 if self._seconds else self.seconds_per_network * self._networks
+        total = networks / self.jobs
         for kind, count in counts.items():
             if not count:
                 continue
             if seconds := self._seconds.get(kind):
-                total += count * sum(seconds) / len(seconds)
+                taken = count * sum(seconds) / len(seconds)
             elif rate is not None:
-                total += count * rate * self._work[kind]
+                taken = count * rate * self._work[kind]
             else:
                 return None
-        return total * self._share / self.jobs
+            total += taken if kind in self._alone else taken / self.jobs
+        return total * self._share
 
     def _left(self, done, left):
         """The number of trials that are left, by kind."""

@@ -45,27 +45,27 @@ def assert_as_undisturbed(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number, step", [(signal.SIGTERM, 3), (signal.SIGINT, 21)])
-def test_signal_saves_ends_and_leaves_a_run_that_goes_on_exactly(tmp_path, number, step):
-    folder = tmp_path / "run"
-    process = start(HERE / "tiny.py", *FLAGS, f"--model_dir={folder}")
-    wait_for(process, folder, step)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, err
-    assert (
-        f"{number.name}: stopping after this step" in out
-        and "INTERRUPTED" in out
-        and "Traceback" not in err
-    )
-    result = json.loads((folder / "result.json").read_text())
-    assert (result["status"], result["stopped_by"]) == ("interrupted", number.name)
-    # The state is that of the step at which it ended, not of a checkpoint before.
-    assert result["step"] == newest_step(folder) >= step
-    assert (folder / "model.keras").stat().st_size > 0
+def test_signals_save_end_and_leave_a_run_that_goes_on_exactly(tmp_path):
+    """One is stopped in its first epoch, and again in its second."""
+    folder, resume, before = tmp_path / "run", [], None
+    for number, step in ((signal.SIGTERM, 3), (signal.SIGINT, 21)):
+        process = start(HERE / "tiny.py", *FLAGS, f"--model_dir={folder}", *resume)
+        wait_for(process, folder, step)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 128 + number, err
+        assert f"{number.name}: stopping after this step" in out and "INTERRUPTED" in out
+        assert before is None or f"Continuing after step {before}." in out
+        assert "Traceback" not in err
+        result = json.loads((folder / "result.json").read_text())
+        assert (result["status"], result["stopped_by"]) == ("interrupted", number.name)
+        # The state is that of the step at which it ended, not of a checkpoint before.
+        assert result["step"] == newest_step(folder) >= step
+        assert (folder / "model.keras").stat().st_size > 0
+        resume, before = ["--resume"], result["step"]
     code, out, err = finish(HERE / "tiny.py", *FLAGS, f"--model_dir={folder}", "--resume")
     assert code == 0, err
-    assert f"Continuing after step {result['step']}." in out
+    assert f"Continuing after step {before}." in out
     assert_as_undisturbed(folder)
 
 

@@ -75,6 +75,13 @@ def test_time_is_that_of_trials_of_a_kind_or_else_in_proportion_to_their_work(re
     assert forecast.seconds_left(done) == pytest.approx(expected - 10.0 / 2)
 
 
+def test_steps_that_are_timed_have_the_machine_to_themselves(request_of):
+    request = request_of(methods=("bn",))
+    one, two = (Forecast(request, ("cost",), {}, 128, jobs=jobs) for jobs in (1, 2))
+    one.seconds_per_multiply_add = two.seconds_per_multiply_add = 1e-9
+    assert two.seconds_left({}) == one.seconds_left({}) > 0
+
+
 def test_trials_beyond_the_forecast_count(request_of):
     request = request_of(methods=("bn",))
     forecast = Forecast(request, ("accuracy",), {}, 128)

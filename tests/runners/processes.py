@@ -44,9 +44,9 @@ def finish(script, *flags, **options):
     return process.returncode, out, err
 
 
-def finish_each(script, commands, **options):
+def finish_each(script, commands):
     """Runs a script once for each list of flags. Returns what `finish` does for each of them."""
-    code, out, err = finish(HERE / "each.py", str(script), json.dumps(list(commands)), **options)
+    code, out, err = finish(HERE / "each.py", str(script), json.dumps(list(commands)))
     if code:
         raise RuntimeError(err)
     return json.loads(out.splitlines()[-1])

@@ -52,8 +52,10 @@ def study(log, request_of):
     ):
         workers = Workers(lambda beside: Answering(given, status), jobs, lanes=lanes)
         asked = request_of(**request)
-        forecast = Forecast(asked, suites, log.trials(), 128, 1 / shard[1], jobs)
-        return Study(asked, suites, log, workers, forecast, shard, patience)
+        # Each shard is a process with a log of its own.
+        own = Log(log.path)
+        forecast = Forecast(asked, suites, own.trials(), 128, 1 / shard[1], jobs)
+        return Study(asked, suites, own, workers, forecast, shard, patience)
 
     return make
 

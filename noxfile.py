@@ -45,12 +45,12 @@ def backend(session, backend):
     on_jax = ("tests/runners/test_without_tensorflow.py", "tests/study/test_side_by_side.py")
     runners = on_jax if backend == "jax" else ()
     session.install("-e", f".[{extra}]", "tensorboard", "pytest", "pytest-xdist", *CONSTRAINTS)
-    # Cards, and the choice of layers by name, are the same code on every backend. TensorFlow and
-    # PyTorch run their tests in a third of the time that JAX takes, which compiles each layer of
-    # each network.
-    spared = {"tests/methods"} if backend == "jax" else set()
+    # Cards, networks, files of weights, and the choice of layers by name are the same code on every
+    # backend. TensorFlow and PyTorch run their tests in a third of the time that JAX takes, which
+    # compiles each layer of each network.
+    spared = {"tests/methods", "tests/models"} if backend == "jax" else set()
     parts = [part for part in PARTS if part not in spared]
-    chosen = ("-k", "not test_selection") if backend == "jax" else ()
+    chosen = ("-k", "not test_selection and not test_plain_weights") if backend == "jax" else ()
     # Most of JAX's time goes into compiling small programs that run once.
     fast = {"XLA_FLAGS": "--xla_backend_optimization_level=0"} if backend == "jax" else {}
     session.run(
@@ -122,10 +122,9 @@ def tfa(session):
 @nox.session
 def export(session):
     """Exports to ONNX, LiteRT and SavedModel, read by their own runtimes."""
-    session.install(
-        "-e", ".[train]", "pytest", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", *CONSTRAINTS
-    )
-    session.run("python", "-m", "pytest", "tests/interop/export")
+    runtimes = ("onnx", "tf2onnx", "onnxruntime", "ai-edge-litert")
+    session.install("-e", ".[train]", "pytest", "pytest-xdist", *runtimes, *CONSTRAINTS)
+    session.run("python", "-m", "pytest", *TWO_WORKERS, "tests/interop/export")
 
 
 @nox.session
@@ -171,7 +170,7 @@ def package(session, backend, kind):
     """Installs the wheel and the sdist with one backend each, and runs a smoke test."""
     folder = pathlib.Path(session.create_tmp()).resolve()
     session.install("build")
-    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+    session.run("python", "-m", "build", f"--{kind}", "--outdir", str(folder), silent=True)
     (built,) = folder.glob("*.whl" if kind == "wheel" else "*.tar.gz")
     session.install(str(built), backend)
     smoke = pathlib.Path("tests/package/smoke.py").resolve()
@@ -187,7 +186,7 @@ def docs(session):
     # The theme prints an advertisement for its successor otherwise.
     quiet = {"NO_MKDOCS_2_WARNING": "1"}
     session.run("mkdocs", "build", "--strict", "--site-dir", site, env=quiet)
-    command = (sys.executable, "-m", "pytest", "tests/docs/test_site.py")
+    command = (sys.executable, "-m", "pytest", "-n", "2", "tests/docs/test_site.py")
     session.run(*command, env={"KERAS_WN_SITE": site}, external=True)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from keras_wn.study.claims import Claim
-from keras_wn.study.formatting import factor, points, significant
+from keras_wn.study.formatting import factor, significant, with_unit
 from keras_wn.study.judges import REPORTED_GAP
 from keras_wn.study.table import FAMILY, TrialTable
 from keras_wn.study.verdicts import EQUAL, FAILS, HOLDS, UNDECIDED, UNMEASURED, Piece, Verdict
@@ -38,7 +38,7 @@ def _accuracy(verdict):
     pieces = [piece for piece in verdict.pieces if piece.question.name in FAMILY]
     parts = [
         f"{names} {'classifies' if one else 'classify'} {words[outcome]}"
-        for outcome, names, one in _grouped(pieces, points)
+        for outcome, names, one in _grouped(pieces, lambda found: with_unit(found, "points"))
         if outcome in words
     ]
     return _sentence("Accuracy on new images", parts, pieces)
@@ -117,16 +117,20 @@ def _cost(share, slowdown):
 def _batch_free(verdict):
     if verdict.outcome == UNMEASURED:
         return f"Whether a method without batch statistics can take its place {_NOT_MEASURED}."
-    words = {
-        HOLDS: "There is a method without batch statistics that is as accurate and as stable as "
-        f"batch normalization: {verdict.reason.removeprefix('It holds for ')}",
-        FAILS: "None of the methods without batch statistics is both as accurate and as stable as "
-        "batch normalization.",
-    }
-    return words.get(
-        verdict.outcome,
+    found = dict.fromkeys(p.question.name for p in verdict.pieces if p.outcome == HOLDS)
+    if found:
+        return (
+            "There is a method without batch statistics that is as accurate and as stable as batch "
+            f"normalization: {_listed(list(found))}."
+        )
+    if verdict.outcome == FAILS:
+        return (
+            "None of the methods without batch statistics is both as accurate and as stable as "
+            "batch normalization."
+        )
+    return (
         "Whether a method without batch statistics is as accurate and as stable as batch "
-        "normalization is undecided.",
+        "normalization is undecided."
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import jinja2
 
+from keras_wn import methods
 from keras_wn.study import appendix, claims, sections, table
 from keras_wn.study.blocks import Figures, Section, Url
 from keras_wn.study.canvas import Panel
@@ -64,7 +65,7 @@ def build(records: Iterable[dict]) -> Report:
         findings=tuple(findings(trials, judged)),
         front=Figures(
             "Test top-1 of each method minus that of batch normalization, paired by seed, with "
-            "95 % intervals. In the shaded band, methods count as equal.",
+            f"95 % intervals. In the shaded band, methods count as equal. {_names(trials)}",
             tuple(sections.front(trials)),
         ),
         sections=(
@@ -73,6 +74,12 @@ def build(records: Iterable[dict]) -> Report:
             links.section(),
         ),
     )
+
+
+def _names(trials):
+    """What the names of the methods stand for."""
+    names = [f"{methods.get(name).title} ({name})" for name in trials.request.methods]
+    return f"The methods are {', '.join(names)}."
 
 
 def write(

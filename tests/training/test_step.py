@@ -234,7 +234,10 @@ def in_process(out, backend, strategy, devices=1, **flags):
         "PYTHONPATH": str(ROOT),
         "CUDA_VISIBLE_DEVICES": "-1",
     }
-    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    # The compiler's work takes longer than these few steps.
+    environment["XLA_FLAGS"] = (
+        f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}"
+    )
     command = [sys.executable, small_step.__file__, str(out), strategy, json.dumps(flags)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -113,6 +113,7 @@ def tfa(session):
         sys.executable,
         "-m",
         "pytest",
+        *TWO_WORKERS,
         "tests/interop/tfa",
         env={"KERAS_WN_TFA_FILES": folder},
         external=True,

@@ -102,11 +102,11 @@ def test_cifar_trains_by_mock_data(config, augment):  # noqa: F811
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["array_record", "tfrecord"])
-def test_imagenet_from_tars_through_the_runner_to_a_result(tmp_path, form):
+def test_imagenet_from_tars_through_the_runner_to_a_result(tmp_path):
+    """The other format is tested in tests/data/test_imagenet_tfds.py."""
     write_tars(tmp_path / "data/downloads/manual")
     flags = (f"--data_dir={tmp_path}/data", f"--model_dir={tmp_path}/run")
-    code, out, err = finish(HERE / "tiny.py", "--prepare", f"--prepared_format={form}", flags[0])
+    code, out, err = finish(HERE / "tiny.py", "--prepare", flags[0])
     assert code == 0, err
     assert "warning: " in out and "prepared: " in out and not (tmp_path / "run").exists()
     code, out, err = finish(HERE / "tiny.py", *SMALL, "--train_epochs=1", *flags)

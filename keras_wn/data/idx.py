@@ -176,6 +176,8 @@ def _array(path, shape, counts):
             data = file.read(longest + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UsageError(f"{damaged}is cut or damaged: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"{damaged}cannot be read ({error.strerror}).") from error
     if data[:4] != magic:
         raise UsageError(
             f"{damaged}begins with {data[:4].hex() or 'nothing'}. Allowed: {magic.hex()}, for "

@@ -48,6 +48,7 @@ def gaps_by_work(trials: TrialTable) -> pd.DataFrame:
                     "low": estimate.low,
                     "high": estimate.high,
                     "trials": tuple(own["id"]),
+                    "diverged": int((own["status"] == "diverged").sum()),
                     "estimate": estimate,
                 }
             )
@@ -60,6 +61,7 @@ def gaps_by_work(trials: TrialTable) -> pd.DataFrame:
         "low",
         "high",
         "trials",
+        "diverged",
         "estimate",
     ]
     return pd.DataFrame(rows, columns=columns)
@@ -72,14 +74,15 @@ def _work(trials, links):
         "the right of both figures, and stays the paper's."
     )
     yield from figures_of(
-        "Test top-1 minus bn's, with 95 % intervals over seeds, by training images and by depth.",
+        "Test top-1 minus bn's, by training images and by depth. The 95 % intervals are over "
+        "seeds, without the noise of the test images.",
         figures.work(gaps, trials.protocol.margin) if len(gaps) else [],
     )
     rows = tuple(
         (
             f"{g.method}, {g.train_size:,} images, {g.model}",
             links.link(points(g.estimate), g.trials),
-            str(g.estimate.n),
+            f"{g.estimate.n} ({g.diverged} diverged)" if g.diverged else str(g.estimate.n),
         )
         for g in gaps.itertuples()
     )

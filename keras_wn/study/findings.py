@@ -1,5 +1,6 @@
 """Says in six sentences what a study found, in words for readers who are new to the field."""
 
+import dataclasses
 from collections.abc import Iterable
 
 from keras_wn.study.claims import Claim
@@ -53,11 +54,12 @@ def _gap(verdict):
         HOLDS: "Weight normalization fits its training images as well as batch normalization",
         FAILS: "Weight normalization fits its training images less well than batch normalization",
     }.get(train.outcome, "How well weight normalization fits its training images is undecided")
-    size = {
-        "the gap is smaller": "the gap on new images is smaller than",
-        "the gap is larger": "the gap on new images is larger than",
-    }.get(gap.outcome, "the gap on new images may be as large as")
-    return f"{learned}; {size} the {REPORTED_GAP:g} points that the paper saw on ImageNet."
+    size = {"the gap is smaller": "is smaller than", "the gap is larger": "is larger than"}
+    return (
+        f"{learned} ({with_unit(train.estimate, 'points')}); the gap on new images "
+        f"({with_unit(gap.estimate, 'points')}) {size.get(gap.outcome, 'may be as large as')} the "
+        f"{REPORTED_GAP:g} points that the paper saw on ImageNet."
+    )
 
 
 def _regularization(verdict):
@@ -89,7 +91,7 @@ def _stability(verdict):
     pieces = [piece for piece in verdict.pieces if not piece.beside]
     parts = [
         f"{names} {(singular if one else words)[outcome]}"
-        for outcome, names, one in _grouped(pieces, factor)
+        for outcome, names, one in _grouped(pieces, _times_smaller_or_larger)
         if outcome in words
     ]
     return _sentence("Stability of deep networks", parts, pieces)
@@ -117,7 +119,8 @@ def _cost(share, slowdown):
 def _batch_free(verdict):
     if verdict.outcome == UNMEASURED:
         return f"Whether a method without batch statistics can take its place {_NOT_MEASURED}."
-    found = dict.fromkeys(p.question.name for p in verdict.pieces if p.outcome == HOLDS)
+    pieces = [piece for piece in verdict.pieces if not piece.beside]
+    found = dict.fromkeys(p.question.name for p in pieces if p.outcome == HOLDS)
     if found:
         return (
             "There is a method without batch statistics that is as accurate and as stable as batch "
@@ -132,6 +135,14 @@ def _batch_free(verdict):
         "Whether a method without batch statistics is as accurate and as stable as batch "
         "normalization is undecided."
     )
+
+
+def _times_smaller_or_larger(estimate):
+    """The factor between two learning rates, which is at least 1 as the sentence tells its side."""
+    if estimate.value < 0:
+        low, high = -estimate.high, -estimate.low
+        estimate = dataclasses.replace(estimate, value=-estimate.value, low=low, high=high)
+    return factor(estimate)
 
 
 def _grouped(pieces: Iterable[Piece], write):

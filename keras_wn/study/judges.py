@@ -29,6 +29,7 @@ from keras_wn.study.verdicts import (
     Verdict,
     conclude,
     decide,
+    pairs_to_decide,
 )
 
 # C1: a share of the step that counts as significant.
@@ -185,6 +186,15 @@ def regularization(trials: TrialTable) -> Verdict:
         ),
         accuracy_question(trials, f"bn with {cell_in_words(bn_scored)}", bn_scored, bn, **rule),
     ]
+    # The paper tried these two alone.
+    alone = scored_trials(trials, "wn", "scored_alone")
+    if len(alone):
+        others.insert(
+            0,
+            accuracy_question(
+                trials, f"wn with {cell_in_words(alone)}", alone, bn, equal=FAILS, **rule
+            ),
+        )
     if before.latest is None or after.latest is None:
         return conclude([], needs="the cells of wn, and final trials of bn and of wn")
     [gap] = _decided_by_seeds(trials, [before])
@@ -241,16 +251,18 @@ def batch_free(trials: TrialTable) -> Verdict:
         for method in trials.request.methods
         if not methods.get(method).batch_statistics and len(trials.finals(method))
     ]
+    is_planned = {method: method in trials.record["planned"]["methods"] for method in free}
+    deciding = {BASELINE, *(method for method in free if is_planned[method])}
     models = [
         model
         for model in set(limits["model"])
-        if {BASELINE, *free} <= set(limits[limits["model"] == model]["method"])
+        if deciding <= set(limits[limits["model"] == model]["method"])
     ]
     model = max(models, key=table.depth, default=None)
     if not free or model is None:
         return conclude([], needs="final trials and limits of bn and of other methods")
     seeds = protocol.stability["seeds"]
-    pieces = []
+    pairs = []
     for method in free:
         accuracy = accuracy_question(trials, method, trials.finals(method), baseline, bound=-margin)
         limit = limit_question(
@@ -261,13 +273,14 @@ def batch_free(trials: TrialTable) -> Verdict:
             seeds,
             bound=-factor,
         )
-        pieces.append((accuracy, limit))
-    outcomes = _meets_both(pieces, protocol)
+        pairs.append((accuracy, limit))
+    # What was added after the plan cannot decide.
+    planned = [pair for pair in pairs if is_planned[pair[0].name]]
+    outcomes = _meets_both(planned, protocol)
+    added = [pair for pair in pairs if not is_planned[pair[0].name]]
     decided = [
-        Piece(question, outcomes[question.name], question.latest.interval(CONFIDENCE))
-        for pair in pieces
-        for question in pair
-        if question.latest is not None
+        *_pieces_of_pairs(planned, outcomes, protocol.level),
+        *_pieces_of_pairs(added, _meets_both(added, protocol), protocol.level, beside=True),
     ]
     meets = [name for name, outcome in outcomes.items() if outcome == HOLDS]
     undecided = [name for name, outcome in outcomes.items() if outcome == UNDECIDED]
@@ -282,10 +295,26 @@ def batch_free(trials: TrialTable) -> Verdict:
     return Verdict(FAILS, tuple(decided), "Each method decidably misses one of the two.")
 
 
+def _pieces_of_pairs(pairs, outcomes, level, beside=False):
+    """The pieces of both questions on each method, which share its outcome."""
+    pieces = []
+    for pair in pairs:
+        outcome = outcomes[pair[0].name]
+        for question in pair:
+            if (found := question.latest) is None:
+                continue
+            needed, own_level = None, level / len(pairs)
+            if outcome == UNDECIDED and found.p_value(question.bound) > own_level:
+                needed = pairs_to_decide(question, found, own_level)
+            estimate = found.interval(CONFIDENCE)
+            pieces.append(Piece(question, outcome, estimate, needed, beside))
+    return pieces
+
+
 def _meets_both(pairs, protocol):
     """The outcome of each method that must be above both of its bounds."""
     counts = protocol.looks
-    reached = max(len(accuracy.looks) for accuracy, _ in pairs)
+    reached = max((len(accuracy.looks) for accuracy, _ in pairs), default=0)
 
     def p_values(look, test, together):
         found = {}

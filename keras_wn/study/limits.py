@@ -4,9 +4,11 @@ import dataclasses
 import itertools
 from typing import Any
 
+from keras_wn import methods
 from keras_wn.study import search
 from keras_wn.study.plan import Done, Request, TrialSpec, as_tuple, learned_from
 from keras_wn.study.search import Bracket, Setting
+from keras_wn.training.config import BASE_BATCH_SIZE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Limit:
         method, model, batch_size, warmup_epochs, options, seed: The condition.
         trials: Its trials that are known by now.
         bracket: `Bracket`, or None before they are done.
-        is_lost: Whether a trial crashed, so that there will be no bracket.
+        is_lost: Whether there will be no bracket, because a trial crashed, or because no rate was
+            stable and yet large enough to learn.
     """
 
     method: str
@@ -89,18 +92,23 @@ def _limit(request, done, condition, method, model, warmup, options, seed, guess
             splits=("train",),
         )
 
-    def is_stable(rate):
+    def is_below_limit(rate):
         record = done.get(spec(rate).id)
         if record is None:
             return None
         if record["status"] == "crashed":
             lost.append(rate)
             return None
-        return is_stable_trial(record, request.classes)
+        return is_stable_trial(record, request.classes) or is_too_slow(record)
 
     key = (method, model, batch_size, warmup, *itertools.chain(*options), seed)
     lowest = request.protocol.stability["lowest"]
-    rates, bracket = search.bisect(lowest, key, is_stable, guess)
+    rates, bracket = search.bisect(lowest, key, is_below_limit, guess)
+    if bracket and bracket.stable is not None:
+        below = done[spec(bracket.stable).id]
+        if not is_stable_trial(below, request.classes):
+            lost.append(bracket.stable)
+            bracket = None
     trials = tuple(map(spec, rates))
     return Limit(method, model, batch_size, warmup, options, seed, trials, bracket, bool(lost))
 
@@ -109,4 +117,17 @@ def is_stable_trial(record: dict[str, Any], classes: int) -> bool:
     """Whether a trial of the stability suite stayed finite and learned its training images."""
     return record["status"] == "finished" and record["final"]["train"]["top1"] >= learned_from(
         classes
+    )
+
+
+def is_too_slow(record: dict[str, Any]) -> bool:
+    """Whether a trial that stayed finite had a rate below those that its method is tuned in.
+
+    If it learned nothing, it tells nothing of the rates above it.
+    """
+    spec = record["spec"]
+    lowest, _ = methods.get(spec["method"]).learning_rate_range
+    return (
+        record["status"] == "finished"
+        and spec["learning_rate"] < lowest * spec["batch_size"] / BASE_BATCH_SIZE
     )

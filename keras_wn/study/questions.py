@@ -5,17 +5,31 @@ from collections.abc import Callable
 import pandas as pd
 
 from keras_wn.study import statistics, table
+from keras_wn.study.formatting import counted
 from keras_wn.study.plan import BASELINE, UNNORMALIZED
 from keras_wn.study.statistics import Estimate
 from keras_wn.study.table import TrialTable
 from keras_wn.study.verdicts import CONFIDENCE, FAILS, HOLDS, Question
 
 
-def step_seconds(trials: TrialTable, method: str, batch_size: int) -> pd.Series | None:
-    """Seconds of a step by round, or None if the method was not timed."""
-    found = trials.select(suite="cost", method=method, batch_size=batch_size)
-    found = found[found["status"] == "finished"]
-    return pd.Series(found["step_seconds"].iloc[-1]) if len(found) else None
+def step_seconds(
+    trials: TrialTable, method: str, batch_size: int
+) -> tuple[pd.Series | None, pd.Series | None]:
+    """Seconds of a step by round of a method, and of none in the same rounds.
+
+    Either is None if it was not timed.
+    """
+    timed = {"suite": "cost", "batch_size": batch_size, "status": "finished"}
+    own = trials.select(method=method, **timed)
+    if not len(own):
+        return None, None
+    last = own.iloc[-1]
+    # A study that was given more methods later has timed none with each group of methods.
+    plain = trials.select(method=UNNORMALIZED, beside=last["beside"], **timed)
+    return (
+        pd.Series(last["step_seconds"]),
+        pd.Series(plain["step_seconds"].iloc[-1]) if len(plain) else None,
+    )
 
 
 def cost_question(
@@ -28,7 +42,7 @@ def cost_question(
     **rule: object,
 ) -> Question:
     """A question on the seconds of a step by round, and on those of none in the same rounds."""
-    own, plain = (step_seconds(trials, m, batch_size) for m in (method, UNNORMALIZED))
+    own, plain = step_seconds(trials, method, batch_size)
     found = None if own is None or plain is None else statistics.of_mean(ratio(own, plain))
     timed = [trials.select(suite="cost", method=m) for m in (method, UNNORMALIZED)]
     name = f"{method}, batch of {batch_size}"
@@ -59,14 +73,24 @@ def accuracy_question(
         if all(set(range(count)) <= seeds for seeds in ran)
     )
     diverged = [f"{n} of {len(f)}" for f in (first, second) if (n := _diverged(f))]
-    note = f"diverged: {' and '.join(diverged)}" if diverged else ""
-    rule = {"above": HOLDS, "below": FAILS, "trials": _ids(first, second), "note": note} | rule
+    notes = [f"diverged: {' and '.join(diverged)}"] if diverged else []
+    if first["exploratory"].any():
+        notes.append("exploratory")
+    rule = {
+        "above": HOLDS,
+        "below": FAILS,
+        "trials": _ids(first, second),
+        "note": "; ".join(notes),
+    } | rule
     return Question(name, quantity, "points", looks, **rule)
 
 
-def scored_trials(trials: TrialTable, method: str) -> pd.DataFrame:
-    """The trials that score a method with the regularizers that were chosen for it."""
-    return trials.select(suite="regularization", stage="scored", method=method)
+def scored_trials(trials: TrialTable, method: str, stage: str = "scored") -> pd.DataFrame:
+    """The trials that score a method with the regularizers that were chosen for it.
+
+    Those of the stage `scored_alone` have the best dropout or weight decay, if others are better.
+    """
+    return trials.select(suite="regularization", stage=stage, method=method)
 
 
 def cell_in_words(trials: pd.DataFrame) -> str:
@@ -118,7 +142,7 @@ def limit_question(
     looks = (found,) if found is not None and found.n >= seeds else ()
     censored = int(own["is_censored"].sum() + baseline["is_censored"].sum())
     ids = tuple(trial for frame in (own, baseline) for ids in frame["trials"] for trial in ids)
-    note = f"{censored} limits lie beyond the grid" if censored else ""
+    note = f"{counted(censored, 'limit')} beyond the grid" if censored else ""
     rule = {"above": HOLDS, "below": FAILS, "trials": ids, "note": note} | rule
     return Question(name, quantity, "octaves", looks, **rule)
 

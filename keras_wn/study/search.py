@@ -206,7 +206,7 @@ class Bracket:
 def bisect(
     lowest: float,
     key: Sequence[Any],
-    is_stable: Callable[[float], bool | None],
+    is_below: Callable[[float], bool | None],
     guess: float | None = None,
 ) -> tuple[list[float], Bracket | None]:
     """Searches a grid of learning rates until two neighbors enclose the limit.
@@ -219,9 +219,10 @@ def bisect(
     Args:
         lowest: Positive float, the lowest rate of a grid with offset 0.
         key: Numbers and texts that name the seed and the condition.
-        is_stable: Function of a rate: whether training was stable, or None if it was not tried yet.
+        is_below: Function of a rate: whether it is below the limit, or None if it was not tried.
         guess: The limit of another seed, in octaves. It saves trials, and has no influence on the
-            bracket if every rate below a stable one is stable. None starts in the middle.
+            bracket if all rates on either side of the limit are told alike. None starts in the
+            middle.
 
     Returns:
         Pair of the rates that are known to be needed, in the order of the search, and the
@@ -249,8 +250,8 @@ def bisect(
             place = min(low + step, _RATES - 1) if low >= 0 else max(high - step, 0)
             step *= 2
         tried.append(grid[place])
-        stable = is_stable(grid[place])
-        if stable is None:
+        below = is_below(grid[place])
+        if below is None:
             return tried, None
-        low, high = (place, high) if stable else (low, place)
+        low, high = (place, high) if below else (low, place)
     return tried, Bracket(grid[low] if low >= 0 else None, grid[high] if high < _RATES else None)

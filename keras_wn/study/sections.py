@@ -76,20 +76,31 @@ _WRITE = {
 
 
 def _pieces(verdict, links):
-    rows = []
+    rows, before = [], None
     for piece in verdict.pieces:
         question = piece.question
         number = MISSING
         if piece.estimate is not None:
             number = links.link(_WRITE[question.unit](piece.estimate), question.trials)
         count = counted(piece.estimate.n, question.pairs[:-1]) if piece.estimate else MISSING
-        needs = f" ({words})" if (words := in_words(piece)) else ""
-        outcome = f"{'beside: ' if piece.beside else ''}{piece.outcome}{needs}"
-        rows.append((question.name, question.quantity, number, count, outcome, question.note))
+        # The number leads to the trials of the first side, and the pairs to those of the second.
+        count = links.link(count, question.trials[::-1])
+        name, words = question.name, in_words(piece)
+        outcome = f"{'beside: ' if piece.beside else ''}{piece.outcome}"
+        # Two numbers on one method have one outcome.
+        if name == before:
+            name, outcome = "", ""
+        before = question.name
+        outcome = f"{outcome} ({words})".strip() if words else outcome
+        rows.append((name, question.quantity, number, count, outcome, question.note))
     columns = ("", "Quantity", "Mean [95 % interval]", "Pairs", "Outcome", "Note")
     if not any(row[-1] for row in rows):
         rows, columns = [row[:-1] for row in rows], columns[:-1]
-    return Table("The numbers that decide, and those beside them.", columns, tuple(rows))
+    caption = (
+        "The numbers that decide, and those beside them. Each interval is of 95 % by itself, and "
+        "each outcome is corrected for the looks and the methods."
+    )
+    return Table(caption, columns, tuple(rows))
 
 
 def _cost(trials, verdict, links):
@@ -120,8 +131,7 @@ def _step_times(trials, links):
         cells = []
         for size in sizes:
             found = timed[(timed["method"] == method) & (timed["batch_size"] == size)]
-            seconds = step_seconds(trials, method, size)
-            plain = step_seconds(trials, plan.UNNORMALIZED, size)
+            seconds, plain = step_seconds(trials, method, size)
             if seconds is None:
                 cells += [MISSING, MISSING]
                 continue
@@ -168,6 +178,16 @@ def _accuracy(trials, verdict, links):
     if not len(trials.select(suite="accuracy", stage="final")):
         return
     yield _tops(trials, links)
+    at_edge = [
+        f"the {' and the '.join(choice.edges)} of {method}".replace("_", " ")
+        for method, choice in trials.choices.items()
+        if choice.edges and method in (BASELINE, *table.FAMILY)
+    ]
+    if at_edge:
+        yield Paragraph(
+            f"The search chose {', '.join(at_edge)} at an edge of all that it tried, so that a "
+            "better setting may lie beyond."
+        )
     yield from figures_of(
         "Error by epoch, in inference mode: median over seeds and their range.",
         figures.curves(trials),
@@ -242,7 +262,8 @@ def _regularization(trials, verdict, links):
     yield from figures_of(
         "The noise of batch normalization: statistics of smaller batches have more of it, and "
         "those of larger batches less. If this noise were its whole lead, statistics of large "
-        "batches would test as wn does.",
+        "batches would test as wn does. The intervals are over seeds, without the noise of the "
+        "test images.",
         figures.noise(trials),
     )
 
@@ -265,7 +286,9 @@ def _stability(trials, verdict, links):
         yield Paragraph(
             "A trial is stable if its loss stays finite and it learns its training images better "
             f"than {100 * plan.learned_from(trials.classes):g} %. For each seed, the search "
-            "encloses the largest stable learning rate to a factor of √2."
+            "encloses the largest stable learning rate to a factor of √2. A trial that learned "
+            "nothing at a rate below those that its method is tuned in was too slow, and the "
+            "search goes on above it."
         )
     panels = [
         *forest.limits_against_baseline(measured, 1.0),
@@ -295,12 +318,23 @@ def _limits(trials, links):
         groups, key=lambda g: (table.depth(g[0][0]), str(g[0][1:4]), table.method_place(g[0][4]))
     ):
         estimate = statistics.of_mean(found["octaves"]).interval(CONFIDENCE)
-        text = interval(estimate, lambda x: significant(2.0**x))
+        text = _limit_in_words(estimate, found["bracket"])
         ids = [trial for trials_ in found["trials"] for trial in trials_]
         words = figures.condition_in_words(*condition)
         rows.append((f"{method}, {model}{words}", links.link(text, ids), str(len(found))))
     columns = ("Method, network and condition", "Geometric mean [95 % interval]", "Seeds")
     return Table("Largest stable learning rates.", columns, tuple(rows))
+
+
+def _limit_in_words(estimate, brackets):
+    """A bound, without an interval, if limits lie beyond the grid."""
+    below = any(bracket.stable is None for bracket in brackets)
+    above = any(bracket.unstable is None for bracket in brackets)
+    if not (below or above):
+        return interval(estimate, lambda x: significant(2.0**x))
+    if below and above:
+        return MISSING
+    return f"{'at most' if below else 'at least'} {significant(2.0**estimate.value)}"
 
 
 def signal_profiles(trials: TrialTable) -> pd.DataFrame:

@@ -128,17 +128,17 @@ def regularization(request: Request, done: Done) -> list[TrialSpec]:
         _, choice = search_of(method, request, done)
         if choice is None:
             continue
-        tried, best = _cells(method, choice, request, done)
+        tried, chosen = _cells(method, choice, request, done)
         specs += tried
-        if best is not None:
+        for stage, cell in chosen.items():
             specs += [
                 _with_cell(
                     request,
-                    "scored",
+                    stage,
                     method,
                     choice,
                     seed,
-                    best,
+                    cell,
                     splits=SPLITS,
                     keeps_correct=True,
                 )
@@ -162,9 +162,10 @@ def regularization(request: Request, done: Done) -> list[TrialSpec]:
 
 
 def _cells(method, choice, request, done):
-    """The trials that choose a cell so far, and the chosen one, None before they are done.
+    """The trials that choose a cell so far, and, when they are done, the chosen cells by stage.
 
-    After all cells, the best ones of the two best kinds are tried together.
+    After all cells, the best ones of the two best kinds are tried together. If the best cell has
+    more than the dropout and weight decay of the claim, the best one of these two is chosen, too.
     """
     asked = request.protocol.regularization
     seeds = range(search.SEED, search.SEED + asked["seeds"])
@@ -180,7 +181,7 @@ def _cells(method, choice, request, done):
     for cell in map(as_tuple, asked["cells"]):
         tried(cell, "grid")
     if None in scores.values():
-        return specs, None
+        return specs, {}
     ranked = sorted(scores, key=lambda cell: (-scores[cell].top1, scores[cell].loss))
     best_of_kind = {}
     for cell in ranked:
@@ -189,8 +190,17 @@ def _cells(method, choice, request, done):
     if second is not None:
         tried((*first, *second), "combined")
         if None in scores.values():
-            return specs, None
-    return specs, min(scores, key=lambda cell: (-scores[cell].top1, scores[cell].loss))
+            return specs, {}
+    ranked = sorted(scores, key=lambda cell: (-scores[cell].top1, scores[cell].loss))
+    chosen = {"scored": ranked[0]}
+    of_claim = [cell for cell in ranked if set(dict(cell)) <= _OF_CLAIM]
+    if method != BASELINE and of_claim and of_claim[0] != ranked[0]:
+        chosen["scored_alone"] = of_claim[0]
+    return specs, chosen
+
+
+# The settings that cells of dropout and weight decay have.
+_OF_CLAIM = {"dropout", "weight_decay", "decay_on"}
 
 
 def _kind(cell):

@@ -144,12 +144,13 @@ def decide(
             decided = question.looks[on_bound[question.name]]
             outcome = question.above if decided.value > question.bound else question.below
         else:
-            needed = _needed(question, found, level / len(questions))
+            needed = pairs_to_decide(question, found, level / len(questions))
         pieces.append(Piece(question, outcome, found.interval(CONFIDENCE), needed, beside))
     return pieces
 
 
-def _needed(question, found, level):
+def pairs_to_decide(question: Question, found: Difference, level: float) -> float:
+    """The number of pairs with which a difference like this one would likely be decided."""
     distances = [abs(found.value - question.bound)]
     if question.margin:
         distances.append(question.margin - abs(found.value))
@@ -184,21 +185,22 @@ def conclude(pieces: Sequence[Piece], needs: str, remark: str = "") -> Verdict:
         return Verdict(UNMEASURED, (), f"Needs {needs}.")
     by_outcome: dict[str, list[str]] = {}
     for piece in counted:
-        by_outcome.setdefault(piece.outcome, []).append(_named(piece))
+        by_outcome.setdefault(piece.outcome, []).append(named(piece))
     parts = [f"{words}: {', '.join(names)}" for words, names in by_outcome.items()]
     reason = "; ".join(parts)
     return Verdict(outcome, tuple(pieces), f"{reason[0].upper()}{reason[1:]}. {remark}".rstrip())
 
 
 def in_words(piece: Piece) -> str:
-    """Says what would decide a piece that is undecided, such as `about 40 seeds would decide`."""
+    """Says what would decide a piece that is undecided: `about 40 more seeds would decide`."""
     if not piece.needed:
         return ""
     if math.isinf(piece.needed):
         return f"more {piece.question.pairs} alone would not decide"
-    return f"about {piece.needed:,} {piece.question.pairs} would decide"
+    return f"about {piece.needed - piece.estimate.n:,} more {piece.question.pairs} would decide"
 
 
-def _named(piece):
+def named(piece: Piece) -> str:
+    """The name of a piece, with what would decide it if it is undecided."""
     needs = in_words(piece)
     return f"{piece.question.name} ({needs})" if needs else piece.question.name

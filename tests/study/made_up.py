@@ -85,6 +85,7 @@ class World:
         steps: Seconds of a step by method; 0.1 if not given.
         spread: Standard deviation of top-1 over seeds.
         limit_spread: The same of log2 of the limits.
+        learns_from: log2 of the learning rate below which nothing is learned.
     """
 
     test: dict = dataclasses.field(default_factory=dict)
@@ -94,6 +95,7 @@ class World:
     steps: dict = dataclasses.field(default_factory=dict)
     spread: float = 0.002
     limit_spread: float = 0.1
+    learns_from: float = -math.inf
 
     def record(self, spec):
         """The record of a trial."""
@@ -152,8 +154,10 @@ class World:
     def _stability(self, spec):
         drawn = np.random.default_rng([spec.seed, *spec.method.encode()]).normal()
         limit = math.log2(self.limits.get(spec.method, 1.0)) + self.limit_spread * drawn
-        stable = math.log2(spec.learning_rate) <= limit
-        record = result(spec, 0.9 if stable else 0.1)
+        octaves = math.log2(spec.learning_rate)
+        record = result(spec, 0.9 if octaves > self.learns_from else 0.1)
+        if octaves > limit:
+            record |= {"status": "diverged", "final": {}}
         record["effective_rate"] = {"start": spec.learning_rate / 2, "end": None}
         return record
 

@@ -1,10 +1,20 @@
 """Judges the claims on made-up trials whose effects are known: every outcome of every claim."""
 
+import math
+
 import pytest
 
-from keras_wn.study import claims, questions
+from keras_wn.study import claims, findings, questions
 from keras_wn.study.table import TrialTable
-from keras_wn.study.verdicts import EQUAL, FAILS, HOLDS, MIXED, UNDECIDED, UNMEASURED
+from keras_wn.study.verdicts import (
+    EQUAL,
+    FAILS,
+    HOLDS,
+    MIXED,
+    UNDECIDED,
+    UNMEASURED,
+    in_words,
+)
 from tests.study.made_up import METHODS, World, log
 
 
@@ -144,6 +154,16 @@ def test_c6_compares_the_largest_stable_rates_of_the_deepest_network(limits, spr
     assert all("cifar_resnet20" in piece.question.quantity for piece in found.pieces)
 
 
+def test_rates_that_are_too_small_to_learn_do_not_hide_the_limit():
+    # The search starts above the limit, and its first step down is too long.
+    narrow = World(limits={"bn": 0.02, **same(0.02)}, learns_from=math.log2(0.006))
+    found = judge("C6", narrow, ("stability",))
+    assert found.outcome == EQUAL and all(piece.estimate for piece in found.pieces)
+    # Here no rate is stable and large enough.
+    none = World(limits={"bn": 0.02, **same(0.004)}, learns_from=math.log2(0.006))
+    assert judge("C6", none, ("stability",)).outcome == UNMEASURED
+
+
 def test_c6_does_not_hold_where_one_method_alone_was_measured():
     world = World(limits={"bn": 8.0, "wn": 0.5})
     found = judge("C6", world, ("stability",), ("bn", "wn"))
@@ -170,6 +190,39 @@ def test_c7_asks_for_a_method_that_is_accurate_and_stable(test, limits, spread, 
     assert found.outcome == outcome
     if outcome == HOLDS:
         assert found.reason == "It holds for wn, normprop, wn_trelu."
+
+
+def test_c7_is_not_decided_by_a_method_that_was_added_after_the_plan():
+    world = World({"bn": 0.8, **same(0.7), "none": 0.7, "ws": 0.8})
+    records = log(world, ("accuracy", "stability"), (*METHODS, "ws"))
+    records[0]["planned"]["methods"].remove("ws")
+    trials = TrialTable.from_records(records)
+    [c7] = [v for c, v in claims.judge(trials).items() if c.key == "C7"]
+    added = [piece for piece in c7.pieces if piece.question.name == "ws"]
+    assert c7.outcome == FAILS and len(added) == 2
+    assert all(piece.beside and piece.outcome == HOLDS for piece in added)
+    assert added[0].question.note == "exploratory"
+    assert "ws" not in findings.findings(trials, claims.judge(trials))[-1]
+
+
+def test_c7_says_how_many_more_seeds_would_decide():
+    found = judge("C7", World({"bn": 0.8}, spread=0.02), ("accuracy", "stability"))
+    open_ = [p for p in found.pieces if p.outcome == UNDECIDED and p.question.unit == "points"]
+    assert found.outcome == UNDECIDED and open_
+    assert all("would" in in_words(piece) for piece in open_)
+    assert any("more seeds would decide" in in_words(piece) for piece in open_)
+
+
+def test_steps_are_compared_in_the_rounds_that_they_shared():
+    """A method that is added later is timed beside `none` again, on a slower machine."""
+    first = log(World(), ("cost",), ("none", "bn", "wn"))
+    slower = World(steps=dict.fromkeys(("none", "bn", "wn", "gn"), 0.2))
+    later = log(slower, ("cost",), ("none", "bn", "wn", "gn"))
+    trials = TrialTable.from_records([*later, *first[2:]])
+    for method, seconds in (("gn", 0.2), ("none", 0.1)):
+        own, plain = questions.step_seconds(trials, method, 8)
+        assert own.mean() == pytest.approx(seconds, rel=0.2)
+        assert plain.mean() == pytest.approx(seconds, rel=0.2)
 
 
 def test_pieces_name_their_trials():

@@ -139,6 +139,10 @@ def test_regularizers_are_chosen_on_seeds_of_the_search_and_scored_on_final_ones
     scored = [s for s in stage(done, "scored") if s["method"] == "wn"]
     assert {s["seed"] for s in scored} == set(range(TINY.seeds))
     assert {s["options"][0][0] for s in scored} == {"mixup"}
+    # The claim is on dropout and decay, the better of which is scored as well.
+    alone = stage(done, "scored_alone")
+    assert {(s["method"], s["options"][0][0]) for s in alone} == {("wn", "dropout")}
+    assert {s["seed"] for s in alone} == set(range(TINY.seeds))
     asked = TINY.regularization
     assert len(stage(done, "statistics")) == (
         len(asked["statistics_batches"]) * asked["statistics_seeds"]

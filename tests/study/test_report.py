@@ -240,3 +240,12 @@ def test_a_disk_that_is_full_leaves_the_old_report(tmp_path, monkeypatch):
 def test_records_that_are_no_log_are_refused(tmp_path):
     with pytest.raises(ValueError, match="protocol"):
         report.write(few()[1:], tmp_path)
+
+
+def test_limits_beyond_the_grid_are_bounds_without_an_interval():
+    records = log(World(limits={"bn": 8.0, "wn": 0.0005, "normprop": 1e9}), ("stability",))
+    text = report.render(report.build(records), "report.md.j2").replace("\\", "")
+    rows = [line for line in text.splitlines() if re.match(r"\| (bn|wn|normprop), cifar", line)]
+    found = {row.split(",")[0].strip("| "): row.split("|")[2].strip() for row in rows}
+    assert found["wn"].startswith("at most 0.00") and "[" not in found["wn"]
+    assert found["normprop"].startswith("at least ") and "[" in found["bn"]

@@ -155,7 +155,7 @@ OLDEST_KERAS = "keras==3.12.0"
 def oldest(session):
     """The layers and whole models with the oldest version of Keras, on PyTorch."""
     session.install("-e", ".[torch]", OLDEST_KERAS, "tensorboard", "pytest", "pytest-xdist")
-    # The parts that touch Keras' own most. All of tests/layers and tests/interop pass as well.
+    # The parts that touch Keras' own most.
     chapters = ("weight_normalization", "reparameterized", "gains", "substitution", "sharing")
     found = [f"tests/layers/test_{name}.py" for name in chapters]
     parts = (*found, "tests/interop/test_whole_models.py", "tests/test_callbacks.py")

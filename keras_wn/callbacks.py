@@ -12,20 +12,20 @@ from keras_wn.model_summary import current_rate, kernel_figures
 
 
 class WeightNormMonitor(keras.callbacks.Callback):
-    """Writes the figures of weight normalization over training, for TensorBoard.
+    """Writes the norms and gains of weight normalization over training, for TensorBoard.
 
     For each weight-normalized kernel, it writes the mean over the output units of `||v||` as
     `norm/<path>` and of the gain g as `gain/<path>`, and the effective learning rate
-    `lr / mean(||v||^2)` as `effective_learning_rate/<path>`: the step that the direction of v takes
-    where the length of v has no effect. They are the figures of `keras_wn.summary`. The rate itself
-    is `learning_rate`. The step of a figure is the number of batches that this callback has seen.
+    `lr / mean(||v||^2)` as `effective_learning_rate/<path>`, by which SGD turns the direction of v
+    (see `keras_wn.summary`, which shows medians and ranges). The rate itself is `learning_rate`.
+    The step of a number is that of the batches that this callback has seen.
 
     It needs the library tensorboard and no TensorFlow, and works on every backend.
 
     Args:
-        log_dir: Path of the folder that TensorBoard is started with. The figures lie in its folder
+        log_dir: Path of the folder that TensorBoard is started with. The numbers lie in its folder
             `weight_norm`, beside those of `keras.callbacks.TensorBoard`.
-        update_freq: "epoch", or a number of batches. The figures are also written before the first
+        update_freq: "epoch", or a number of batches. The numbers are also written before the first
             batch, if the model is built.
 
     Raises:

@@ -93,9 +93,10 @@ def summary(
 
     A row has the path of a kernel, the number of its output units, the median and the range over
     the units of `||v||` and of the gain g, the effective learning rate `lr / mean(||v||^2)`, and
-    the class of the plain layer that `keras_wn.fold` makes of the layer. The effective learning
-    rate is the step that the direction of v takes where the length of v has no effect: a length
-    that grows slows the layer down.
+    the class of the plain layer that `keras_wn.fold` makes of the layer. With SGD, a step turns the
+    direction of v by the effective learning rate times the gradient with respect to `v / ||v||`, so
+    that a length that grows slows the layer down. Adam's steps do not grow with the gradient, and
+    turn it in proportion to `lr / ||v||`.
 
     Args:
         model: Built Keras model or layer.

@@ -133,7 +133,11 @@ def test_bad_input_is_refused():
 def test_a_narrow_terminal_breaks_paths_and_loses_nothing():
     code = (
         "import keras, keras_wn\n"
-        "layer = keras_wn.layers.WNDense(2, name='layer_with_a_rather_long_name')\n"
+        # Two kernels of different lengths show their range, so that the table needs its width.
+        "lengths = keras.initializers.Constant([[1.11, 2.22]] * 4)\n"
+        "layer = keras_wn.layers.WNDense(\n"
+        "    2, kernel_initializer=lengths, name='layer_with_a_rather_long_name'\n"
+        ")\n"
         "keras_wn.summary(keras.Sequential([keras.Input((4,)), layer]), learning_rate=0.1)\n"
     )
     printed = subprocess.run(

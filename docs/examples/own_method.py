@@ -37,6 +37,7 @@ OWN = MethodCard(
     initialize=lambda model, batch: keras_wn.data_dependent_init(
         model, batch, init_scale=lambda layer: getattr(layer.gain_initializer, "value", 1.0)
     ),
+    # For runners/imagenet.py and the study. The range is for the small networks of the study.
     learning_rate=0.016,
     learning_rate_range=(0.32, 5.12),
     scale_of_v="||v|| about sqrt(2), as He et al. 2015",

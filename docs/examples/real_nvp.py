@@ -19,7 +19,7 @@ def coupling_network():
 
     The last layer starts with g = 0, so that each step of the flow starts as the identity. Weight
     normalization of these networks is what RealNVP's authors use (Dinh et al. 2017, arXiv
-    1605.08803, section 4.1).
+    1605.08803, section 3.7).
     """
     return keras.Sequential(
         [

@@ -12,7 +12,7 @@ images = images.reshape(-1, 8, 8, 1).astype("float32") / 8 - 1
 train, held_out = slice(0, 1000), slice(1000, None)
 
 
-def network(convolution):
+def network(convolution, classifier):
     """Builds a residual network of two blocks from a function that adds a convolution."""
     inputs = keras.Input((8, 8, 1))
     x = layers.ReLU()(convolution(inputs, 16, 1, "stem"))
@@ -23,7 +23,7 @@ def network(convolution):
             x = convolution(x, filters, strides, f"block{number}_shortcut")
         x = layers.ReLU()(layers.Add()([x, branch]))
     x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, keras_wn.layers.WNDense(10)(x))
+    return keras.Model(inputs, classifier(x))
 
 
 def with_weight_norm():
@@ -33,7 +33,7 @@ def with_weight_norm():
             filters, 3, strides, padding="same", kernel_initializer="he_normal", name=name
         )(x)
 
-    model = network(convolution)
+    model = network(convolution, keras_wn.layers.WNDense(10))
     # The start from data. The end of each branch starts small, so that a block starts near its
     # shortcut: without batch normalization, a residual network trains better from there.
     keras_wn.data_dependent_init(
@@ -49,7 +49,7 @@ def with_batch_norm():
         x = layers.Conv2D(filters, 3, strides, padding="same", use_bias=False, name=name)(x)
         return layers.BatchNormalization()(x)
 
-    return network(convolution)
+    return network(convolution, layers.Dense(10))
 
 
 EPOCHS = 15
@@ -64,8 +64,7 @@ for name, build, color in [
         model = build()
         # The rate of weight normalization is the best of 0.02, 0.05, 0.1 and 0.2 on the held-out
         # images, so that the example shows that both train, and not which is better. The rate
-        # rises for 4 epochs, without which the network with weight normalization does not start,
-        # and falls to 0 after that.
+        # rises for 4 epochs, and falls to 0 after that.
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, decay_steps=20 * (EPOCHS - 4), warmup_target=0.1, warmup_steps=20 * 4
         )

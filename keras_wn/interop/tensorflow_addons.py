@@ -31,7 +31,7 @@ def load_tfa_weights(
     path: str | os.PathLike,
     names: dict[str, str] | None = None,
     prefix: str | None = None,
-    gain_axis: int | None = None,
+    unit_axis: int | None = None,
 ) -> LoadReport:
     """Loads weights that a Keras 2 model with TensorFlow Addons' `WeightNormalization` wrote.
 
@@ -60,7 +60,7 @@ def load_tfa_weights(
         prefix: The model to read from a checkpoint of several, as `generator`; or the model or
             layer to read from inside of another one. None: all, or the only model in the
             checkpoint.
-        gain_axis: The axis of a transposed convolution's kernel that has the norms, for kernels of
+        unit_axis: The axis of a transposed convolution's kernel that has the norms, for kernels of
             as many output as input channels: -1 in TensorFlow Addons, -2 in TensorFlowTTS.
             None: as the file shows, by transposed convolutions of other lengths or, in
             `model.save("name.h5")`, by the class of the wrapper.
@@ -72,7 +72,7 @@ def load_tfa_weights(
     Raises:
         ValueError: If the file cannot be read as one of these, if its layers do not match the
             model's, if shapes differ, if the file is of a plain model and `model` has
-            weight-normalized layers, or if the file does not show what `gain_axis` is.
+            weight-normalized layers, or if the file does not show what `unit_axis` is.
 
     Example:
 
@@ -85,8 +85,8 @@ def load_tfa_weights(
     Reference: `tensorflow_addons.layers.WeightNormalization`, 0.23, and TensorFlowTTS'
     `tensorflow_tts/utils/weight_norm.py`.
     """
-    if gain_axis not in (None, -1, -2):
-        raise ValueError(f"load_tfa_weights: gain_axis={gain_axis!r}. Allowed: -1, -2 or None.")
+    if unit_axis not in (None, -1, -2):
+        raise ValueError(f"load_tfa_weights: unit_axis={unit_axis!r}. Allowed: -1, -2 or None.")
     targets = [_target(leaf) for leaf in named_leaves(model)] if model.built else []
     if not targets:
         raise ValueError(
@@ -104,7 +104,7 @@ def load_tfa_weights(
     groups, unexpected = _matched(path, targets, stored, names or {})
     pairs = [pair for group in groups for pair in _pairs(*group)]
     assignments, other_axes = [], {}
-    for pair, g in zip(pairs, _gains(pairs, gain_axis), strict=True):
+    for pair, g in zip(pairs, _gains(pairs, unit_axis), strict=True):
         weight = StoredWeight(pair.array, g)
         if id(pair.variable) in pair.target.normalized:
             layer, kernel, gain = pair.target.normalized[id(pair.variable)]
@@ -329,7 +329,7 @@ def _g_of(layer, name):
     return dict(layer.weights)["g"]
 
 
-def _gains(pairs, gain_axis):
+def _gains(pairs, unit_axis):
     """g of each pair in the kernel's rank, or None."""
     possible = [set() if pair.g is None else _possible_axes(pair) for pair in pairs]
     shown = collections.defaultdict(set)
@@ -342,7 +342,7 @@ def _gains(pairs, gain_axis):
             gains.append(None)
             continue
         if len(axes) > 1:
-            axes = _chosen_axis(pair, shown[pair.array.ndim], gain_axis)
+            axes = _chosen_axis(pair, shown[pair.array.ndim], unit_axis)
         shape = [1] * pair.array.ndim
         shape[next(iter(axes))] = len(pair.g)
         gains.append(np.reshape(pair.g, shape))
@@ -363,13 +363,13 @@ def _possible_axes(pair):
     return found
 
 
-def _chosen_axis(pair, shown, gain_axis):
+def _chosen_axis(pair, shown, unit_axis):
     """The axis of g where its length does not tell.
 
     Args:
         pair: The `_Pair`.
         shown: Set of the axes of g in other transposed convolutions of the same class.
-        gain_axis: As the user says.
+        unit_axis: As the user says.
 
     Returns:
         Set of one axis.
@@ -381,16 +381,16 @@ def _chosen_axis(pair, shown, gain_axis):
         # With one output and one input channel, the norm runs over the whole kernel either way.
         return {-1}
     axes = shown | ({-1} if pair.stored.class_name == ADDONS_WRAPPER else set())
-    said = axes | ({gain_axis} - {None})
+    said = axes | ({unit_axis} - {None})
     if len(said) == 1:
         return said
     shows = [
         "does not show which of these have the norms",
-        f"shows gain_axis={', '.join(map(str, axes))}",
+        f"shows unit_axis={', '.join(map(str, axes))}",
         "shows both in other layers",
     ][len(axes)]
     raise ValueError(
         f"load_tfa_weights: g of '{pair.stored.name}', for layer '{pair.target.name}', has as many "
         f"entries as the transposed kernel {pair.array.shape} has output and input channels, and "
-        f"the file {shows}. Allowed: gain_axis=-1 for TensorFlow Addons, -2 for TensorFlowTTS."
+        f"the file {shows}. Allowed: unit_axis=-1 for TensorFlow Addons, -2 for TensorFlowTTS."
     )

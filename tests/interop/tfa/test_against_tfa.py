@@ -85,10 +85,10 @@ def load(model, case, path):
         case.startswith(("square_alone", "melgan_square"))
         and path != FOLDER / "square_alone-no_data_init.h5"
     )
-    gain_axis = (
+    unit_axis = (
         {"no_data_init": -1, "tensorflow_tts": -2}[case.partition("-")[2]] if asked else None
     )
-    return load_tfa_weights(model, path, gain_axis=gain_axis)
+    return load_tfa_weights(model, path, unit_axis=unit_axis)
 
 
 def assert_outputs(model, case):
@@ -175,17 +175,17 @@ def test_which_axis_g_lies_along_is_asked_where_no_file_shows_it(case):
         with pytest.raises(
             ValueError,
             match="the file does not show which of these have the norms. "
-            "Allowed: gain_axis=-1 for TensorFlow Addons, -2 for",
+            "Allowed: unit_axis=-1 for TensorFlow Addons, -2 for",
         ):
             load_tfa_weights(model, path)
         for a, b in zip(before, model.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-def test_gain_axis_that_the_file_contradicts():
+def test_unit_axis_that_the_file_contradicts():
     path = FOLDER / "square-tensorflow_tts_weights.h5"
-    with pytest.raises(ValueError, match="the file shows gain_axis=-2"):
-        load_tfa_weights(make("square-tensorflow_tts"), path, gain_axis=-1)
+    with pytest.raises(ValueError, match="the file shows unit_axis=-2"):
+        load_tfa_weights(make("square-tensorflow_tts"), path, unit_axis=-1)
 
 
 def test_other_axes_are_reported():

@@ -172,7 +172,7 @@ def test_names_that_do_not_fit(tmp_path):
         names={"first": "dense", "second": "wn"},
     )
     refused(path, r"prefix='a' is not in .*good.h5. Allowed: \['wn', 'dense'\]", prefix="a")
-    refused(path, "gain_axis=0. Allowed: -1, -2 or None", gain_axis=0)
+    refused(path, "unit_axis=0. Allowed: -1, -2 or None", unit_axis=0)
     with pytest.raises(ValueError, match="model 'u' is not built"):
         load_tfa_weights(keras.Sequential([kl.Dense(2)], name="u"), path)
 
@@ -214,8 +214,8 @@ def write_transposed(path, channels, gains, config=None):
     [
         ((3, 2, 2), (2, 2), {}, -2),
         ((3, 2, 2), (3, 2), {}, -1),
-        ((2, 2), (2,), {"gain_axis": -1}, -1),
-        ((2, 2), (2,), {"gain_axis": -2}, -2),
+        ((2, 2), (2,), {"unit_axis": -1}, -1),
+        ((2, 2), (2,), {"unit_axis": -2}, -2),
         # A g of one entry shows the axis only where the other axis is longer.
         ((4, 1, 1, 3, 3), (1, 1, 3, 3), {}, -2),
     ],
@@ -232,14 +232,14 @@ def test_which_axis_g_lies_along(tmp_path, channels, gains, options, expected):
 def test_which_axis_g_lies_along_is_not_guessed(tmp_path):
     silent = (
         "the file does not show which of these have the norms. "
-        "Allowed: gain_axis=-1 for TensorFlow Addons, -2 for"
+        "Allowed: unit_axis=-1 for TensorFlow Addons, -2 for"
     )
     path = write_transposed(tmp_path / "one.h5", (2, 2), (2,))
     refused(path, f"g of 'wn_0', for layer 'weight_normalization.*{silent}", transposed(2, 2))
     path = write_transposed(tmp_path / "both.h5", (3, 2, 2, 4), (2, 2, 2))
     refused(path, "the file shows both in other layers", transposed(3, 2, 2, 4))
     path = write_transposed(tmp_path / "other.h5", (3, 2, 2), (2, 2))
-    refused(path, "the file shows gain_axis=-2", transposed(3, 2, 2), gain_axis=-1)
+    refused(path, "the file shows unit_axis=-2", transposed(3, 2, 2), unit_axis=-1)
 
 
 @pytest.mark.parametrize(

@@ -145,8 +145,9 @@ def _add_variable(layer, kernel, name, initializer, trainable):
     expressions, and an expression that matches a kernel also matches its gain, which has fewer
     axes. The gain is therefore sharded like the kernel along the axes that both have.
     """
-    layout = getattr(kernel.variable, "_layout", None)
-    if isinstance(layout, keras.distribution.TensorLayout):
+    distribution = keras.distribution.distribution()
+    layout = distribution and distribution.get_tensor_layout(kernel.variable.path)
+    if layout is not None:
         shared_axes = [
             mesh_axis for axis, mesh_axis in enumerate(layout.axes) if axis not in kernel.gain_axes
         ]

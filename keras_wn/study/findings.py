@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from keras_wn.study.claims import Claim
-from keras_wn.study.formatting import factor, significant, with_unit
+from keras_wn.study.formatting import factor, factor_bound, significant, with_unit
 from keras_wn.study.judges import REPORTED_GAP
 from keras_wn.study.table import FAMILY, TrialTable
 from keras_wn.study.verdicts import EQUAL, FAILS, HOLDS, UNDECIDED, UNMEASURED, Piece, Verdict
@@ -39,7 +39,7 @@ def _accuracy(verdict):
     pieces = [piece for piece in verdict.pieces if piece.question.name in FAMILY]
     parts = [
         f"{names} {'classifies' if one else 'classify'} {words[outcome]}"
-        for outcome, names, one in _grouped(pieces, lambda found: with_unit(found, "points"))
+        for outcome, names, one in _grouped(pieces, lambda p: with_unit(p.estimate, "points"))
         if outcome in words
     ]
     return _sentence("Accuracy on new images", parts, pieces)
@@ -137,12 +137,13 @@ def _batch_free(verdict):
     )
 
 
-def _times_smaller_or_larger(estimate):
-    """The factor between two learning rates, which is at least 1 as the sentence tells its side."""
-    if estimate.value < 0:
+def _times_smaller_or_larger(piece):
+    """The factor between bn's learning rate and a method's, the way round that the sentence has."""
+    estimate = piece.estimate
+    if piece.outcome != HOLDS:
         low, high = -estimate.high, -estimate.low
         estimate = dataclasses.replace(estimate, value=-estimate.value, low=low, high=high)
-    return factor(estimate)
+    return factor_bound(estimate) if piece.question.is_bound else factor(estimate)
 
 
 def _grouped(pieces: Iterable[Piece], write):
@@ -150,7 +151,7 @@ def _grouped(pieces: Iterable[Piece], write):
     found: dict[str, list[str]] = {}
     for piece in pieces:
         if piece.estimate is not None:
-            text = f"{piece.question.name} ({write(piece.estimate)})"
+            text = f"{piece.question.name} ({write(piece)})"
             found.setdefault(piece.outcome, []).append(text)
     for outcome, names in found.items():
         yield (

@@ -29,6 +29,17 @@ def factor(estimate: Estimate | None) -> str:
     return interval(estimate, lambda x: f"{significant(2.0**x)}×")
 
 
+def factor_bound(estimate: Estimate) -> str:
+    """Writes a number of octaves of which only a bound is known as a bound of the factor.
+
+    Example:
+
+    >>> factor_bound(Estimate(3.0, 2.0, 4.0, n=5)), factor_bound(Estimate(-1.0, -2.0, 0.0, n=5))
+    ('at least 8×', 'at most 0.5×')
+    """
+    return f"at {'least' if estimate.value > 0 else 'most'} {significant(2.0**estimate.value)}×"
+
+
 def with_unit(estimate: Estimate | None, unit: str) -> str:
     """Writes the number of a piece of evidence, with its unit."""
     if unit == "points":

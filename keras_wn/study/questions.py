@@ -143,7 +143,13 @@ def limit_question(
     censored = int(own["is_censored"].sum() + baseline["is_censored"].sum())
     ids = tuple(trial for frame in (own, baseline) for ids in frame["trials"] for trial in ids)
     note = f"{counted(censored, 'limit')} beyond the grid" if censored else ""
-    rule = {"above": HOLDS, "below": FAILS, "trials": ids, "note": note} | rule
+    rule = {
+        "above": HOLDS,
+        "below": FAILS,
+        "trials": ids,
+        "note": note,
+        "is_bound": censored > 0,
+    } | rule
     return Question(name, quantity, "octaves", looks, **rule)
 
 

@@ -12,6 +12,7 @@ from keras_wn.study.formatting import (
     MISSING,
     counted,
     factor,
+    factor_bound,
     fixed,
     interval,
     points,
@@ -81,7 +82,8 @@ def _pieces(verdict, links):
         question = piece.question
         number = MISSING
         if piece.estimate is not None:
-            number = links.link(_WRITE[question.unit](piece.estimate), question.trials)
+            write = factor_bound if question.is_bound else _WRITE[question.unit]
+            number = links.link(write(piece.estimate), question.trials)
         count = counted(piece.estimate.n, question.pairs[:-1]) if piece.estimate else MISSING
         # The number leads to the trials of the first side, and the pairs to those of the second.
         count = links.link(count, question.trials[::-1])

@@ -33,6 +33,7 @@ class Question:
         trials: Identities of the trials that it comes from.
         pairs: The name of the pairs.
         note: A remark, for example on trials that diverged.
+        is_bound: Whether the trials only bound the difference, away from 0.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Question:
     trials: tuple[str, ...] = ()
     pairs: str = "seeds"
     note: str = ""
+    is_bound: bool = False
 
     @property
     def latest(self) -> Difference | None:

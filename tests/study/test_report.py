@@ -249,3 +249,11 @@ def test_limits_beyond_the_grid_are_bounds_without_an_interval():
     found = {row.split(",")[0].strip("| "): row.split("|")[2].strip() for row in rows}
     assert found["wn"].startswith("at most 0.00") and "[" not in found["wn"]
     assert found["normprop"].startswith("at least ") and "[" in found["bn"]
+    # So are the numbers of the claim, and those of its sentence.
+    number = r"[\d.e]+×"
+    (sentence,) = re.findall(r"^4\. Stability.*", text, re.MULTILINE)
+    assert re.search(rf"wn \(at least {number}\) and wn_trelu .* need smaller", sentence)
+    assert re.search(rf"normprop \(at least {number}\) stands larger", sentence)
+    rows = dict(re.findall(r"^\| (\w+) \| largest stable .*? \| (.*?) \|", text, re.MULTILINE))
+    assert rows["wn"].startswith("at least ") and rows["normprop"].startswith("at most ")
+    assert "[" in rows["wn_trelu"]

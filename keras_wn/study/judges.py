@@ -5,6 +5,7 @@ import math
 
 from keras_wn import methods
 from keras_wn.study import statistics, table
+from keras_wn.study.formatting import with_unit
 from keras_wn.study.plan import BASELINE
 from keras_wn.study.questions import (
     accuracy_question,
@@ -214,7 +215,7 @@ def regularization(trials: TrialTable) -> Verdict:
     share = share_closed(trials)
     remark = ""
     if share is not None and math.isfinite(share.low) and math.isfinite(share.high):
-        remark = f"It closes {share.value:.0%} [{share.low:.0%}, {share.high:.0%}] of the gap."
+        remark = f"It closes {with_unit(share, 'share')} of the gap."
     return conclude([left, *beside], needs="", remark=remark)
 
 

@@ -303,7 +303,7 @@ def _stability(trials, verdict, links):
         "effect, this is the step of its direction), and under other conditions.",
         panels,
     )
-    if len(trials.limits):
+    if len(trials.limit_searches):
         yield _limits(trials, links)
     profiles = signal_profiles(trials)
     yield from figures_of(
@@ -315,17 +315,26 @@ def _stability(trials, verdict, links):
 def _limits(trials, links):
     rows = []
     keys = ["model", "batch_size", "options", "warmup_epochs", "method"]
-    groups = trials.limits.groupby(keys, sort=False)
+    groups = trials.limit_searches.groupby(keys, sort=False)
     for (model, *condition, method), found in sorted(
         groups, key=lambda g: (table.depth(g[0][0]), str(g[0][1:4]), table.method_place(g[0][4]))
     ):
-        estimate = statistics.of_mean(found["octaves"]).interval(CONFIDENCE)
-        text = _limit_in_words(estimate, found["bracket"])
+        known = found[found["bracket"].notna()]
+        text = MISSING
+        if len(known):
+            estimate = statistics.of_mean(known["octaves"]).interval(CONFIDENCE)
+            text = _limit_in_words(estimate, known["bracket"])
         ids = [trial for trials_ in found["trials"] for trial in trials_]
         words = figures.condition_in_words(*condition)
-        rows.append((f"{method}, {model}{words}", links.link(text, ids), str(len(found))))
+        without = len(found) - len(known)
+        seeds = f"{len(known)} ({without} without a limit)" if without else str(len(known))
+        rows.append((f"{method}, {model}{words}", links.link(text, ids), seeds))
     columns = ("Method, network and condition", "Geometric mean [95 % interval]", "Seeds")
-    return Table("Largest stable learning rates.", columns, tuple(rows))
+    caption = (
+        "Largest stable learning rates. A seed has no limit if no rate was both stable and large "
+        "enough to learn."
+    )
+    return Table(caption, columns, tuple(rows))
 
 
 def _limit_in_words(estimate, brackets):

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import functools
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 
@@ -171,16 +172,23 @@ class TrialTable:
 
     @functools.cached_property
     def limits(self) -> pd.DataFrame:
-        """The largest stable learning rates, a row for each seed and condition.
+        """The largest stable learning rates: the rows of `limit_searches` that have one."""
+        return self.limit_searches[self.limit_searches["bracket"].notna()]
+
+    @functools.cached_property
+    def limit_searches(self) -> pd.DataFrame:
+        """The searches for the largest stable learning rates, a row for each seed and condition.
 
         The columns are those of `Limit`, with `octaves`, log2 of the limit, and `trials` as
-        identities.
+        identities. Searches that go on are left out.
         """
         tried = methods_of(self.select(suite="stability"))
         tried = tuple(method for method in tried if method in self.request.methods)
         request = dataclasses.replace(self.request, methods=tried)
         rows = [
-            _limit_row(limit) for limit in limits.limits_of(request, self.done) if limit.bracket
+            _limit_row(limit)
+            for limit in limits.limits_of(request, self.done)
+            if limit.bracket or limit.is_lost
         ]
         columns = [field.name for field in dataclasses.fields(Limit)]
         return pd.DataFrame(rows, columns=[*columns, "octaves", "is_censored"])
@@ -246,8 +254,8 @@ def _limit_row(limit):
     return {
         **values,
         "trials": ids,
-        "octaves": bracket.octaves,
-        "is_censored": bracket.is_censored,
+        "octaves": bracket.octaves if bracket else math.nan,
+        "is_censored": bool(bracket and bracket.is_censored),
     }
 
 

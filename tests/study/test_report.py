@@ -257,3 +257,16 @@ def test_limits_beyond_the_grid_are_bounds_without_an_interval():
     rows = dict(re.findall(r"^\| (\w+) \| largest stable .*? \| (.*?) \|", text, re.MULTILINE))
     assert rows["wn"].startswith("at least ") and rows["normprop"].startswith("at most ")
     assert "[" in rows["wn_trelu"]
+
+
+def test_a_seed_without_a_limit_is_counted():
+    records = log(World(), ("stability",))
+    for record in records:
+        if record["kind"] == "trial" and (record["spec"]["method"], record["spec"]["seed"]) == (
+            "wn",
+            0,
+        ):
+            record["status"] = "crashed"
+    text = report.render(report.build(records), "report.md.j2")
+    rows = [line for line in text.splitlines() if line.startswith("| wn, cifar")]
+    assert rows and all("(1 without a limit)" in row for row in rows)

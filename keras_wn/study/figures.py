@@ -95,9 +95,8 @@ def limits_by_condition(trials: TrialTable) -> list[Panel]:
             own = on_model[on_model["method"] == method]
             keys = ["batch_size", "options", "warmup_epochs"]
             for i, (key, group) in enumerate(own.groupby(keys, sort=True)):
-                estimate = statistics.of_mean(group["octaves"]).interval(CONFIDENCE)
                 label = f"{method}{condition_in_words(*key)}"
-                rows.append(forest.Row(label, method, estimate, forest.rates(estimate), i == 0))
+                rows.append(forest.limit_row(label, method, group, i == 0))
         alt = f"Largest stable learning rates on {model}, by start, warm-up and batch size."
         title = f"largest stable learning rate, {model} (line: that of {BASELINE})"
         is_plain = on_model.index.isin(plain) & (on_model["method"] == BASELINE)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from keras_wn.study.claims import Claim
-from keras_wn.study.formatting import factor, factor_bound, significant, with_unit
+from keras_wn.study.formatting import significant, with_unit
 from keras_wn.study.judges import REPORTED_GAP
 from keras_wn.study.table import FAMILY, TrialTable
 from keras_wn.study.verdicts import EQUAL, FAILS, HOLDS, UNDECIDED, UNMEASURED, Piece, Verdict
@@ -143,7 +143,7 @@ def _times_smaller_or_larger(piece):
     if piece.outcome != HOLDS:
         low, high = -estimate.high, -estimate.low
         estimate = dataclasses.replace(estimate, value=-estimate.value, low=low, high=high)
-    return factor_bound(estimate) if piece.question.is_bound else factor(estimate)
+    return with_unit(estimate, "octaves", piece.question.is_bound)
 
 
 def _grouped(pieces: Iterable[Piece], write):

@@ -5,14 +5,17 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from keras_wn.study import statistics
 from keras_wn.study.canvas import Panel, look_of, panel, short
-from keras_wn.study.formatting import factor, interval, points, significant
+from keras_wn.study.formatting import MISSING, interval, points, significant, with_unit
 from keras_wn.study.plan import BASELINE
+from keras_wn.study.search import Bracket
 from keras_wn.study.statistics import Estimate
-from keras_wn.study.verdicts import Piece
+from keras_wn.study.verdicts import CONFIDENCE, Piece
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +87,7 @@ def draw(
         axes.spines["left"].set_visible(False)
         if write_tick:
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: write_tick(x)))
-            axes.xaxis.set_major_locator(MultipleLocator(max(1, round(span(axes) / 6))))
+            axes.xaxis.set_major_locator(MultipleLocator(max(1, round(span(axes) / 4))))
         axes.set_xlabel(title)
 
     return [panel(name, alt, draw, height=1.0 + 0.3 * len(rows), width=6.4)]
@@ -112,24 +115,30 @@ def of_pieces(
     Args:
         pieces: `Piece`s of a verdict.
         labels: Function from a piece to its label and its method.
-        write: Function that writes an estimate.
+        write: Function that writes the number of a piece.
     """
     rows, was_beside = [], False
     for piece in pieces:
         if piece.estimate is not None:
             label, method = labels(piece)
             apart = piece.beside and not was_beside and bool(rows)
-            rows.append(Row(label, method, piece.estimate, write(piece.estimate), apart))
+            is_bound = piece.question.is_bound
+            estimate = _without_interval(piece.estimate) if is_bound else piece.estimate
+            rows.append(Row(label, method, estimate, write(piece), apart))
             was_beside = piece.beside
     return rows
 
 
 def differences(pieces: Sequence[Piece], margin: float, name: str, quantity: str) -> list[Panel]:
     """Draws differences in top-1 from the baseline, of the claim's methods and of the others."""
-    rows = of_pieces(pieces, lambda piece: (short(piece.question.name), _method(piece)), points)
+    rows = of_pieces(pieces, _short_label, lambda piece: points(piece.estimate))
     alt = f"{quantity}, of {', '.join(row.label for row in rows)}, with 95 % intervals."
     title = f"{quantity}, points (band: equal)"
     return draw(name, alt, rows, title, margin=margin)
+
+
+def _short_label(piece):
+    return short(piece.question.name), _method(piece)
 
 
 def _method(piece):
@@ -141,7 +150,7 @@ def steps(pieces: Sequence[Piece], name: str, title: str, bound: float, referenc
     rows = of_pieces(
         pieces,
         lambda piece: (piece.question.name, _method(piece)),
-        lambda estimate: interval(estimate, lambda x: significant(x, 3)),
+        lambda piece: interval(piece.estimate, lambda x: significant(x, 3)),
     )
     alt = f"{title}: {', '.join(row.label for row in rows)}, with 95 % intervals."
     return draw(name, alt, rows, f"{title} (dotted: {bound:g})", None, reference, bound)
@@ -149,15 +158,41 @@ def steps(pieces: Sequence[Piece], name: str, title: str, bound: float, referenc
 
 def limits_against_baseline(pieces: Sequence[Piece], margin: float) -> list[Panel]:
     """Draws by which factor the baseline's largest stable learning rate is above the others'."""
-    rows = of_pieces(pieces, lambda piece: (short(piece.question.name), _method(piece)), factor)
+    rows = of_pieces(
+        pieces,
+        _short_label,
+        lambda piece: with_unit(piece.estimate, piece.question.unit, piece.question.is_bound),
+    )
     alt = f"Largest stable learning rate of {BASELINE} divided by that of the others."
     title = f"limit of {BASELINE} / its own limit (band: equal)"
     return draw("limit_ratios", alt, rows, title, margin=margin, write_tick=factor_of_octaves)
 
 
-def rates(estimate: Estimate) -> str:
-    """An estimate in octaves, with its interval, as learning rates."""
-    return interval(estimate, factor_of_octaves)
+def limit_row(label: str, method: str, limits: pd.DataFrame, is_apart: bool) -> Row:
+    """The row of the largest stable learning rates of some seeds."""
+    estimate = statistics.of_mean(limits["octaves"]).interval(CONFIDENCE)
+    text = rates(estimate, limits["bracket"])
+    if limits["is_censored"].any():
+        estimate = _without_interval(estimate)
+    return Row(label, method, estimate, text, is_apart)
+
+
+def rates(estimate: Estimate, brackets: Iterable[Bracket]) -> str:
+    """Writes the mean of limits in octaves as a learning rate.
+
+    It has its interval, or is a bound if limits lie beyond the grid.
+    """
+    below = any(bracket.stable is None for bracket in brackets)
+    above = any(bracket.unstable is None for bracket in brackets)
+    if not (below or above):
+        return interval(estimate, factor_of_octaves)
+    if below and above:
+        return MISSING
+    return f"{'at most' if below else 'at least'} {factor_of_octaves(estimate.value)}"
+
+
+def _without_interval(estimate):
+    return dataclasses.replace(estimate, low=math.nan, high=math.nan)
 
 
 def factor_of_octaves(octaves: float) -> str:

@@ -40,8 +40,16 @@ def factor_bound(estimate: Estimate) -> str:
     return f"at {'least' if estimate.value > 0 else 'most'} {significant(2.0**estimate.value)}×"
 
 
-def with_unit(estimate: Estimate | None, unit: str) -> str:
-    """Writes the number of a piece of evidence, with its unit."""
+def with_unit(estimate: Estimate | None, unit: str, is_bound: bool = False) -> str:
+    """Writes the number of a piece of evidence, with its unit.
+
+    Args:
+        estimate: `Estimate`, or None.
+        unit: `points`, `share`, `ratio` or `octaves`.
+        is_bound: Whether the trials only bound the number, so that it has no interval.
+    """
+    if is_bound and estimate is not None and unit == "octaves":
+        return factor_bound(estimate)
     if unit == "points":
         return f"{points(estimate)} points"
     if unit == "share":

@@ -11,12 +11,10 @@ from keras_wn.study.claims import Claim
 from keras_wn.study.formatting import (
     MISSING,
     counted,
-    factor,
-    factor_bound,
     fixed,
     interval,
     points,
-    significant,
+    with_unit,
 )
 from keras_wn.study.plan import BASELINE, SPLITS
 from keras_wn.study.questions import accuracy_question, cell_in_words, step_seconds
@@ -68,22 +66,14 @@ def build(trials: TrialTable, judged: dict[Claim, Verdict], links: TrialLinks) -
         )
 
 
-_WRITE = {
-    "points": lambda e: f"{points(e)} points",
-    "share": lambda e: f"{interval(e, lambda x: fixed(100 * x, 1))} %",
-    "ratio": lambda e: interval(e, lambda x: fixed(x, 3)),
-    "octaves": factor,
-}
-
-
 def _pieces(verdict, links):
     rows, before = [], None
     for piece in verdict.pieces:
         question = piece.question
         number = MISSING
         if piece.estimate is not None:
-            write = factor_bound if question.is_bound else _WRITE[question.unit]
-            number = links.link(write(piece.estimate), question.trials)
+            text = with_unit(piece.estimate, question.unit, question.is_bound)
+            number = links.link(text, question.trials)
         count = counted(piece.estimate.n, question.pairs[:-1]) if piece.estimate else MISSING
         # The number leads to the trials of the first side, and the pairs to those of the second.
         count = links.link(count, question.trials[::-1])
@@ -218,7 +208,9 @@ def _tops(trials, links):
 
 def _gap(trials, verdict, links):
     measured = [p for p in verdict.pieces if p.estimate and p.question.name in ("train", "test")]
-    rows = forest.of_pieces(measured, lambda piece: (piece.question.name, "wn"), points)
+    rows = forest.of_pieces(
+        measured, lambda piece: (piece.question.name, "wn"), lambda piece: points(piece.estimate)
+    )
     gap = judges.REPORTED_GAP
     yield from figures_of(
         f"wn minus bn. The dotted line is the gap of {gap:g} points of the paper's ImageNet.",
@@ -241,7 +233,7 @@ def _regularization(trials, verdict, links):
             piece.question.name.replace(", against", "\nagainst"),
             piece.question.name.split(" ")[0],
         ),
-        points,
+        lambda piece: points(piece.estimate),
     )
     yield from figures_of(
         "Test top-1, each minus bn as tuned unless another is named.",
@@ -274,12 +266,20 @@ def _cell_rows(trials, method):
     found = trials.select(suite="regularization", method=method)
     plain = table.finished(found[found["stage"] == "plain"])["validation"]
     tried = found[found["stage"].isin(["grid", "combined"])]
-    for _, group in tried.groupby(["stage", "weight_decay", "options"], sort=False):
+    cells = tried.groupby(["stage", "weight_decay", "options"], sort=False)
+    for _, group in sorted(cells, key=lambda cell: _cell_place(*cell[0])):
         difference = table.paired_difference(100 * table.finished(group)["validation"], 100 * plain)
         if difference is None:
             continue
         estimate = difference.interval(CONFIDENCE)
         yield forest.Row(cell_in_words(group), method, estimate, points(estimate))
+
+
+def _cell_place(stage, weight_decay, options):
+    """Key that sorts cells: the combined one, decays, and other regularizers by their strength."""
+    rest = dict(options)
+    decay_on = rest.pop("decay_on", "")
+    return stage == "grid", not decay_on, decay_on, tuple(rest.items()), weight_decay
 
 
 def _stability(trials, verdict, links):
@@ -323,7 +323,7 @@ def _limits(trials, links):
         text = MISSING
         if len(known):
             estimate = statistics.of_mean(known["octaves"]).interval(CONFIDENCE)
-            text = _limit_in_words(estimate, known["bracket"])
+            text = forest.rates(estimate, known["bracket"])
         ids = [trial for trials_ in found["trials"] for trial in trials_]
         words = figures.condition_in_words(*condition)
         without = len(found) - len(known)
@@ -335,17 +335,6 @@ def _limits(trials, links):
         "enough to learn."
     )
     return Table(caption, columns, tuple(rows))
-
-
-def _limit_in_words(estimate, brackets):
-    """A bound, without an interval, if limits lie beyond the grid."""
-    below = any(bracket.stable is None for bracket in brackets)
-    above = any(bracket.unstable is None for bracket in brackets)
-    if not (below or above):
-        return interval(estimate, lambda x: significant(2.0**x))
-    if below and above:
-        return MISSING
-    return f"{'at most' if below else 'at least'} {significant(2.0**estimate.value)}"
 
 
 def signal_profiles(trials: TrialTable) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pytest
 
 from keras_wn import methods
 from keras_wn.study import canvas, figures, forest, formatting, sections
+from keras_wn.study.search import Bracket
 from keras_wn.study.statistics import Estimate
 from keras_wn.study.table import TrialTable
 from tests.study.made_up import DECISIVE, METHODS, World, log
@@ -94,4 +95,7 @@ def test_conditions_beside_the_plain_ones_are_drawn_with_whole_intervals():
     trials = TrialTable.from_records(records)
     found = figures.limits_by_condition(trials)
     assert [panel.name for panel in found] == ["limits_1", "limits_2"]
-    assert forest.rates(Estimate(0.0, -1.0, 1.0, 8)) == "1 [0.5, 2]"
+    mean, known = Estimate(0.0, -1.0, 1.0, 2), Bracket(0.7, 1.0)
+    assert forest.rates(mean, [known, known]) == "1 [0.5, 2]"
+    assert forest.rates(mean, [known, Bracket(None, 1.0)]) == "at most 1"
+    assert forest.rates(mean, [known, Bracket(1.0, None)]) == "at least 1"

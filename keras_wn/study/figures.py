@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from keras_wn.study import canvas, forest, statistics, table
 from keras_wn.study.canvas import Panel, line_of, look_of, panel, short
@@ -108,7 +107,7 @@ def limits_by_condition(trials: TrialTable) -> list[Panel]:
             rows,
             title,
             reference=reference,
-            write_tick=forest.factor_of_octaves,
+            in_octaves=True,
         )
     return found
 
@@ -151,14 +150,10 @@ def batch_free(pairs: Sequence[tuple[Piece, Piece]], margin: float, octaves: flo
             axes.plot(x.value, y.value, **line_of(accuracy.question.name, ls="", ms=7, mec="k"))
         axes.axhline(0, color="#555555", lw=1)
         axes.axvline(0, color="#555555", lw=1)
-        right, top = axes.get_xlim()[1], axes.get_ylim()[1]
-        axes.fill_between(
-            [-octaves, max(right, 0.5)], -margin, max(top, margin), color="#e8eef3", lw=0, zorder=0
-        )
-        axes.xaxis.set_major_locator(MultipleLocator(max(1, round(forest.span(axes) / 6))))
-        axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda x, _: f"{forest.factor_of_octaves(x)}×")
-        )
+        right, top = max(axes.get_xlim()[1], 0.5), max(axes.get_ylim()[1], margin)
+        axes.fill_between([-octaves, right], -margin, top, color="#e8eef3", lw=0, zorder=0)
+        axes.set(xlim=(None, right), ylim=(None, top))
+        forest.write_octaves(axes, "×")
         axes.set_xlabel(f"largest stable learning rate / that of {BASELINE}")
         axes.set_ylabel(f"test top-1 minus {BASELINE}'s, points")
         names = [accuracy.question.name for accuracy, _ in pairs]

@@ -45,7 +45,7 @@ def draw(
     margin: float | None = None,
     reference: float | None = 0.0,
     bound: float | None = None,
-    write_tick: Callable[[float], str] | None = None,
+    in_octaves: bool = False,
 ) -> list[Panel]:
     """Draws estimates with their intervals below each other; nothing without rows.
 
@@ -56,7 +56,7 @@ def draw(
         margin: Half of the width of the band around the reference in which values count as equal.
         reference: Value of the line that stands for no difference. None draws none.
         bound: Value of a dotted line. None draws none.
-        write_tick: Function that writes a number of the axis. None for plain numbers.
+        in_octaves: Whether the axis is in octaves, and its numbers are powers of 2.
     """
     if not rows:
         return []
@@ -85,18 +85,18 @@ def draw(
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        if write_tick:
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: write_tick(x)))
-            axes.xaxis.set_major_locator(MultipleLocator(max(1, round(span(axes) / 4))))
+        if in_octaves:
+            write_octaves(axes)
         axes.set_xlabel(title)
 
     return [panel(name, alt, draw, height=1.0 + 0.3 * len(rows), width=6.4)]
 
 
-def span(axes: Axes) -> float:
-    """Length of the horizontal axis."""
+def write_octaves(axes: Axes, unit: str = "") -> None:
+    """Writes the powers of 2 along a horizontal axis in octaves, few enough to stand apart."""
     low, high = axes.get_xlim()
-    return high - low
+    axes.xaxis.set_major_locator(MultipleLocator(max(1, round((high - low) / 4))))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: factor_of_octaves(x) + unit))
 
 
 def _draw_estimate(axes: Axes, place: float, method: str, estimate: Estimate):
@@ -165,7 +165,7 @@ def limits_against_baseline(pieces: Sequence[Piece], margin: float) -> list[Pane
     )
     alt = f"Largest stable learning rate of {BASELINE} divided by that of the others."
     title = f"limit of {BASELINE} / its own limit (band: equal)"
-    return draw("limit_ratios", alt, rows, title, margin=margin, write_tick=factor_of_octaves)
+    return draw("limit_ratios", alt, rows, title, margin=margin, in_octaves=True)
 
 
 def limit_row(label: str, method: str, limits: pd.DataFrame, is_apart: bool) -> Row:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 from keras_wn import methods
@@ -9,6 +10,8 @@ from keras_wn.study import search
 from keras_wn.study.plan import Done, Request, TrialSpec, as_tuple, learned_from
 from keras_wn.study.search import Bracket, Setting
 from keras_wn.training.config import BASE_BATCH_SIZE
+
+_STABLE, _TOO_SLOW, _UNSTABLE = "stable", "too slow", "unstable"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +22,7 @@ class Limit:
         method, model, batch_size, warmup_epochs, options, seed: The condition.
         trials: Its trials that are known by now.
         bracket: `Bracket`, or None before they are done.
-        is_lost: Whether there will be no bracket, because a trial crashed, or because no rate was
-            stable and yet large enough to learn.
+        is_lost: Whether there will be no bracket, because a trial crashed.
     """
 
     method: str
@@ -74,6 +76,8 @@ def limits_of(request: Request, done: Done) -> list[Limit]:
 def _limit(request, done, condition, method, model, warmup, options, seed, guess):
     batch_size, epochs = condition["batch_size"], condition["train_epochs"]
     lost = []
+    key = (method, model, batch_size, warmup, *itertools.chain(*options), seed)
+    lowest = request.protocol.stability["lowest"]
 
     def spec(rate):
         # Decay would hide the effect of the rate.
@@ -92,42 +96,40 @@ def _limit(request, done, condition, method, model, warmup, options, seed, guess
             splits=("train",),
         )
 
-    def is_below_limit(rate):
+    def outcome(rate):
         record = done.get(spec(rate).id)
-        if record is None:
-            return None
-        if record["status"] == "crashed":
+        if record is not None and record["status"] == "crashed":
             lost.append(rate)
             return None
-        return is_stable_trial(record, request.classes) or is_too_slow(record)
+        return record and _outcome(record, request.classes)
 
-    key = (method, model, batch_size, warmup, *itertools.chain(*options), seed)
-    lowest = request.protocol.stability["lowest"]
-    rates, bracket = search.bisect(lowest, key, is_below_limit, guess)
-    if bracket and bracket.stable is not None:
-        below = done[spec(bracket.stable).id]
-        if not is_stable_trial(below, request.classes):
-            lost.append(bracket.stable)
-            bracket = None
+    def is_any_of(*outcomes):
+        return lambda rate: None if outcome(rate) is None else outcome(rate) in outcomes
+
+    rates, bracket = search.bisect(lowest, key, is_any_of(_STABLE, _TOO_SLOW), guess)
+    if bracket and bracket.stable is not None and outcome(bracket.stable) == _TOO_SLOW:
+        # No larger rate learned, so that this one was not too small. The limit lies below it.
+        learned = max((rate for rate in rates if outcome(rate) == _STABLE), default=0.0)
+        is_stable, edge = is_any_of(_STABLE), math.log2(bracket.stable)
+        more, bracket = search.bisect(
+            lowest, key, lambda rate: rate <= learned or is_stable(rate), edge
+        )
+        rates = list(dict.fromkeys([*rates, *more]))
     trials = tuple(map(spec, rates))
     return Limit(method, model, batch_size, warmup, options, seed, trials, bracket, bool(lost))
 
 
-def is_stable_trial(record: dict[str, Any], classes: int) -> bool:
-    """Whether a trial of the stability suite stayed finite and learned its training images."""
-    return record["status"] == "finished" and record["final"]["train"]["top1"] >= learned_from(
-        classes
-    )
+def _outcome(record, classes):
+    """What a trial tells of its rate.
 
-
-def is_too_slow(record: dict[str, Any]) -> bool:
-    """Whether a trial that stayed finite had a rate below those that its method is tuned in.
-
-    If it learned nothing, it tells nothing of the rates above it.
+    A trial that stayed finite and learned nothing at a rate below those that its method is tuned in
+    may have been too slow, so that a larger rate learns.
     """
+    if record["status"] != "finished":
+        return _UNSTABLE
+    if record["final"]["train"]["top1"] >= learned_from(classes):
+        return _STABLE
     spec = record["spec"]
     lowest, _ = methods.get(spec["method"]).learning_rate_range
-    return (
-        record["status"] == "finished"
-        and spec["learning_rate"] < lowest * spec["batch_size"] / BASE_BATCH_SIZE
-    )
+    is_below_range = spec["learning_rate"] < lowest * spec["batch_size"] / BASE_BATCH_SIZE
+    return _TOO_SLOW if is_below_range else _UNSTABLE

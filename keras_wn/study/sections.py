@@ -288,9 +288,9 @@ def _stability(trials, verdict, links):
         yield Paragraph(
             "A trial is stable if its loss stays finite and it learns its training images better "
             f"than {100 * plan.learned_from(trials.classes):g} %. For each seed, the search "
-            "encloses the largest stable learning rate to a factor of √2. A trial that learned "
-            "nothing at a rate below those that its method is tuned in was too slow, and the "
-            "search goes on above it."
+            "encloses the largest stable learning rate to a factor of √2. If a trial learned "
+            "nothing at a rate below those that its method is tuned in, the search goes on above "
+            "it, and below it if no larger rate learns, either."
         )
     panels = [
         *forest.limits_against_baseline(measured, 1.0),
@@ -330,10 +330,7 @@ def _limits(trials, links):
         seeds = f"{len(known)} ({without} without a limit)" if without else str(len(known))
         rows.append((f"{method}, {model}{words}", links.link(text, ids), seeds))
     columns = ("Method, network and condition", "Geometric mean [95 % interval]", "Seeds")
-    caption = (
-        "Largest stable learning rates. A seed has no limit if no rate was both stable and large "
-        "enough to learn."
-    )
+    caption = "Largest stable learning rates. A seed has no limit if a trial crashed."
     return Table(caption, columns, tuple(rows))
 
 

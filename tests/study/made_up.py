@@ -86,6 +86,8 @@ class World:
         spread: Standard deviation of top-1 over seeds.
         limit_spread: The same of log2 of the limits.
         learns_from: log2 of the learning rate below which nothing is learned.
+        finite_to: By method, the largest learning rate at which the loss stays finite, if it is not
+            the limit.
     """
 
     test: dict = dataclasses.field(default_factory=dict)
@@ -96,6 +98,7 @@ class World:
     spread: float = 0.002
     limit_spread: float = 0.1
     learns_from: float = -math.inf
+    finite_to: dict = dataclasses.field(default_factory=dict)
 
     def record(self, spec):
         """The record of a trial."""
@@ -155,8 +158,9 @@ class World:
         drawn = np.random.default_rng([spec.seed, *spec.method.encode()]).normal()
         limit = math.log2(self.limits.get(spec.method, 1.0)) + self.limit_spread * drawn
         octaves = math.log2(spec.learning_rate)
-        record = result(spec, 0.9 if octaves > self.learns_from else 0.1)
-        if octaves > limit:
+        learned = self.learns_from < octaves <= limit
+        record = result(spec, 0.9 if learned else 0.1)
+        if octaves > limit and spec.learning_rate > self.finite_to.get(spec.method, 0.0):
             record |= {"status": "diverged", "final": {}}
         record["effective_rate"] = {"start": spec.learning_rate / 2, "end": None}
         return record

@@ -159,9 +159,19 @@ def test_rates_that_are_too_small_to_learn_do_not_hide_the_limit():
     narrow = World(limits={"bn": 0.02, **same(0.02)}, learns_from=math.log2(0.006))
     found = judge("C6", narrow, ("stability",))
     assert found.outcome == EQUAL and all(piece.estimate for piece in found.pieces)
-    # Here no rate is stable and large enough.
-    none = World(limits={"bn": 0.02, **same(0.004)}, learns_from=math.log2(0.006))
-    assert judge("C6", none, ("stability",)).outcome == UNMEASURED
+    # Where no rate is both stable and large enough, the limit lies below the grid.
+    none = World(limits={"bn": 0.5, **same(0.004)}, learns_from=math.log2(0.006))
+    found = judge("C6", none, ("stability",))
+    assert found.outcome == HOLDS and all(piece.question.is_bound for piece in found.pieces)
+
+
+def test_rates_that_are_too_large_to_learn_are_above_the_limit_though_their_loss_is_finite():
+    # From 0.004 to 0.02, the loss stays finite, and nothing is learned.
+    world = World(limits={"bn": 0.5, **same(0.004)}, finite_to={"wn": 0.02})
+    found = judge("C6", world, ("stability",))
+    numbers = {piece.question.name: piece.estimate.value for piece in found.pieces}
+    assert math.isclose(numbers["wn"], math.log2(0.5 / 0.004), abs_tol=0.4)
+    assert math.isclose(numbers["normprop"], numbers["wn"], abs_tol=0.4)
 
 
 def test_c6_does_not_hold_where_one_method_alone_was_measured():

@@ -16,7 +16,7 @@ from keras_wn.study import budgets, plan, search, statistics, trial
 
 SEEDS = range(5)
 # Learning rate, weight decay and share of the warm-up. The study's search chose them on the
-# validation images of Fashion-MNIST (docs/study/fashion), so that no image of this example did.
+# validation images of Fashion-MNIST (docs/study), so that no image of this example did.
 SETTINGS = {
     "bn": search.Setting(0.06727, 0.007743, 0.083),
     "wn": search.Setting(0.2075, 0.0007743, 0.003),

@@ -22,7 +22,7 @@ from keras_wn.training.errors import UsageError
 
 # The noise of a difference in test top-1 from bn's: the standard deviation over seeds in points,
 # and the variance over images of the mean difference, in which wrong is 0 and correct is 1. In the
-# trials of docs/study/fashion, those of none, wn, normprop and wn_trelu are 0.48 to 0.63 and 0.002
+# trials of docs/study, those of none, wn, normprop and wn_trelu are 0.48 to 0.63 and 0.002
 # to 0.008 (`statistics.crossed` of their final trials).
 _SPREAD, _IMAGE_VARIANCE = 0.6, 0.008
 

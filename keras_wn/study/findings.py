@@ -106,14 +106,28 @@ def _cost(share, slowdown):
     )
     slowed = [p for p in slowdown.pieces if p.outcome == FAILS]
     open_ = [p for p in slowdown.pieces if p.outcome == UNDECIDED]
+    rest = "the weight normalizations add less than 5 % to it"
     if slowed:
-        names = ", ".join(f"{p.question.name} ({significant(p.estimate.value)}×)" for p in slowed)
-        rest = f"of the weight normalizations, {names} slow the step by more than 5 %"
-    elif open_:
-        rest = "whether the weight normalizations slow the step by 5 % is undecided"
-    else:
-        rest = "the weight normalizations slow it by less than 5 %"
+        rest = f"more than 5 % is added to it by {_by_method(slowed)}"
+    if open_:
+        so_far = f"{rest}; " if slowed else ""
+        rest = f"{so_far}whether 5 % is added by {_by_method(open_)} is undecided"
     return f"On this machine, batch normalization takes {costs} of a training step; {rest}."
+
+
+def _method_and_batch(piece):
+    method, batch = piece.question.name.split(", ")
+    return method, batch
+
+
+def _by_method(pieces):
+    """The methods of steps, each with its numbers by the batch."""
+    found: dict[str, list[str]] = {}
+    for piece in pieces:
+        method, batch = _method_and_batch(piece)
+        number = f"{significant(piece.estimate.value)}× with a {batch}"
+        found.setdefault(method, []).append(number)
+    return _listed([f"{method} ({', '.join(numbers)})" for method, numbers in found.items()])
 
 
 def _batch_free(verdict):

@@ -276,3 +276,13 @@ def test_every_reported_number_has_a_source_and_says_how_it_was_read():
         assert bool(claim.reported) == (claim.key != "C7")
         assert {reported.tag for reported in claim.reported} <= {"read", "second-hand"}
         assert all(reported.source for reported in claim.reported)
+
+
+def test_the_sentence_on_the_cost_names_each_method_once():
+    world = World(steps={"none": 0.1, "bn": 0.15, "wn": 0.12, "normprop": 0.101, "wn_trelu": 0.11})
+    trials = TrialTable.from_records(log(world, ("cost",)))
+    sentence = findings.findings(trials, claims.judge(trials))[4]
+    added = sentence.partition("added to it by ")[2]
+    batches = len(trials.protocol.cost["batch_sizes"])
+    assert [added.count(f"{name} (") for name in ("wn", "wn_trelu", "normprop")] == [1, 1, 0]
+    assert added.count("with a batch of") == 2 * batches

@@ -163,8 +163,8 @@ def batch_free(pairs: Sequence[tuple[Piece, Piece]], margin: float, octaves: flo
     return [panel("batch_free", alt, draw, height=4.4)]
 
 
-def noise(trials: TrialTable) -> list[Panel]:
-    """Draws the baseline's test top-1 by the number of images that its statistics are taken over.
+def noise_rows(trials: TrialTable) -> list[forest.Row]:
+    """The baseline's test top-1 by the number of images that its statistics are taken over.
 
     Each is compared with the baseline as tuned, and so is `wn`.
     """
@@ -176,10 +176,17 @@ def noise(trials: TrialTable) -> list[Panel]:
         if difference is not None:
             estimate = difference.interval(CONFIDENCE)
             label = f"{BASELINE}, statistics of {dict(options)['statistics_batch']}"
-            rows.append(forest.Row(label, BASELINE, estimate, points(estimate)))
+            ids = tuple(group["id"])
+            rows.append(forest.Row(label, BASELINE, estimate, points(estimate), trials=ids))
     if (difference := trials.difference(trials.finals("wn"), baseline)) is not None and rows:
         estimate = difference.interval(CONFIDENCE)
-        rows.append(forest.Row("wn", "wn", estimate, points(estimate), is_apart=True))
+        ids = tuple(trials.finals("wn")["id"])
+        rows.append(forest.Row("wn", "wn", estimate, points(estimate), is_apart=True, trials=ids))
+    return rows
+
+
+def noise(rows: Sequence[forest.Row], trials: TrialTable) -> list[Panel]:
+    """Draws `noise_rows`."""
     alt = f"Test top-1 minus {BASELINE}'s with its own batches, by the images of its statistics."
     title = f"test top-1 minus that of {BASELINE} with batches of {trials.protocol.batch_size}"
     return forest.draw("noise", alt, rows, f"{title}, points", margin=trials.protocol.margin)

@@ -28,6 +28,7 @@ class Row:
         estimate: `Estimate` in the unit of the axis.
         text: The numbers at its right.
         is_apart: Whether a space separates it from the row above.
+        trials: Identities of the trials that it comes from.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Row:
     estimate: Estimate
     text: str
     is_apart: bool = False
+    trials: tuple[str, ...] = ()
 
 
 def draw(

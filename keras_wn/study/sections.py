@@ -1,6 +1,5 @@
 """Builds the first figure of the report, and the section of each claim."""
 
-import dataclasses
 import statistics as averages
 from collections.abc import Iterator
 
@@ -254,13 +253,8 @@ def _regularization(trials, verdict, links):
         [panel for method, rows in cells.items() for panel in forest.cells(rows, method)],
     )
     yield from _rows_table(
-        "The same in numbers.",
-        "Validation top-1 minus that without, points [95 % interval]",
-        [
-            dataclasses.replace(row, label=f"{method} with {row.label}")
-            for method, rows in cells.items()
-            for row in rows
-        ],
+        "The same in numbers: validation top-1 minus that without, points [95 % interval].",
+        cells,
         links,
     )
     noise = figures.noise_rows(trials)
@@ -273,17 +267,23 @@ def _regularization(trials, verdict, links):
     )
     yield from _rows_table(
         "The same in numbers.",
-        "Test top-1 minus bn's with its own batches, points [95 % interval]",
-        noise,
+        {"Test top-1 minus bn's with its own batches, points [95 % interval]": noise},
         links,
     )
 
 
-def _rows_table(caption, quantity, rows, links):
-    """The numbers of a forest plot, each with its trials."""
-    if rows:
-        cells = tuple((row.label, links.link(row.text, row.trials)) for row in rows)
-        yield Table(caption, ("", quantity), cells)
+def _rows_table(caption, by_column, links):
+    """The numbers of forest plots, a column each, with their trials."""
+    found = {
+        column: {row.label: links.link(row.text, row.trials) for row in rows}
+        for column, rows in by_column.items()
+    }
+    labels = list(dict.fromkeys(label for cells in found.values() for label in cells))
+    if labels:
+        rows = (
+            (label, *(cells.get(label, MISSING) for cells in found.values())) for label in labels
+        )
+        yield Table(caption, ("", *found), tuple(rows))
 
 
 def _cell_rows(trials, method):

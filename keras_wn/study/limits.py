@@ -120,7 +120,7 @@ def _limit(request, done, condition, method, model, warmup, options, seed, guess
 
 
 def _outcome(record, classes):
-    """What a trial tells of its rate.
+    """Tells whether the rate of a trial is stable, unstable, or too slow.
 
     A trial that stayed finite and learned nothing at a rate below those that its method is tuned in
     may have been too slow, so that a larger rate learns.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from keras_wn.study import canvas, forest, statistics, table
+from keras_wn.study import canvas, forest, table
 from keras_wn.study.canvas import Panel, line_of, look_of, panel, short
 from keras_wn.study.formatting import after, points
 from keras_wn.study.plan import BASELINE
@@ -68,7 +68,7 @@ def _draw_limits(figure, limits, title):
             found = limits[(limits["model"] == model) & (limits["method"] == method)]
             if not len(found):
                 continue
-            estimate = statistics.of_mean(found["octaves"]).interval(CONFIDENCE)
+            estimate = forest.mean_of_limits(found)
             places.append(place + shift)
             values.append(2**estimate.value)
             if math.isfinite(estimate.low):
@@ -145,6 +145,8 @@ def batch_free(pairs: Sequence[tuple[Piece, Piece]], margin: float, octaves: flo
         for accuracy, limit in pairs:
             look = look_of(accuracy.question.name)
             x, y = limit.estimate, accuracy.estimate
+            if limit.question.is_bound:
+                x = forest.without_interval(x)
             axes.plot([x.low, x.high], [y.value] * 2, color=look.color, lw=1.2)
             axes.plot([x.value] * 2, [y.low, y.high], color=look.color, lw=1.2)
             axes.plot(x.value, y.value, **line_of(accuracy.question.name, ls="", ms=7, mec="k"))

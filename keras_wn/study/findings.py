@@ -67,7 +67,7 @@ def _regularization(verdict):
         return f"Whether regularization closes the gap {_NOT_MEASURED}."
     main = next(piece for piece in verdict.pieces if not piece.beside)
     words = {
-        HOLDS: "does not close the gap to batch normalization",
+        HOLDS: "does not close the whole gap to batch normalization",
         FAILS: "closes the gap to batch normalization",
     }
     if main.question.name.startswith("wn with") and main.outcome in words:

@@ -125,7 +125,7 @@ def of_pieces(
             label, method = labels(piece)
             apart = piece.beside and not was_beside and bool(rows)
             is_bound = piece.question.is_bound
-            estimate = _without_interval(piece.estimate) if is_bound else piece.estimate
+            estimate = without_interval(piece.estimate) if is_bound else piece.estimate
             rows.append(Row(label, method, estimate, write(piece), apart))
             was_beside = piece.beside
     return rows
@@ -172,11 +172,14 @@ def limits_against_baseline(pieces: Sequence[Piece], margin: float) -> list[Pane
 
 def limit_row(label: str, method: str, limits: pd.DataFrame, is_apart: bool) -> Row:
     """The row of the largest stable learning rates of some seeds."""
+    estimate = mean_of_limits(limits)
+    return Row(label, method, estimate, rates(estimate, limits["bracket"]), is_apart)
+
+
+def mean_of_limits(limits: pd.DataFrame) -> Estimate:
+    """The mean in octaves, which has no interval if limits lie beyond the grid."""
     estimate = statistics.of_mean(limits["octaves"]).interval(CONFIDENCE)
-    text = rates(estimate, limits["bracket"])
-    if limits["is_censored"].any():
-        estimate = _without_interval(estimate)
-    return Row(label, method, estimate, text, is_apart)
+    return without_interval(estimate) if limits["is_censored"].any() else estimate
 
 
 def rates(estimate: Estimate, brackets: Iterable[Bracket]) -> str:
@@ -193,7 +196,8 @@ def rates(estimate: Estimate, brackets: Iterable[Bracket]) -> str:
     return f"{'at most' if below else 'at least'} {factor_of_octaves(estimate.value)}"
 
 
-def _without_interval(estimate):
+def without_interval(estimate: Estimate) -> Estimate:
+    """The same value without an interval, for a number of which only a bound is known."""
     return dataclasses.replace(estimate, low=math.nan, high=math.nan)
 
 

@@ -27,6 +27,8 @@ SIZES = {
 }
 # Data sets whose images are resized to any size.
 RESIZED = ("digits", "imagenet")
+# Data sets whose training images are cropped and mirrored.
+AUGMENTED = ("imagenet", "cifar10", "cifar100")
 DATASETS = tuple(SIZES)
 AUGMENTATIONS = ("standard", "paper")
 

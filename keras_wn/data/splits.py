@@ -118,8 +118,8 @@ class Examples:
                 which each batch is mixed with itself in another order; 0 mixes nothing.
             statistics_batch: Integer from `batch_size` to the number of images, for one shard:
                 each batch is followed by the images that come next in the epoch's order, up to
-                this number, with labels of zeros. The labels of the batch itself are scaled, so
-                that the mean loss is that of the batch. None adds no images.
+                this number, with labels of zeros, which mark images that the loss leaves out.
+                None adds no images.
 
         Returns:
             `Batches` of images and one-hot labels.
@@ -158,7 +158,6 @@ class Examples:
                         images = share * images + (1 - share) * other_images
                         labels = share * labels + (1 - share) * other_labels
                     if statistics_batch:
-                        labels[:batch_size] *= loaded / batch_size
                         labels[batch_size:] = 0
                     yield images, labels
 

@@ -17,9 +17,11 @@ from keras_wn.training.flag_fields import NOT_NEGATIVE, POSITIVE, SHARE, flag
 from keras_wn.training.optimizer import DECAY_ON
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# The statistics of more images have next to no noise.
+_LARGEST_NOISE = 2**20
 # `base_learning_rate` is for this batch size, and scaled in proportion to the batch.
 BASE_BATCH_SIZE = 256
-DRY_RUN_STEPS = 2
+DRY_RUN_UPDATES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,10 @@ class TrainConfig:
         0,
         "Size of the batch whose noise, that of its mean and standard deviation, is added behind "
         "every convolution in training. 0 adds none.",
-        allowed=(lambda x: x == 0 or x >= 2, "2 or more, or 0 for none"),
+        allowed=(
+            lambda x: x == 0 or 2 <= x <= _LARGEST_NOISE,
+            f"2 to {_LARGEST_NOISE}, or 0 for none",
+        ),
     )
     init_batches: int = flag(
         4,
@@ -192,7 +197,7 @@ class TrainConfig:
         "Seed of the initial weights, the data order and dropout.",
         allowed=(lambda x: 0 <= x < 2**32, "0 to 2^32 - 1"),
     )
-    dry_run: bool = flag(False, "Takes two steps only, then writes all result files.")
+    dry_run: bool = flag(False, "Updates the weights only twice, then writes all result files.")
 
     @property
     def method(self) -> methods.MethodCard:
@@ -214,6 +219,7 @@ class TrainConfig:
                 self, dataset="imagenet" if self.data_dir is not None else "digits"
             ).resolved()
         flag_fields.check_choices(self)
+        flag_fields.check_ranges(self)
         config = self
         if self.image_size is None:
             config = dataclasses.replace(self, image_size=detect.SIZES[self.dataset][0])
@@ -227,7 +233,6 @@ class TrainConfig:
             # the rest.
             filled["warmup_epochs"] = min(filled["warmup_epochs"], self.train_epochs / 2)
         config = dataclasses.replace(config, **filled)
-        flag_fields.check_ranges(config)
         config._check_together()
         return config
 
@@ -276,6 +281,16 @@ class TrainConfig:
                 f"--data_dir={self.data_dir} with --dataset=digits: they are embedded. Allowed: "
                 "one of them."
             )
+        if self.use_synthetic_data and self.data_dir is not None:
+            raise UsageError(
+                f"--data_dir={self.data_dir} with --use_synthetic_data: random images come from no "
+                "folder. Allowed: one of them."
+            )
+        if self.augment != "standard" and self.dataset not in detect.AUGMENTED:
+            raise UsageError(
+                f"--augment={self.augment} with --dataset={self.dataset}: its images are neither "
+                f"cropped nor mirrored. Allowed with: {', '.join(detect.AUGMENTED)}."
+            )
         if self.data_dir is not None and not os.path.isdir(self.data_dir):
             raise UsageError(
                 f"--data_dir={self.data_dir}: no such folder. Allowed: a folder that holds "
@@ -283,8 +298,10 @@ class TrainConfig:
             )
 
     def steps_per_epoch(self, splits: Any) -> int:
-        """Whole batches in the training images of `splits`; a dry run takes two."""
-        return DRY_RUN_STEPS if self.dry_run else len(splits.train) // self.batch_size
+        """Whole batches in the training images of `splits`; a dry run takes two updates'."""
+        if self.dry_run:
+            return DRY_RUN_UPDATES * self.accumulation
+        return len(splits.train) // self.batch_size
 
     @property
     def epochs(self) -> int:
@@ -295,6 +312,11 @@ class TrainConfig:
     def images_per_update(self) -> int:
         """Images whose gradients an update of the weights averages."""
         return self.batch_size * self.accumulation
+
+    @property
+    def rows_have_weights(self) -> bool:
+        """Whether a batch holds images that are there for their statistics alone."""
+        return (self.statistics_batch or 0) > self.batch_size
 
     @property
     def peak_learning_rate(self) -> float:
@@ -330,7 +352,22 @@ class TrainConfig:
                 f"--steps_per_loop={self.steps_per_loop}: does not divide an epoch. Allowed: "
                 f"divisors of {steps}."
             )
-        if self.updates(splits, self.warmup_epochs) >= self.updates(splits, self.train_epochs):
+        if self.epochs * steps < self.accumulation:
+            raise UsageError(
+                f"--accumulation={self.accumulation}: more batches than the {self.epochs * steps} "
+                f"of the run, so that the weights are never updated. Allowed: 1 to "
+                f"{self.epochs * steps}."
+            )
+        if self.profile_range()[1] > self.epochs * steps:
+            raise UsageError(
+                f"--profile_steps={self.profile_steps}: after the end of the run. Allowed: two "
+                f"steps of 1 to {self.epochs * steps}."
+            )
+        # Compared as they are first, because their product with the steps may be infinite.
+        is_whole = self.warmup_epochs >= self.train_epochs
+        if is_whole or self.updates(splits, self.warmup_epochs) >= self.updates(
+            splits, self.train_epochs
+        ):
             raise UsageError(
                 f"--warmup_epochs={self.warmup_epochs}: the whole run. "
                 f"Allowed: 0 to less than --train_epochs={self.train_epochs}, by a step at least."

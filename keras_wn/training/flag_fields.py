@@ -23,6 +23,12 @@ POSITIVE: Range = (lambda x: x > 0, "a number above 0")
 NOT_NEGATIVE: Range = (lambda x: x >= 0, "0 or more")
 SHARE: Range = (lambda x: 0 <= x < 1, "at least 0 and less than 1")
 
+# More is meant by nobody, and does not fit into the integers of arrays.
+LARGEST_INTEGER = 2**32 - 1
+
+# Characters of a value in a message.
+_SHOWN = 200
+
 _DEFINE = {
     str: flags.DEFINE_string,
     int: flags.DEFINE_integer,
@@ -76,11 +82,18 @@ def values(config: type) -> dict[str, Any]:
 
 
 def check_choices(config: Any) -> None:
-    """Raises `UsageError` for the first text that is none of its field's choices."""
+    """Raises `UsageError` for the first text that is empty, or none of its field's choices."""
     for field in _flags(config):
         value, choices = getattr(config, field.name), _choices(field)
+        check_not_empty(field.name, value)
         if choices and value is not None and value not in choices:
             raise UsageError(f"--{field.name}={value}: unknown. Allowed: {', '.join(choices)}.")
+
+
+def check_not_empty(name: str, value: Any) -> None:
+    """Raises `UsageError` if the value of a flag is an empty text."""
+    if value == "":
+        raise UsageError(f"--{name}=: empty. Allowed: a value, or leave the flag out.")
 
 
 def check_ranges(config: Any) -> None:
@@ -89,8 +102,18 @@ def check_ranges(config: Any) -> None:
         value = getattr(config, field.name)
         if field.metadata["allowed"] and value is not None:
             is_allowed, text = field.metadata["allowed"]
-            if not (math.isfinite(value) and is_allowed(value)):
-                raise UsageError(f"--{field.name}={value}: not allowed. Allowed: {text}.")
+            # Python's integers have no bound, and some are larger than any float.
+            if isinstance(value, int) and value > LARGEST_INTEGER:
+                text += f", at most {LARGEST_INTEGER}"
+            elif math.isfinite(value) and is_allowed(value):
+                continue
+            raise UsageError(f"--{field.name}={shortened(value)}: not allowed. Allowed: {text}.")
+
+
+def shortened(value: Any) -> str:
+    """A value as text, without its middle if it is long."""
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
 
 
 def _flags(config):

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_wn import models
 from keras_wn.data import detect
@@ -49,8 +48,9 @@ def train(
             "--signal_report trains nothing. Allowed: without --resume and --overwrite."
         )
     config = config.resolved()
-    if resume and config.model_dir is None:
-        raise UsageError("--resume needs the folder of the run. Allowed: with --model_dir.")
+    for name, is_asked in (("resume", resume), ("overwrite", overwrite)):
+        if is_asked and config.model_dir is None:
+            raise UsageError(f"--{name} needs the folder of the run. Allowed: with --model_dir.")
     devices = device_choice.find(config)
     if devices.workers > 1 and config.model_dir is None:
         raise UsageError(
@@ -108,7 +108,7 @@ class Plan:
     """The numbers that the steps of a run depend on.
 
     Attributes:
-        rates: Float32 array, the learning rate of each step.
+        rates: Sequence of the learning rate of each step, as `schedules.Rates`.
         decay: Weight decay.
         steps_per_epoch: Steps of an epoch.
         steps_per_loop: Steps that run without a return to Python; they divide an epoch.
@@ -117,7 +117,7 @@ class Plan:
             alone.
     """
 
-    rates: np.ndarray
+    rates: Sequence[float]
     decay: float
     steps_per_epoch: int
     steps_per_loop: int = 1
@@ -222,10 +222,9 @@ def make_plan(config: TrainConfig, splits: Splits) -> Plan:
         warmup_power=config.method.warmup_power,
     )
     steps_per_epoch = config.steps_per_epoch(splits)
-    # A schedule counts updates of the weights, and an update takes `accumulation` steps.
-    updates = np.arange(config.epochs * steps_per_epoch) // config.accumulation
     return Plan(
-        np.asarray(ops.convert_to_numpy(schedule(updates)), "float32"),
+        # A schedule counts updates of the weights, and an update takes `accumulation` steps.
+        schedules.Rates(schedule, config.epochs * steps_per_epoch, config.accumulation),
         config.weight_decay,
         steps_per_epoch,
         config.steps_per_loop,
@@ -268,25 +267,17 @@ def make_step(
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True,
         label_smoothing=config.label_smoothing,
-        # Weights are 1, and 0 for rows that fill the last batch of an evaluation up.
+        # Weights are 1, and 0 for rows that fill a batch up or are there for their statistics.
         reduction="mean_with_sample_weight",
     )
     if keras.backend.backend() == "jax":
         from keras_wn.training.step_jax import JaxStep
 
-        return JaxStep(model, optimizer, loss, top_sums, config, devices)
+        return JaxStep(model, optimizer, loss, config, devices)
     from keras_wn.training.step_tensorflow import TensorFlowStep
 
     xla = device_choice.compiles(config.xla)
-    return TensorFlowStep(model, optimizer, loss, top_sums, config, devices, xla)
-
-
-def top_sums(labels: Any, logits: Any, weights: Any) -> tuple[Any, Any, Any]:
-    """Weighted sums of top-1, of top-5, and of the weights themselves, as scalars."""
-    truth = ops.argmax(labels, axis=-1)
-    top1 = ops.cast(ops.equal(truth, ops.argmax(logits, axis=-1)), "float32")
-    top5 = ops.cast(ops.in_top_k(truth, logits, k=5), "float32")
-    return ops.sum(top1 * weights), ops.sum(top5 * weights), ops.sum(weights)
+    return TensorFlowStep(model, optimizer, loss, config, devices, xla)
 
 
 def training_batches(
@@ -304,9 +295,7 @@ def training_batches(
         Iterator over images of shape `(steps, rows, height, width, channels)` and one-hot labels of
         shape `(steps, rows, classes)`.
     """
-    larger = {}
-    if (config.statistics_batch or 0) > config.batch_size:
-        larger = {"statistics_batch": config.statistics_batch}
+    larger = {"statistics_batch": config.statistics_batch} if config.rows_have_weights else {}
     batches = splits.train.training_batches(
         config.batch_size, splits.classes, config.seed, first, shard, config.mixup, **larger
     )

@@ -24,11 +24,6 @@ class ModelDir:
     """
 
     def __init__(self, path, config):
-        if path == "":
-            raise UsageError(
-                "--model_dir=: not allowed. Allowed: a folder, or leave it out for a new one "
-                "under runs/."
-            )
         if path is None:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             path = f"runs/{config.norm}-{config.model}-{config.dataset}-seed{config.seed}-{now}"

@@ -1,8 +1,10 @@
 """Builds the schedule of the learning rate over the steps of a run."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 POLYNOMIAL_POWER = 2.0
@@ -21,12 +23,14 @@ def _cosine(rate, steps):
 
 
 def _stepwise(rate, steps):
-    boundaries = [max(1, round(share * steps)) for share in _STEPWISE_DROPS]
+    # Keras keeps a rate up to its boundary, that step included.
+    boundaries = [max(1, round(share * steps)) - 1 for share in _STEPWISE_DROPS]
     return keras.optimizers.schedules.PiecewiseConstantDecay(
         boundaries, [rate, rate * 0.1, rate * 0.01, rate * 0.001]
     )
 
 
+# Keras makes these numbers float32. An integer of Python would have to fit into 32 bits first.
 _DECAYS = {"polynomial": _polynomial, "cosine": _cosine, "stepwise": _stepwise}
 
 
@@ -66,7 +70,48 @@ def build(
             f"A warm-up of {warmup_steps} steps is not allowed. Allowed: 0 to {total_steps - 1}, "
             "less than the whole run."
         )
-    return WarmUp(_DECAYS[name](peak, total_steps - warmup_steps), peak, warmup_steps, warmup_power)
+    decay = _DECAYS[name](peak, float(total_steps - warmup_steps))
+    return WarmUp(decay, peak, warmup_steps, warmup_power)
+
+
+class Rates:
+    """The learning rates of the steps of a run: a sequence that is computed where it is read.
+
+    A run may have more steps than an array has room for.
+
+    Args:
+        schedule: Function from float32 array of updates to the rates of these.
+        steps: Number of steps of the run.
+        steps_per_update: Number of steps that share an update of the weights.
+
+    Example:
+
+    >>> rates = Rates(build("polynomial", 0.1, total_steps=10**12, warmup_steps=2), 10**12)
+    >>> len(rates), rates[1:4].tolist() == [rates[1], rates[2], rates[3]]
+    (1000000000000, True)
+    """
+
+    # The place where a part begins never depends on where a run goes on, because the last digits
+    # of a rate may depend on its place in an array.
+    _PART = 4096
+
+    def __init__(self, schedule: Callable, steps: int, steps_per_update: int = 1):
+        self._schedule, self._steps, self._per_update = schedule, steps, steps_per_update
+        self._number, self._part = -1, np.zeros(0, "float32")
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return np.array([self[i] for i in range(*index.indices(self._steps))], "float32")
+        number, place = divmod(index, self._PART)
+        if number != self._number:
+            end = min((number + 1) * self._PART, self._steps)
+            updates = np.arange(number * self._PART, end) // self._per_update
+            rates = ops.convert_to_numpy(self._schedule(updates.astype("float32")))
+            self._number, self._part = number, np.asarray(rates, "float32")
+        return self._part[place]
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")

@@ -5,7 +5,7 @@ memory for the new one. With several devices, `keras.distribution` lays the batc
 and the compiler inserts the sums of gradients and statistics.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from jax import numpy as jnp
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.optimizer import clip_adaptively
+from keras_wn.training.scores import rank_of_truth, top_sums, weights_of_rows
 
 
 class JaxStep:
@@ -28,8 +29,6 @@ class JaxStep:
         model: Functional Keras model.
         optimizer: Built Keras optimizer, for example `SGDL2`.
         loss: `keras.losses.Loss`, the mean over a batch.
-        figures: Function of labels, logits and weights that returns the sums of top-1, top-5 and
-            weights as three scalars.
         config: Resolved `TrainConfig`.
         devices: `Devices`.
     """
@@ -39,13 +38,13 @@ class JaxStep:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         loss: keras.losses.Loss,
-        figures: Callable,
         config: TrainConfig,
         devices: Devices,
     ):
         self.model, self.optimizer = model, optimizer
-        self.loss, self._figures = loss, figures
+        self.loss = loss
         self._agc, self._accumulation = config.agc, config.accumulation
+        self._weighs_rows = config.rows_have_weights
         self._is_classifier = [v.path.split("/")[0] == "logits" for v in model.trainable_variables]
         counter = optimizer.add_variable((), dtype="int32", name="accumulated_batches")
         if self._accumulation > 1:
@@ -183,7 +182,8 @@ class JaxStep:
             logits, new_fixed, added = self.model.stateless_call(
                 trainable, fixed, images, training=True, return_losses=True
             )
-            loss = self.loss(labels, logits)
+            weights = weights_of_rows(labels) if self._weighs_rows else None
+            loss = self.loss(labels, logits, weights)
             loss += sum(jnp.asarray(term, loss.dtype) for term in added)
             return loss * scale, (loss, logits, new_fixed)
 
@@ -196,10 +196,9 @@ class JaxStep:
                 for new, old in zip(new_fixed, fixed, strict=True)
             ]
         trainable, optimizer = self._updated(trainable, optimizer, gradients)
-        # Images without a label are there for their statistics alone.
-        counted = (jnp.sum(labels, axis=1) > 0).astype("float32")
-        figures = self._figures(labels, logits, counted)
-        sums = jnp.stack([jnp.float32(loss) * jnp.sum(counted), *figures])
+        weights = weights_of_rows(labels)
+        figures = top_sums(labels, logits, weights)
+        sums = jnp.stack([jnp.float32(loss) * jnp.sum(weights), *figures])
         return (trainable, new_fixed, optimizer), sums
 
     def _updated(self, trainable, optimizer, gradients):
@@ -249,12 +248,12 @@ class JaxStep:
 
     def _is_correct(self, trainable, fixed, images, labels):
         logits, _ = self.model.stateless_call(trainable, fixed, images, training=False)
-        return jnp.argmax(labels, axis=-1) == jnp.argmax(logits, axis=-1)
+        return rank_of_truth(labels, logits) < 1
 
     def _evaluation(self, trainable, fixed, images, labels, weights):
         logits, _ = self.model.stateless_call(trainable, fixed, images, training=False)
         loss = jnp.float32(self.loss(labels, logits, weights)) * jnp.sum(weights)
-        return jnp.stack([loss, *self._figures(labels, logits, weights)])
+        return jnp.stack([loss, *top_sums(labels, logits, weights)])
 
 
 class JaxLanes:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.optimizer import clip_adaptively
+from keras_wn.training.scores import rank_of_truth, top_sums, weights_of_rows
 
 
 class TensorFlowStep:
@@ -29,8 +30,6 @@ class TensorFlowStep:
         optimizer: Keras optimizer that does not sum gradients itself, for example
             `SGDL2(sums_gradients=False)`, built in the same scope.
         loss: `keras.losses.Loss`, the mean over a batch.
-        figures: Function of labels, logits and weights that returns the sums of top-1, top-5 and
-            weights as three scalars.
         config: Resolved `TrainConfig`.
         devices: `Devices`.
         xla: Boolean, whether XLA compiles the forward and backward pass.
@@ -41,17 +40,17 @@ class TensorFlowStep:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         loss: keras.losses.Loss,
-        figures: Callable,
         config: TrainConfig,
         devices: Devices,
         xla: bool,
     ):
         self.model, self.optimizer = model, optimizer
-        self.loss, self._figures = loss, figures
+        self.loss = loss
         self._devices, self._strategy = devices, devices.strategy
         # Under float16, the optimizer that scales the loss wraps the one that updates.
         self._inner = getattr(optimizer, "inner_optimizer", optimizer)
         self._agc = config.agc
+        self._weighs_rows = config.rows_have_weights
         self._is_classifier = [v.path.split("/")[0] == "logits" for v in model.trainable_variables]
         self._forward_and_backward = tf.function(
             self._outputs_and_gradients, jit_compile=xla, reduce_retracing=True
@@ -115,7 +114,7 @@ class TensorFlowStep:
 
     def _is_correct(self, images, labels):
         logits = self.model(images, training=False)
-        return tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1))
+        return rank_of_truth(labels, logits) < 1
 
     def store(self) -> None:
         """Puts the state into the variables of the model and of the optimizer."""
@@ -188,12 +187,11 @@ class TensorFlowStep:
             self._update(gradients)
         else:
             self._accumulator(gradients, self._update)
-        # Images without a label are there for their statistics alone.
-        counted = tf.cast(tf.reduce_sum(labels, axis=1) > 0, tf.float32)
+        weights = weights_of_rows(labels)
         # Keras' loss is this replica's share of the mean over all replicas.
         mean = tf.cast(loss, tf.float32) * replicas.num_replicas_in_sync
-        loss_sum = mean * tf.reduce_sum(counted)
-        return tf.stack([loss_sum, *self._figures(labels, logits, counted)])
+        loss_sum = mean * tf.reduce_sum(weights)
+        return tf.stack([loss_sum, *top_sums(labels, logits, weights)])
 
     def _outputs_and_gradients(self, trainable, fixed, images, labels, scale):
         with tf.GradientTape() as tape:
@@ -201,7 +199,8 @@ class TensorFlowStep:
             logits, fixed, added = self.model.stateless_call(
                 trainable, fixed, images, training=True, return_losses=True
             )
-            loss = self.loss(labels, logits)
+            weights = weights_of_rows(labels) if self._weighs_rows else None
+            loss = self.loss(labels, logits, weights)
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             loss += sum(tf.cast(term, loss.dtype) / replicas for term in added)
             scaled = loss * tf.cast(scale, loss.dtype)
@@ -242,7 +241,7 @@ class TensorFlowStep:
         logits = self.model(images, training=False)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         mean = tf.cast(self.loss(labels, logits, weights), tf.float32) * replicas
-        return tf.stack([mean * tf.reduce_sum(weights), *self._figures(labels, logits, weights)])
+        return tf.stack([mean * tf.reduce_sum(weights), *top_sums(labels, logits, weights)])
 
 
 class Accumulator:

@@ -115,7 +115,16 @@ def test_what_is_given_stays():
             "--virtual_devices=1: not allowed. Allowed: 2 to 64, or 0 for none.",
         ),
         ({"decay_on": "g"}, "--decay_on=g: unknown. Allowed: v, v_and_g, w."),
-        ({"noise": 1}, "--noise=1: not allowed. Allowed: 2 or more, or 0 for none."),
+        ({"noise": 1}, "--noise=1: not allowed. Allowed: 2 to 1048576, or 0 for none."),
+        ({"noise": 10**30}, f"--noise={10**30}: not allowed. Allowed: 2 to 1048576"),
+        (
+            {"train_epochs": 10**400},
+            f"--train_epochs=1{'0' * 99}...{'0' * 100}: not allowed. Allowed: a number above 0, at "
+            "most 4294967295.",
+        ),
+        ({"momentum": float("inf")}, "--momentum=inf: not allowed. Allowed: at least 0"),
+        ({"data_dir": ""}, "--data_dir=: empty. Allowed: a value, or leave the flag out."),
+        ({"profile_steps": ""}, "--profile_steps=: empty. Allowed: a value"),
         ({"branch_scale": -1.0}, "--branch_scale=-1.0: not allowed. Allowed: 0 or more."),
         (
             {"norm": "none", "branch_scale": 0.1},
@@ -143,6 +152,16 @@ def test_what_is_given_stays():
             "start at 0, so that there is no norm to clip in proportion to. Allowed: --clip_norm.",
         ),
         ({"clip_norm": -1.0}, "--clip_norm=-1.0: not allowed. Allowed: 0 or more."),
+        (
+            {"data_dir": "/", "use_synthetic_data": True},
+            "--data_dir=/ with --use_synthetic_data: random images come from no folder. Allowed: "
+            "one of them.",
+        ),
+        (
+            {"augment": "paper"},
+            "--augment=paper with --dataset=digits: its images are neither cropped nor mirrored. "
+            "Allowed with: imagenet, cifar10, cifar100.",
+        ),
         ({"data_dir": "/no/such"}, "--data_dir=/no/such: no such folder."),
     ],
 )
@@ -166,6 +185,32 @@ def test_warm_up_that_leaves_no_step_is_refused():
         with pytest.raises(UsageError, match=f"--warmup_epochs={epochs}: the whole run"):
             TrainConfig(train_epochs=10, warmup_epochs=epochs).resolved().check_against(splits)
     TrainConfig(train_epochs=10, warmup_epochs=9.9).resolved().check_against(splits)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (
+            {"accumulation": 21},
+            "--accumulation=21: more batches than the 20 of the run, .* 1 to 20",
+        ),
+        ({"accumulation": 10**9}, "--accumulation=1000000000: more batches than the 20"),
+        ({"warmup_epochs": 1e308}, r"--warmup_epochs=1e\+308: the whole run"),
+        ({"profile_steps": "19,21"}, "--profile_steps=19,21: after the end of the run. .* 1 to 20"),
+        ({"profile_steps": "3,4", "dry_run": True}, "--profile_steps=3,4: .* two steps of 1 to 2"),
+        ({"steps_per_loop": 3}, "--steps_per_loop=3: does not divide an epoch"),
+    ],
+)
+def test_a_run_whose_flags_do_not_fit_its_length_is_refused(values, message):
+    config = TrainConfig(**{"train_epochs": 1, "warmup_epochs": 0.0, **values}).resolved()
+    with pytest.raises(UsageError, match=message):
+        config.check_against(digits.load())
+
+
+def test_a_dry_run_updates_the_weights_twice():
+    config = TrainConfig(dry_run=True, accumulation=7).resolved()
+    config.check_against(digits.load())
+    assert config.epochs * config.steps_per_epoch(digits.load()) == 14
 
 
 def test_batch_that_does_not_divide_is_refused():

@@ -1,6 +1,7 @@
 """The training step: two devices do what one does, and every flag what its equation says."""
 
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -16,7 +17,7 @@ from keras_wn.training.optimizer import SGDL2, clip_adaptively
 from keras_wn.training.run import averaged_weights
 from tests.parameters import slow
 from tests.training import small_step
-from tests.training.small_step import DECAY, IMAGES, LABELS, RATE, make, train, values
+from tests.training.small_step import DECAY, IMAGES, LABELS, RATE, ROWS, make, train, values
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -24,7 +25,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 @functools.cache
 def trained(strategy="none", per_call=1, **flags):
     step = make(strategy, **flags)
-    return step, train(step, per_call=per_call)
+    labels = small_step.labels_of(flags.get("batch_size", ROWS))
+    return step, train(step, per_call=per_call, labels=labels)
 
 
 def assert_same(one, two, atol=1e-6):
@@ -136,6 +138,30 @@ def test_rows_that_fill_a_batch_up_count_for_nothing():
     assert short[-1] == 5
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_gradient_is_that_of_the_batch_whatever_images_join_its_statistics(smoothing):
+    half = ROWS // 2
+    step = make(
+        norm="bn", batch_size=half, statistics_batch=ROWS, label_smoothing=smoothing, momentum=0.0
+    )
+    variables = step.model.trainable_variables
+    with tf.GradientTape() as tape:
+        logits = step.model(IMAGES[0], training=True)[:half]
+        smoothed = LABELS[0, :half] * (1 - smoothing) + smoothing / LABELS.shape[-1]
+        loss = -tf.reduce_mean(tf.reduce_sum(smoothed * tf.nn.log_softmax(logits), axis=1))
+    expected = tape.gradient(loss, [v.value for v in variables])
+    before = [v.numpy() for v in variables]
+    step.load()
+    labels = small_step.labels_of(half)[:1]
+    sums = np.asarray(step.train(IMAGES[:1], labels, np.ones(1, "float32"), 0.0))
+    step.store()
+    for variable, start, gradient in zip(variables, before, expected, strict=True):
+        np.testing.assert_allclose(
+            start - variable.numpy(), gradient.numpy(), atol=1e-6, rtol=1e-5, err_msg=variable.path
+        )
+    np.testing.assert_allclose(sums[[0, 3]], [half * float(loss), half], rtol=1e-6)
+
+
 @pytest.mark.parametrize("strategy", ["none", slow("mirrored")])
 def test_accumulated_batches_are_one_batch(strategy):
     flags = {"clip_norm": 0.5, "xla": "on" if strategy == "mirrored" else "off"}
@@ -244,16 +270,28 @@ def in_process(out, backend, strategy, devices=1, **flags):
     return dict(np.load(out / "0.npz"))
 
 
+LARGER = {"norm": "bn", "batch_size": 4, "statistics_batch": 8, "label_smoothing": 0.1}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize(
-    "flags",
+    "devices, flags",
     [
-        {"norm": "bn"},
-        {"norm": "wn", "accumulation": 2, "agc": 0.02, "clip_norm": 0.3, "ema": 0.8},
-        {"norm": "normprop", "label_smoothing": 0.1, "accumulation": 3},
+        *itertools.product(
+            (1, 2),
+            (
+                {"norm": "bn"},
+                {"norm": "wn", "accumulation": 2, "agc": 0.02, "clip_norm": 0.3, "ema": 0.8},
+                {"norm": "normprop", "label_smoothing": 0.1, "accumulation": 3},
+            ),
+        ),
+        # One device alone takes images for their statistics.
+        (1, LARGER),
     ],
-    ids=["bn", "every flag", "constraints"],
+    ids=[
+        *(f"{name}, {n}" for n in (1, 2) for name in ("bn", "every flag", "constraints")),
+        "larger statistics, 1",
+    ],
 )
 def test_the_step_on_jax_is_that_on_tensorflow(tmp_path, devices, flags):
     expected, sums = trained(**flags)

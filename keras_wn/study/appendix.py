@@ -1,6 +1,7 @@
 """Builds the sections behind those of the claims: work, protocol, tuning and machines."""
 
 import json
+import math
 from collections.abc import Iterator
 
 import pandas as pd
@@ -35,20 +36,21 @@ def gaps_by_work(trials: TrialTable) -> pd.DataFrame:
         for method in table.methods_of(at_point):
             own = at_point[at_point["method"] == method]
             difference = trials.difference(own, baseline) if method != BASELINE else None
-            if difference is None:
+            if method == BASELINE:
                 continue
-            estimate = difference.interval(CONFIDENCE)
+            # Without a pair that finished, the point has a row that says so.
+            estimate = difference and difference.interval(CONFIDENCE)
             rows.append(
                 {
                     "method": method,
                     "train_size": int(size),
                     "model": model,
                     "depth": table.depth(model)[0],
-                    "value": estimate.value,
-                    "low": estimate.low,
-                    "high": estimate.high,
+                    "value": estimate.value if estimate else math.nan,
+                    "low": estimate.low if estimate else math.nan,
+                    "high": estimate.high if estimate else math.nan,
                     "trials": tuple(own["id"]),
-                    "diverged": int((own["status"] == "diverged").sum()),
+                    "unfinished": table.unfinished(own),
                     "estimate": estimate,
                 }
             )
@@ -61,7 +63,7 @@ def gaps_by_work(trials: TrialTable) -> pd.DataFrame:
         "low",
         "high",
         "trials",
-        "diverged",
+        "unfinished",
         "estimate",
     ]
     return pd.DataFrame(rows, columns=columns)
@@ -76,13 +78,13 @@ def _work(trials, links):
     yield from figures_of(
         "Test top-1 minus bn's, by training images and by depth. The 95 % intervals are over "
         "seeds, without the noise of the test images.",
-        figures.work(gaps, trials.protocol.margin) if len(gaps) else [],
+        figures.work(gaps[gaps["estimate"].notna()], trials.protocol.margin),
     )
     rows = tuple(
         (
             f"{g.method}, {g.train_size:,} images, {g.model}",
             links.link(points(g.estimate), g.trials),
-            f"{g.estimate.n} ({g.diverged} diverged)" if g.diverged else str(g.estimate.n),
+            f"{g.estimate.n if g.estimate else 0}{f' ({g.unfinished})' if g.unfinished else ''}",
         )
         for g in gaps.itertuples()
     )
@@ -144,6 +146,11 @@ def _protocol(trials):
         f"{', '.join(planned['suites'])}. {counted(exploratory, 'trial')} of others are "
         "exploratory.",
         f"Decisions: {planned['rules']['all']}",
+    ]
+    entries += [
+        f"{counted(len(record['trials']), 'trial')} withdrawn, and not among those above: "
+        f"{record['reason']}"
+        for record in trials.withdrawn
     ]
     yield Bullets(tuple(entries))
     text = {key: value for key, value in record.items() if key not in ("kind", "planned")}

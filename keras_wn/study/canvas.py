@@ -36,6 +36,7 @@ _SETTINGS = {
 _ERRORS = (0, 1, 2, 5, 10, 20, 50, 100)
 _FINE_ERRORS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 70, 80, 100)
 _UNWANTED = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
+_FILE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _REFERENCE = re.compile(r'(\bid="|url\(#|href="#)')
 
 
@@ -142,12 +143,13 @@ def panel(
     """Draws a figure, independently of the user's Matplotlib settings.
 
     Args:
-        name: Name of its file, without suffix. The ids in the SVG begin with it, so that several
-            figures can stand on one page.
+        name: Name of its file, without suffix: lower-case letters, digits and underscores.
         alt: A sentence that says what it shows.
         draw: Function that draws on a Matplotlib figure.
         height, width: Size in inches.
     """
+    if not _FILE_NAME.fullmatch(name):
+        raise ValueError(f"Figure name {name!r}. Allowed: {_FILE_NAME.pattern}")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
@@ -156,7 +158,12 @@ def panel(
         png = _png(figure)
         # The layout is done. Doing it again for the SVG would take most of the time.
         figure.set_layout_engine("none")
-        return Panel(name, alt, _svg(figure, name), png)
+        return Panel(name, alt, _svg(figure), png)
+
+
+def numbered(svg: str, number: int) -> str:
+    """An `<svg>` element whose ids begin with a number, so that a page has each id only once."""
+    return _REFERENCE.sub(rf"\g<1>figure{number}-", svg)
 
 
 def legend(figure: Figure, lines: Iterable[dict]) -> None:
@@ -197,15 +204,13 @@ def scale_errors(axes: Axes) -> None:
     axes.set_ylim(bottom, max(1.05 * high, bottom + 1))
 
 
-def _svg(figure, name):
+def _svg(figure):
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = _UNWANTED.sub("", text.getvalue()[text.getvalue().index("<svg") :])
     # The page sets the size.
     svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    # An id may be used only once in a page.
-    return _REFERENCE.sub(rf"\g<1>{name}-", svg)
+    return re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
 
 
 def _png(figure):

@@ -77,6 +77,9 @@ def define() -> None:
         None,
         "File of `benchmark.py --what=tpu --output`, which is added to the study in --out.",
     )
+    flags.DEFINE_bool(
+        "retry_crashed", False, "Run the trials of --out again that crashed, once each."
+    )
     flags.DEFINE_bool("report_only", False, "Write the report of the trials in --out, and stop.")
     flag_fields.define(Protocol)
 
@@ -137,6 +140,8 @@ def _work(protocol, names, suites, log, shard, values):
             check_test_images(protocol, images["test"])
         jobs = values.jobs or (1 if begun["gpus"] else cores)
         lanes = _lanes(values, begun)
+        if values.retry_crashed:
+            log.withdraw_crashed()
         done = log.trials()
         forecast = Forecast(request, suites, done, images["train"], 1 / shard[1], jobs)
         if len(done) < forecast.total(done):
@@ -216,9 +221,12 @@ def _report(log, folder):
     records = log.read()
     try:
         page, _ = report.write(records, folder)
-    except ValueError as error:
+        judged = claims.judge(TrialTable.from_records(records))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # Each record is as the study writes them, but together they make no study.
         raise UsageError(
-            f"--out={folder}: no report can be made of its trials.jsonl ({error})."
+            f"--out={folder}: no report can be made of its trials.jsonl "
+            f"({type(error).__name__}: {error}). Allowed: a study's own log."
         ) from error
     except OSError as error:
         raise UsageError(
@@ -226,7 +234,6 @@ def _report(log, folder):
             "The trials are whole."
         ) from error
     trials = TrialTable.from_records(records)
-    judged = claims.judge(trials)
     for claim, verdict in judged.items():
         print(f"{claim.key:<4}{verdict.outcome:<25}{claim.text}")
     for number, sentence in enumerate(findings(trials, judged), start=1):

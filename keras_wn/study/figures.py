@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from keras_wn.study import canvas, forest, table
 from keras_wn.study.canvas import Panel, line_of, look_of, panel, short
-from keras_wn.study.formatting import after, points
+from keras_wn.study.formatting import after
 from keras_wn.study.plan import BASELINE
 from keras_wn.study.questions import plain_limits
 from keras_wn.study.table import TrialTable
-from keras_wn.study.verdicts import CONFIDENCE, Piece
+from keras_wn.study.verdicts import Piece
 
 _TUNED = (
     ("learning_rate", "learning rate", True),
@@ -175,15 +175,12 @@ def noise_rows(trials: TrialTable) -> list[forest.Row]:
     rows = []
     for options, group in sorted(found.groupby("options"), key=lambda pair: pair[0]):
         difference = trials.difference(group, baseline)
-        if difference is not None:
-            estimate = difference.interval(CONFIDENCE)
-            label = f"{BASELINE}, statistics of {dict(options)['statistics_batch']}"
-            ids = tuple(group["id"])
-            rows.append(forest.Row(label, BASELINE, estimate, points(estimate), trials=ids))
-    if (difference := trials.difference(trials.finals("wn"), baseline)) is not None and rows:
-        estimate = difference.interval(CONFIDENCE)
-        ids = tuple(trials.finals("wn")["id"])
-        rows.append(forest.Row("wn", "wn", estimate, points(estimate), is_apart=True, trials=ids))
+        label = f"{BASELINE}, statistics of {dict(options)['statistics_batch']}"
+        rows.append(forest.row_of_trials(label, BASELINE, difference, group))
+    finals = trials.finals("wn")
+    if rows and len(finals):
+        difference = trials.difference(finals, baseline)
+        rows.append(forest.row_of_trials("wn", "wn", difference, finals, is_apart=True))
     return rows
 
 

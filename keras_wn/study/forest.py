@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from keras_wn.study.canvas import Panel, look_of, panel, short
 from keras_wn.study.formatting import MISSING, interval, points, significant, with_unit
 from keras_wn.study.plan import BASELINE
 from keras_wn.study.search import Bracket
-from keras_wn.study.statistics import Estimate
+from keras_wn.study.statistics import Difference, Estimate
+from keras_wn.study.table import unfinished
 from keras_wn.study.verdicts import CONFIDENCE, Piece
 
 
@@ -25,7 +27,7 @@ class Row:
     Attributes:
         label: Text at its left.
         method: Name, which chooses the color.
-        estimate: `Estimate` in the unit of the axis.
+        estimate: `Estimate` in the unit of the axis. None draws nothing beside the label.
         text: The numbers at its right.
         is_apart: Whether a space separates it from the row above.
         trials: Identities of the trials that it comes from.
@@ -33,7 +35,7 @@ class Row:
 
     label: str
     method: str
-    estimate: Estimate
+    estimate: Estimate | None
     text: str
     is_apart: bool = False
     trials: tuple[str, ...] = ()
@@ -73,7 +75,8 @@ def draw(
             axes.axvline(bound, color="#555555", lw=1, ls=":")
         places = np.cumsum([1.0 + 0.5 * row.is_apart for row in rows])
         for place, row in zip(places, rows, strict=True):
-            _draw_estimate(axes, place, row.method, row.estimate)
+            if row.estimate is not None:
+                _draw_estimate(axes, place, row.method, row.estimate)
             axes.annotate(
                 row.text,
                 (1.02, place),
@@ -99,6 +102,25 @@ def write_octaves(axes: Axes, unit: str = "") -> None:
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(MultipleLocator(max(1, round((high - low) / 4))))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: factor_of_octaves(x) + unit))
+
+
+def row_of_trials(
+    label: str, method: str, difference: Difference | None, trials: pd.DataFrame, **options: Any
+) -> Row:
+    """The row of a difference in points, with the number of its trials that did not finish.
+
+    Args:
+        label, method: As `Row`'s.
+        difference: `Difference`, or None if no trial has a partner that finished, too.
+        trials: The trials on whose side the difference is, whatever became of them.
+        **options: More of `Row`'s attributes.
+    """
+    estimate = difference and difference.interval(CONFIDENCE)
+    words = [points(estimate)] if estimate else []
+    if endings := unfinished(trials):
+        words.append(f"({endings})" if words else endings)
+    ids = tuple(trials["id"])
+    return Row(label, method, estimate, " ".join(words) or MISSING, trials=ids, **options)
 
 
 def _draw_estimate(axes: Axes, place: float, method: str, estimate: Estimate):
@@ -206,7 +228,7 @@ def factor_of_octaves(octaves: float) -> str:
     return significant(2.0**octaves)
 
 
-def cells(rows: Sequence[Row], method: str) -> list[Panel]:
+def cells(rows: Sequence[Row], method: str, number: int) -> list[Panel]:
     """Draws what each regularizer of a method changes, on the validation split."""
     alt = f"Validation top-1 of {method} with each regularizer, minus that without."
-    return draw(f"cells_{method}", alt, rows, f"validation top-1 minus {method}'s, points")
+    return draw(f"cells_{number}", alt, rows, f"validation top-1 minus {method}'s, points")

@@ -6,10 +6,11 @@ import json
 import math
 import os
 import pathlib
+import stat
 import sys
 from typing import Any
 
-from keras_wn.study import protocol
+from keras_wn.study import protocol, records
 from keras_wn.training import files
 from keras_wn.training.errors import UsageError
 
@@ -99,6 +100,14 @@ class Log:
                 "The trials in it are whole; the same command goes on from them."
             ) from error
 
+    def withdraw_crashed(self) -> None:
+        """Withdraws the trials that crashed, so that they are run again."""
+        crashed = [r for r in self.trials().values() if r["status"] == "crashed"]
+        if crashed:
+            pairs = [[record["id"], record.get("process")] for record in crashed]
+            reason = "they crashed, and were run again with --retry_crashed."
+            self.append({"kind": "withdrawn", "reason": reason, "trials": pairs})
+
     def add_benchmark(self, path: str | os.PathLike) -> None:
         """Appends the tables of a file that `benchmark.py --what=tpu --output` wrote.
 
@@ -109,7 +118,7 @@ class Log:
             found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
             if found["what"] != "tpu":
                 raise ValueError(f"it is of --what={found['what']}")
-            records = [
+            added = [
                 {
                     "kind": "benchmark",
                     "title": str(table["title"]),
@@ -122,7 +131,7 @@ class Log:
                 }
                 for table in found["tables"]
             ]
-            sizes = [row[key] for record in records for row in record["rows"] for key in _MOVED]
+            sizes = [row[key] for record in added for row in record["rows"] for key in _MOVED]
             if not sizes or not all(math.isfinite(size) and size > 0 for size in sizes):
                 raise ValueError("it has no step that fits, or bytes that are no positive numbers")
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -131,7 +140,7 @@ class Log:
                 "Allowed: a file of `benchmark.py --what=tpu --output`."
             ) from error
         self.read()
-        self.append(*(record for record in records if record["rows"]))
+        self.append(*(record for record in added if record["rows"]))
 
     def read(self) -> list[dict[str, Any]]:
         """The records, from the protocol on. A torn last line is left out with a warning.
@@ -140,7 +149,7 @@ class Log:
             UsageError: If the log cannot be read, or a line is no record.
         """
         try:
-            with open(self.path, "rb") as file:
+            with self._open(os.O_RDONLY) as file:
                 # Waits until another process has written its line.
                 fcntl.flock(file, fcntl.LOCK_SH)
                 if file.seek(0, os.SEEK_END) < self._read_to:
@@ -148,33 +157,34 @@ class Log:
                 file.seek(self._read_to)
                 text = file.read()
         except OSError as error:
-            raise UsageError(
-                f"--out={self.path.parent}: no trials.jsonl can be read there ({error.strerror})."
-            ) from error
+            raise self._unreadable(error) from error
         *lines, torn = text.split(b"\n")
         if torn and not self._said_torn:
             print(f"Warning: the last line of {self.path} is torn, and dropped.", file=sys.stderr)
             self._said_torn = True
         first = len(self._records) + 1
         new = [self._parsed(number, line) for number, line in enumerate(lines, start=first)]
-        records = [*self._records, *new]
-        self._check_protocol(records[0] if records else {})
-        self._records, self._read_to = records, self._read_to + len(text) - len(torn)
-        return list(records)
+        found = [*self._records, *new]
+        self._check_version(found[0] if found else {})
+        self._records, self._read_to = found, self._read_to + len(text) - len(torn)
+        return list(found)
 
     def trials(self) -> dict[str, dict[str, Any]]:
         """The records of the trials, by identity. There are none before the log is begun."""
-        records = self.read() if self._is_begun() else []
-        return {record["id"]: record for record in records if record["kind"] == "trial"}
+        return records.trials_of(self.read() if self._is_begun() else [])
 
     def _is_begun(self):
-        if not self.path.exists():
+        try:
+            with self._open(os.O_RDONLY) as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                return _end_of_whole_lines(file) > 0
+        except FileNotFoundError:
             return False
-        with open(self.path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
-            return _end_of_whole_lines(file) > 0
+        except OSError as error:
+            raise self._unreadable(error) from error
 
-    def _check_protocol(self, first):
+    def _check_version(self, first):
+        first = first if isinstance(first, dict) else {}
         if first.get("kind") == "protocol" and first.get("version") == 1:
             raise UsageError(
                 f"{self.path}: a study of protocol 1, which this version neither reports nor goes "
@@ -190,20 +200,39 @@ class Log:
     def _parsed(self, number, line):
         line = line.decode(errors="replace")
         try:
-            record = json.loads(line)
-            if record["kind"] in ("protocol", "process", "trial", "benchmark"):
-                return record
-        except (ValueError, KeyError, TypeError):
-            pass
-        raise UsageError(
-            f"{self.path}, line {number}: not a record ({line[:60]!r}). Allowed: a study's own log."
-        )
+            record = json.loads(line, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise UsageError(
+                f"{self.path}, line {number}: not a record ({line[:60]!r}). Allowed: a study's own "
+                "log."
+            ) from None
+        if number == 1:
+            self._check_version(record)
+        try:
+            records.check(record)
+        except ValueError as error:
+            raise UsageError(f"{self.path}, line {number}: {error}.") from error
+        return record
 
     def _locked(self):
-        # Append mode could not cut a torn line off. Without a buffer, closing writes nothing more.
-        file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        # Append mode could not cut a torn line off.
+        file = self._open(os.O_RDWR | os.O_CREAT)
         fcntl.flock(file, fcntl.LOCK_EX)
         return file
+
+    def _open(self, flags):
+        # A pipe of this name would wait for its other end, and have no end to seek.
+        number = os.open(self.path, flags | os.O_NONBLOCK, 0o666)
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            os.close(number)
+            raise OSError(errno.EINVAL, "not a regular file")
+        # Without a buffer, closing writes nothing more.
+        return os.fdopen(number, "r+b" if flags & os.O_RDWR else "rb", buffering=0)
+
+    def _unreadable(self, error):
+        return UsageError(
+            f"--out={self.path.parent}: no trials.jsonl can be read there ({error.strerror})."
+        )
 
     def _write(self, file, records):
         lines = "".join(
@@ -219,6 +248,10 @@ class Log:
         except OSError:
             file.truncate(end)
             raise
+
+
+def _no_constant(name):
+    raise ValueError(f"{name} is no JSON")
 
 
 def _end_of_whole_lines(file):

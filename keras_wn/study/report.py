@@ -13,7 +13,7 @@ import jinja2
 from keras_wn import methods
 from keras_wn.study import appendix, claims, sections, table
 from keras_wn.study.blocks import Figures, Section, Url
-from keras_wn.study.canvas import Panel
+from keras_wn.study.canvas import Panel, numbered
 from keras_wn.study.findings import findings
 from keras_wn.study.formatting import counted
 from keras_wn.study.table import TrialTable
@@ -120,7 +120,9 @@ def render(report: Report, template: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(escape_markdown=_escape_markdown, code=_code, parts=_parts)
+    environment.filters.update(
+        escape_markdown=_escape_markdown, code=_code, parts=_parts, numbered=numbered
+    )
     return environment.get_template(template).render(report=report).rstrip() + "\n"
 
 

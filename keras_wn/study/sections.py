@@ -250,7 +250,11 @@ def _regularization(trials, verdict, links):
     yield from figures_of(
         "What each regularizer changes on the validation split, over the seeds of the search. The "
         "best one is then scored on the final seeds.",
-        [panel for method, rows in cells.items() for panel in forest.cells(rows, method)],
+        [
+            panel
+            for number, (method, rows) in enumerate(cells.items(), start=1)
+            for panel in forest.cells(rows, method, number)
+        ],
     )
     yield from _rows_table(
         "The same in numbers: validation top-1 minus that without, points [95 % interval].",
@@ -259,10 +263,9 @@ def _regularization(trials, verdict, links):
     )
     noise = figures.noise_rows(trials)
     yield from figures_of(
-        "The noise of batch normalization: statistics of smaller batches have more of it, and "
-        "those of larger batches less. If this noise were its whole lead, statistics of large "
-        "batches would test as wn does. The intervals are over seeds, without the noise of the "
-        "test images.",
+        "The noise of batch normalization: statistics of fewer images have more of it. If this "
+        "noise were its whole lead, statistics of many images would test as wn does. The intervals "
+        "are over seeds, without the noise of the test images.",
         figures.noise(noise, trials),
     )
     yield from _rows_table(
@@ -293,11 +296,7 @@ def _cell_rows(trials, method):
     cells = tried.groupby(["stage", "weight_decay", "options"], sort=False)
     for _, group in sorted(cells, key=lambda cell: _cell_place(*cell[0])):
         difference = table.paired_difference(100 * table.finished(group)["validation"], 100 * plain)
-        if difference is None:
-            continue
-        estimate = difference.interval(CONFIDENCE)
-        text, ids = points(estimate), tuple(group["id"])
-        yield forest.Row(cell_in_words(group), method, estimate, text, trials=ids)
+        yield forest.row_of_trials(cell_in_words(group), method, difference, group)
 
 
 def _cell_place(stage, weight_decay, options):

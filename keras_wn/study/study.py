@@ -96,12 +96,10 @@ class Study:
 
     def _collect(self):
         for process, records in self._workers.finished(_POLL_SECONDS):
-            if process is not None and process["id"] not in self._processes:
+            if process["id"] not in self._processes:
                 self._log.append(process)
                 self._processes.add(process["id"])
-            self._log.append(
-                *({**record, "process": process and process["id"]} for record in records)
-            )
+            self._log.append(*({**record, "process": process["id"]} for record in records))
             for record in records:
                 if seconds := record["seconds"].get("total"):
                     self._forecast.learn(record, seconds)

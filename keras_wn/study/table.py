@@ -16,12 +16,12 @@ from keras_wn.study import limits, statistics, suites
 from keras_wn.study.limits import Limit
 from keras_wn.study.plan import BASELINE, SPLITS, UNNORMALIZED, Done, Request, TrialSpec
 from keras_wn.study.protocol import Protocol
+from keras_wn.study.records import STATUSES, trials_of
 from keras_wn.study.search import Choice
 from keras_wn.study.statistics import Difference
 
 # The paper's "WN algorithms". A claim about them is a claim about each of them.
 FAMILY = ("wn", "normprop", "wn_trelu")
-STATUSES = ("finished", "diverged", "crashed")
 SECONDS = ("training", "evaluation", "building")
 
 _FIRST = (UNNORMALIZED, BASELINE, *FAMILY)
@@ -49,6 +49,7 @@ class TrialTable:
             top-1 from 0 to 1 as `train`, `validation` and `test`, NaN where there is none.
             `exploratory` tells whether the plan lacks its method or its suite.
         benchmarks: Records of the bytes of a step on a TPU, one a title.
+        withdrawn: Records that withdraw trials.
     """
 
     record: dict
@@ -57,6 +58,7 @@ class TrialTable:
     processes: tuple[dict, ...]
     frame: pd.DataFrame
     benchmarks: tuple[dict, ...] = ()
+    withdrawn: tuple[dict, ...] = ()
 
     @classmethod
     def from_records(cls, records: Iterable[dict]) -> "TrialTable":
@@ -82,7 +84,7 @@ class TrialTable:
         record = protocols[0]
         fields = [field.name for field in dataclasses.fields(Protocol)]
         protocol = Protocol(**{name: record[name] for name in fields})
-        done = {r["id"]: r for r in records if r["kind"] == "trial"}
+        done = trials_of(records)
         processes = {r["id"]: r for r in records if r["kind"] == "process"}
         frame = _frame(done.values(), record["planned"])
         return cls(
@@ -98,6 +100,9 @@ class TrialTable:
             frame=frame,
             # A benchmark that was repeated counts once.
             benchmarks=tuple({r["title"]: r for r in records if r["kind"] == "benchmark"}.values()),
+            withdrawn=tuple(
+                sorted((r for r in records if r["kind"] == "withdrawn"), key=lambda r: r["reason"])
+            ),
         )
 
     @property
@@ -245,6 +250,16 @@ def count_by_status(trials: pd.DataFrame) -> dict[str, int]:
     """The number of trials that finished, diverged and crashed."""
     counts = trials["status"].value_counts()
     return {status: int(counts.get(status, 0)) for status in STATUSES}
+
+
+def unfinished(trials: pd.DataFrame) -> str:
+    """The trials that did not finish, for example `2 of 5 diverged`; empty if all of them did."""
+    counts = count_by_status(trials)
+    return ", ".join(
+        f"{count} of {len(trials)} {status}"
+        for status, count in counts.items()
+        if count and status != "finished"
+    )
 
 
 def _limit_row(limit):

@@ -1,10 +1,12 @@
 """Starts processes that run trials side by side, and hands trials to them."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +16,11 @@ from typing import Any
 from keras_wn.study.plan import TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
 from keras_wn.training.errors import UsageError
+
+# A trial whose process is killed from outside runs again, up to this number of times in all.
+_TRIES = 3
+# How a process ends that another one has killed. A fault of its own ends it in other ways.
+_KILLED = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 
 
 class Worker:
@@ -40,7 +47,8 @@ class Worker:
             "command": " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
         }
         self._log_path = folder / "workers.log"
-        self._process = None
+        self._process: subprocess.Popen | None = None
+        self._is_closed = False
 
     def begin(self) -> dict[str, Any]:
         """Starts the process.
@@ -89,51 +97,68 @@ class Worker:
             )
         return answer["seconds"]
 
-    def run(self, specs: list[TrialSpec]) -> tuple[dict | None, list[dict[str, Any]]]:
+    def run(self, specs: list[TrialSpec]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Runs a few trials, in a thread of this process.
+
+        Trials whose process is killed from outside, for example because the machine has no memory
+        left, run again, twice at most. A process that ends by itself has crashed in its trial.
 
         Args:
             specs: List of `TrialSpec` that train side by side, or all of the cost suite.
 
         Returns:
-            Pair of the record of the process, None if it died, and the records of the trials.
+            Pair of the record of the process and the records of the trials.
 
         Raises:
             UsageError: For a mistake that the user can mend, such as a disk that is full.
         """
-        if self._process is None:
-            self.begin()
-        self.networks.update(spec.network for spec in specs)
-        answer = self._asked([dataclasses.asdict(spec) for spec in specs])
-        if isinstance(answer, dict):
-            raise UsageError(answer["error"])
-        if answer is not None:
-            return self._process_line, answer
-        status = self._process.wait()
-        self._process, self.networks = None, set()
+        asked = [dataclasses.asdict(spec) for spec in specs]
+        for _ in range(_TRIES):
+            if self._process is None or self._process.poll() is not None:
+                # It was killed while it had nothing to do, which is no fault of these trials.
+                self.close()
+                self.begin()
+            process = self._process
+            self.networks.update(spec.network for spec in specs)
+            answer = self._asked(asked)
+            if isinstance(answer, dict):
+                raise UsageError(answer["error"])
+            if answer is not None:
+                return self._process_line, answer
+            # Another thread may have closed this worker by now.
+            status = process.wait()
+            self.networks = set()
+            if status not in _KILLED or self._is_closed:
+                break
         error = f"The trial's process ended with status {status}: see {self._log_path.name}."
-        return None, [{**empty_record(spec), "error": error} for spec in specs]
+        return self._process_line, [{**empty_record(spec), "error": error} for spec in specs]
 
     def close(self, at_once: bool = False) -> None:
-        """Ends the process, after its trial unless `at_once`."""
+        """Ends the process, after its trial unless `at_once`, in which case none follows it."""
+        self._is_closed = at_once
         if self._process is None:
             return
         if at_once:
             self._process.kill()
-        self._process.stdin.close()
+        # A process that has ended does not read what is left for it.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
         self._process = None
 
     def _asked(self, record):
         """The answer of the process, or None if it has died."""
+        process = self._process
         try:
-            self._process.stdin.write(json.dumps(record) + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-        except BrokenPipeError:
+            process.stdin.write(json.dumps(record) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except (BrokenPipeError, ValueError):
+            # A pipe that another thread has closed is a `ValueError`.
             return None
-        return json.loads(answer) if answer else None
+        # A process that was killed may leave a part of a line.
+        return json.loads(answer) if answer.endswith("\n") else None
 
 
 class Workers:
@@ -179,7 +204,7 @@ class Workers:
             self._busy[self._threads.submit(worker.run, specs)] = (worker, specs)
             ready = [spec for spec in ready if spec not in specs]
 
-    def finished(self, timeout: float) -> list[tuple[dict | None, list[dict[str, Any]]]]:
+    def finished(self, timeout: float) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
         """Answers of workers, as `Worker.run` returns them.
 
         Waits for one answer, for `timeout` seconds at most.

@@ -39,7 +39,17 @@ def test_a_plot_depends_on_no_settings_of_the_user(settings):
     assert found == canvas.panel("a", "A line.", draw)
     assert found.png.startswith(b"\x89PNG")
     assert "<!--" not in found.svg
-    assert all(identity.startswith("a-") for identity in re.findall(r'\bid="([^"]+)"', found.svg))
+    svg = canvas.numbered(found.svg, 7)
+    identities = re.findall(r'\bid="([^"]+)"', svg)
+    assert identities and all(identity.startswith("figure7-") for identity in identities)
+    references = re.findall(r'(?:url\(#|href="#)([^")]+)', svg)
+    assert references and set(references) <= set(identities)
+
+
+def test_a_name_that_is_no_name_of_a_file_draws_nothing():
+    for name in ("a/../x", "", "A", "a.b", r"\q", 'x"'):
+        with pytest.raises(ValueError, match="Allowed"):
+            canvas.panel(name, "A line.", lambda figure: None)
 
 
 def test_signals_that_are_not_finite_or_zero_are_drawn():

@@ -35,7 +35,7 @@ def test_what_is_appended_is_read_again(log, record):
 
 
 def test_a_log_that_others_write_to_is_read_to_its_end_each_time(log, record):
-    reader, other = Log(log.path), {**record, "id": "another"}
+    reader, other = Log(log.path), {**record, "epochs": 2}
     assert reader.read() == [RECORD]
     log.append(record)
     with open(log.path, "a") as file:
@@ -49,8 +49,10 @@ def test_a_log_that_others_write_to_is_read_to_its_end_each_time(log, record):
 
 
 def test_numbers_that_are_not_finite_are_null(log, record):
-    log.append({**record, "final": {"train": {"loss": float("nan"), "top1": float("inf")}}})
-    assert log.read()[1]["final"] == {"train": {"loss": None, "top1": None}}
+    log.append(
+        {**record, "final": {"train": {"loss": float("nan"), "top1": float("inf"), "top5": 0.5}}}
+    )
+    assert log.read()[1]["final"] == {"train": {"loss": None, "top1": None, "top5": 0.5}}
 
 
 def test_a_torn_last_line_is_dropped_and_said_and_the_next_one_is_whole(log, record, capsys):
@@ -91,6 +93,36 @@ def test_a_log_of_protocol_1_is_refused_with_how_to_report_it(tmp_path):
     path.write_text(json.dumps({**RECORD, "version": 1}) + "\n")
     with pytest.raises(UsageError, match="a study of protocol 1, .* report it with `git checkout"):
         Log(path).read()
+
+
+def test_crashed_trials_are_withdrawn_and_no_others(log, record, request_of):
+    other = result(suites.accuracy(request_of(), {})[1])
+    log.append({**record, "status": "crashed", "process": None}, {**other, "process": "p1"})
+    log.withdraw_crashed()
+    assert log.trials().keys() == {other["id"]}
+    before = log.path.read_bytes()
+    log.withdraw_crashed()
+    assert log.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("make", ["folder", "pipe", "loop"])
+def test_a_log_that_is_no_file_is_said(tmp_path, make, record):
+    path = tmp_path / "trials.jsonl"
+    {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "loop": lambda: path.symlink_to(path)}[
+        make
+    ]()
+    for act in (Log(path).read, Log(path).trials, lambda: Log(path).start(RECORD)):
+        with pytest.raises(UsageError, match=f"--out={tmp_path}: "):
+            act()
+
+
+def test_what_was_withdrawn_counts_nowhere_until_it_ran_again(log, record):
+    wrong, again = {**record, "process": "p1"}, {**record, "process": "p2"}
+    log.append(wrong)
+    log.append({"kind": "withdrawn", "reason": "a bug", "trials": [[record["id"], "p1"]]})
+    assert log.trials() == {}
+    log.append(again)
+    assert log.trials() == {record["id"]: again}
 
 
 @pytest.mark.parametrize("text", ["hello\n", '{"kind": "trial"}\n', '{"a": 1}\n', "\n"])
@@ -172,7 +204,8 @@ def test_a_file_that_is_no_benchmark_of_tpus_is_refused(log, tmp_path, text):
 def _append_many(path, name):
     log = Log(path)
     for number in range(200):
-        log.append({"kind": "trial", "id": f"{name}{number}", "text": "x" * 3000})
+        text = {"reason": f"{name}{number} {'x' * 3000}", "trials": []}
+        log.append({"kind": "withdrawn", **text})
 
 
 @pytest.mark.slow
@@ -186,4 +219,4 @@ def test_processes_that_append_at_once_do_not_tear_each_others_lines(log):
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    assert len({record["id"] for record in log.read()[1:]}) == 400
+    assert len({record["reason"] for record in log.read()[1:]}) == 400

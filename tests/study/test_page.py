@@ -1,9 +1,12 @@
 """Opens the page in a browser: nothing overflows or complains, and links open their targets."""
 
+import itertools
+import json
 import re
 
 import pytest
 
+from keras_wn.study import report
 from tests import browser
 
 pytestmark = pytest.mark.skipif(
@@ -100,3 +103,57 @@ def test_dark_pages_are_dark(opened):
     back, ink = (sum(map(int, re.findall(r"\d+", color)[:3])) for color in colors)
     page.call("Emulation.setEmulatedMedia", features=[])
     assert back < 120 and ink > 600
+
+
+HOSTILE = (
+    "x\"><img src=q onerror=\"document.title='X'\"><script>document.title='X'</script>",
+    "a/../../../../x",
+    r"\q\1 $x^2$ --> ]]>",
+    "javascript:document.title='X'",
+)
+
+
+@pytest.fixture(scope="module")
+def hostile(records, tmp_path_factory):
+    """The report of a log that the check of records would refuse: two walls are better than one."""
+    changed = json.loads(json.dumps(records))
+    texts = itertools.cycle(HOSTILE)
+    for record in changed:
+        if record["kind"] == "trial" and record["spec"]["suite"] in ("regularization", "signal"):
+            if record["spec"]["method"] == "wn":
+                record["spec"]["method"] = HOSTILE[record["spec"]["seed"] % len(HOSTILE)]
+            record |= {"id": record["id"] + next(texts), "process": next(texts)}
+            record |= {"error": next(texts), "status": next(texts)}
+            record["spec"]["stage"] += next(texts) if record["spec"]["seed"] == 1 else ""
+        elif record["kind"] == "process":
+            record |= {"command": next(texts), "commit": next(texts), "backend": next(texts)}
+            record["machine"] |= {"processor": next(texts)}
+        elif record["kind"] == "benchmark":
+            record["title"] = record["rows"][0]["name"] = next(texts)
+        elif record["kind"] == "protocol":
+            record |= {"data": next(texts), "dataset": next(texts)}
+            record["planned"]["rules"]["all"] = next(texts)
+    folder = tmp_path_factory.mktemp("a") / "b" / "c" / "d" / "report"
+    report.write(changed, folder)
+    return folder
+
+
+def test_hostile_values_run_no_script_and_leave_the_folder_alone(hostile):
+    top = hostile.parents[3]
+    assert {path.name for path in hostile.iterdir()} == {"report.html", "report.md", "figures"}
+    assert [p for p in top.rglob("*") if hostile not in (p, *p.parents) and p.is_file()] == []
+    names = [path.name for path in (hostile / "figures").iterdir()]
+    assert names and all(re.fullmatch(r"[a-z0-9_]+\.png", name) for name in names)
+    with browser.Browser() as page:
+        page.open((hostile / "report.html").as_uri(), *WIDTHS["desktop"])
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert page.evaluate("document.title").startswith("Weight normalization against")
+        assert page.evaluate("document.querySelectorAll('img, iframe, object, embed').length") == 0
+        assert page.evaluate("document.querySelectorAll('script').length") == 1
+        on = "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames())"
+        assert [name for name in page.evaluate(on) if name.startswith("on")] == []
+        links = page.evaluate("[...document.querySelectorAll('a')].map(a => a.protocol)")
+        assert set(links) <= {"file:", "https:"}
+        assert page.complaints == [] and len(page.requests) <= 2
+        # The texts are shown as they are.
+        assert HOSTILE[0] in page.evaluate("document.body.textContent")

@@ -10,7 +10,7 @@ from keras_wn.study.study import Study
 from keras_wn.study.suites import SUITES
 from keras_wn.study.workers import Workers
 from keras_wn.training.errors import UsageError
-from tests.study.made_up import DATA, TINY, all_done, result
+from tests.study.made_up import DATA, PROCESS, TINY, all_done, result
 
 
 class Answering:
@@ -22,7 +22,7 @@ class Answering:
     def run(self, specs):
         self.networks.update(spec.network for spec in specs)
         self._given.append((threading.get_ident(), specs))
-        return {"kind": "process", "id": f"p{id(self)}"}, [
+        return {**PROCESS, "id": f"p{id(self):x}"}, [
             result(spec, 0.5, self._status) for spec in specs
         ]
 

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_wn.data.reading import MAX_PIXELS
+
 # Of ImageNet's training images, RGB, 0 to 255.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -21,11 +23,13 @@ class Crop:
             which is the 224x224 crop of the image resized to 256x256 up to the rounding of the
             window to whole pixels, mirrored half of the time. None: the central square of 224/256
             of the shorter side, not mirrored: what evaluation shows with either.
+        max_pixels: Positive integer, pixels of the largest image that is decoded.
     """
 
-    def __init__(self, image_size: int, augment: str | None = None):
+    def __init__(self, image_size: int, augment: str | None = None, max_pixels: int = MAX_PIXELS):
         self.image_size = image_size
         self.augment = augment
+        self.max_pixels = max_pixels
         # Whole rows: the product by a vector of 3 channels takes as long as the decoding.
         self._scale = tf.tile(1 / tf.constant([[STD]]), [image_size, image_size, 1])
         self._shift = tf.tile(tf.constant([[MEAN]]), [image_size, image_size, 1])
@@ -45,7 +49,11 @@ class Crop:
         # TensorFlow takes a cut off file where the window lies above the cut; whether a file is
         # good must not hang on the window.
         data = tf.where(tf.strings.substr(data, -2, 2) == b"\xff\xd9", data, "")
-        window = self._window(tf.io.extract_jpeg_shape(data)[:2], seed, number)
+        shape = tf.io.extract_jpeg_shape(data)[:2]
+        # No image can be decoded from an empty string.
+        is_small = tf.reduce_prod(tf.cast(shape, tf.int64)) <= self.max_pixels
+        data = tf.where(is_small, data, "")
+        window = self._window(shape, seed, number)
         return self._finish(tf.io.decode_and_crop_jpeg(data, window, channels=3), seed, number)
 
     def from_decoded(self, image: tf.Tensor, seed: int, number: tf.Tensor) -> tf.Tensor:

@@ -1,11 +1,12 @@
 """Reads CIFAR-10 and CIFAR-100, from their authors' binary files or from TensorFlow Datasets."""
 
 import functools
+import os
 import pathlib
 
 import numpy as np
 
-from keras_wn.data import tfds_arrays
+from keras_wn.data import digest, partial, reading, tfds_arrays
 from keras_wn.data.hold_out import hold_out
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.training.errors import UsageError
@@ -30,6 +31,7 @@ _BINARY = {
 }
 # A record of CIFAR-100 has the label of the superclass before that of the class.
 _LABEL_BYTES = {"cifar10": 1, "cifar100": 2}
+_RECORDS = {"data_batch": 10_000, "train": 50_000, "test": 10_000}  # By part, as published.
 _HELD_OUT = 0.1  # 5,000 of 50,000 training images.
 _SIZE = 32
 _PAPER_SIZE = 28
@@ -37,7 +39,10 @@ _PADDING = 4
 
 
 def load(
-    name: str, data_dir: str | pathlib.Path | None = None, augment: str | None = "standard"
+    name: str,
+    data_dir: str | pathlib.Path | None = None,
+    augment: str | None = "standard",
+    allow_partial: bool = False,
 ) -> Splits:
     """CIFAR with 45,000 images to train, 5,000 to validate and 10,000 to test.
 
@@ -51,12 +56,13 @@ def load(
         augment: `"standard"`: a random 32x32 window of the image padded by 4 with the mean color,
             mirrored half of the time. `"paper"`: a random 28x28 window, mirrored half of the time;
             evaluation shows the central 28x28. None: images as they are.
+        allow_partial: Whether another number of images than was published is allowed.
 
     Returns:
         `Splits`.
 
     Raises:
-        UsageError: If a name is not allowed, or the data are missing or damaged.
+        UsageError: If a name is not allowed, or the data are missing, damaged or not whole.
     """
     if name not in NAMES:
         raise UsageError(f"--dataset={name}: no CIFAR. Allowed: {', '.join(NAMES)}.")
@@ -64,52 +70,69 @@ def load(
         raise UsageError(f"--augment={augment}: unknown. Allowed: standard, paper.")
     folder = None if data_dir is None else pathlib.Path(data_dir)
     archive, binary, *_ = _BINARY[name]
-    if folder is not None and (folder / binary).is_dir():
-        train, test = _read_binary(name, folder / binary)
+    if folder is not None and os.path.isdir(folder / binary):
+        train, test, found = _read_binary(name, folder / binary)
     else:
         train, test = tfds_arrays.read(
-            name, folder, f"unpack {binary}/ from {archive} in --data_dir."
+            name,
+            folder,
+            f"unpack {binary}/ from {archive} in --data_dir.",
+            (_SIZE, _SIZE, 3),
+            (0, _CLASSES[name] - 1),
         )
+        found = {"the training part": (len(train[1]), [_RECORDS["train"]])}
+        found["the test part"] = len(test[1]), [_RECORDS["test"]]
+    notes = partial.check(folder, found, allow_partial)
+    reading.check_varied(folder, train[0])
     size = _PAPER_SIZE if augment == "paper" else _SIZE
     prepare = functools.partial(_prepare, statistics=STATISTICS[name], size=size)
     change = functools.partial(_augment, statistics=STATISTICS[name], size=size, augment=augment)
-    kept, held_out = hold_out(train[1], max(1, round(_HELD_OUT * len(train[1]))))
+    kept, held_out = hold_out(train[1], max(1, round(_HELD_OUT * len(train[1]))), folder)
     parts = [
         [array[rows] for array in part]
         for part, rows in ((train, kept), (train, held_out), (test, slice(None)))
     ]
     examples = (Examples(*part, change, prepare) for part in parts)
-    return Splits(name, *examples, classes=_CLASSES[name])
+    found = digest.of_arrays(*train, *test)
+    return Splits(name, *examples, classes=_CLASSES[name], digest=found, notes=notes)
 
 
 def _read_binary(name, folder):
-    """Images and labels of the training files, and those of the test file."""
+    """Images and labels of the training files and of the test file, and the files' numbers."""
     _, _, *files = _BINARY[name]
-    parts = []
+    parts, found = [], {}
     for names in files:
         records = [_records(name, folder / file) for file in names]
         parts.append([np.concatenate(arrays) for arrays in zip(*records, strict=True)])
-    return parts
+        found |= {
+            repr(file): (len(labels), [_published(file)])
+            for file, (_, labels) in zip(names, records, strict=True)
+        }
+    return *parts, found
+
+
+def _published(file):
+    return next(count for part, count in _RECORDS.items() if file.startswith(part))
 
 
 def _records(name, path):
     """Images and labels of a file: a record is the label, and the image, channel by channel."""
-    if not path.is_file():
-        raise UsageError(f"--data_dir={path.parent.parent}: the file {path.name!r} is missing.")
-    data = np.frombuffer(path.read_bytes(), "uint8")
     labels = _LABEL_BYTES[name]
     record = labels + 3 * _SIZE**2
+    root = path.parent.parent
+    data = np.frombuffer(reading.read_file(root, path, record * _published(path.name)), "uint8")
     if not len(data) or len(data) % record:
-        raise UsageError(
-            f"--data_dir={path.parent.parent}: {path.name!r} has {len(data)} bytes. "
-            f"Allowed: a multiple of {record}, the bytes of an image and its label."
+        raise reading.fault(
+            root,
+            f"{path.name!r} has {len(data)} bytes. Allowed: a multiple of {record}, the bytes of "
+            "an image and its label.",
         )
     data = data.reshape(-1, record)
     label = data[:, labels - 1].astype("int32")
     if label.max() >= _CLASSES[name]:
-        raise UsageError(
-            f"--data_dir={path.parent.parent}: {path.name!r} has the label {label.max()}. "
-            f"Allowed: 0 to {_CLASSES[name] - 1}."
+        raise reading.fault(
+            root,
+            f"{path.name!r} has the label {label.max()}. Allowed: 0 to {_CLASSES[name] - 1}.",
         )
     return data[:, labels:].reshape(-1, 3, _SIZE, _SIZE).transpose(0, 2, 3, 1), label
 

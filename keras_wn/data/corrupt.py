@@ -3,10 +3,13 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 from keras_wn.training.errors import UsageError
 
 _SHOWN = 5  # Names in a message; all are in `names`.
+# What TensorFlow says of damaged records.
+_DAMAGED = ("corrupted record", "truncated record", "Could not parse example")
 
 
 class CorruptImages:
@@ -28,6 +31,7 @@ class CorruptImages:
             raise UsageError(f"--max_corrupt={limit}: not allowed. Allowed: 0 or more.")
         self.limit = limit
         self._reasons = {}
+        self._end = None
         self._lock = threading.Lock()
 
     @property
@@ -54,8 +58,23 @@ class CorruptImages:
             self._reasons.setdefault(name, reason)
         self.check()
 
+    def end(self, text: str) -> NoReturn:
+        """Ends the run, from within a pipeline too.
+
+        Args:
+            text: One line, why the data cannot be used any more.
+
+        Raises:
+            UsageError: Always.
+        """
+        with self._lock:
+            self._end = self._end or text
+        raise UsageError(text)
+
     def check(self) -> None:
-        """Raises `UsageError`, naming the images, if there are more than the limit."""
+        """Raises `UsageError` if the run must end: after `end`, or with more than the limit."""
+        if self._end:
+            raise UsageError(self._end)
         if self.count > self.limit:
             raise UsageError(f"{self.summary()} Allowed: at most --max_corrupt={self.limit}.")
 
@@ -72,10 +91,16 @@ class CorruptImages:
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Scope in which TensorFlow's error for too many corrupt images becomes a `UsageError`."""
+        """Scope in which TensorFlow's error for data that cannot be used becomes a `UsageError`."""
         try:
             yield
-        except Exception:
+        except Exception as error:
             # TensorFlow wraps the `UsageError` of a pipeline in an error of its own.
             self.check()
+            # A damaged record is an error of TensorFlow alone. Only records are read by its
+            # operations that raise these.
+            if text := next((text for text in _DAMAGED if text in str(error)), None):
+                raise UsageError(
+                    f"A file of records is damaged ({text}). Allowed: files as they were prepared."
+                ) from error
             raise

@@ -1,11 +1,14 @@
 """Loads the data set that flags ask for."""
 
 import contextlib
+import os
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 
+from keras_wn.data import digest, reading
+from keras_wn.data.reading import MAX_PIXELS
 from keras_wn.data.splits import Examples, Splits, check_memory
 from keras_wn.training.errors import UsageError
 
@@ -39,6 +42,8 @@ def load(
     image_size: int = 224,
     augment: str = "standard",
     max_corrupt: int = 100,
+    allow_partial: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Splits:
     """Loads a data set.
 
@@ -51,6 +56,8 @@ def load(
         augment: One of `AUGMENTATIONS`. The digits and the sets in MNIST's format are not
             augmented.
         max_corrupt: Number of images that cannot be decoded and that a run skips.
+        allow_partial: Whether another number of images than was published is allowed.
+        max_pixels: Pixels of the largest image that is decoded from a file.
 
     Returns:
         `Splits`.
@@ -72,32 +79,32 @@ def load(
         from keras_wn.data import digits
 
         return digits.load(image_size)
-    if data_dir is not None and not pathlib.Path(data_dir).is_dir():
-        raise UsageError(
-            f"--data_dir={data_dir}: no such folder. Leave it out to train on the embedded digits."
+    if data_dir is not None:
+        reading.folder(
+            data_dir, f"a folder that holds --dataset={dataset}, or none for the embedded digits"
         )
     # The other data sets are imported when they are asked for, because some need TensorFlow.
     if dataset.startswith("cifar"):
         from keras_wn.data import cifar
 
-        return cifar.load(dataset, data_dir, augment)
+        return cifar.load(dataset, data_dir, augment, allow_partial)
     if dataset != "imagenet":
         from keras_wn.data import idx
 
-        return idx.load(dataset, data_dir, image_size)
+        return idx.load(dataset, data_dir, image_size, allow_partial)
     if data_dir is None:
         raise UsageError("--dataset=imagenet needs its folder. Allowed: with --data_dir.")
     with tensorflow_needed(data_dir):
         from keras_wn.data import image_folder, imagenet_tfds, prepare
     root = pathlib.Path(data_dir)
     if prepare.is_image_folder(root):
-        return image_folder.load(root, image_size, augment, max_corrupt)
-    if (root / imagenet_tfds.NAME).is_dir():
-        return imagenet_tfds.load(root, image_size, augment, max_corrupt)
-    raise UsageError(
-        f"--data_dir={data_dir}: neither train/ and val/ (an image folder) nor "
-        f"{imagenet_tfds.NAME}/ (prepared by TFDS) is there. "
-        + imagenet_tfds.HOW_TO_PREPARE.format(data_dir)
+        return image_folder.load(root, image_size, augment, max_corrupt, max_pixels)
+    if os.path.isdir(root / imagenet_tfds.NAME):
+        return imagenet_tfds.load(root, image_size, augment, max_corrupt, max_pixels, allow_partial)
+    raise reading.fault(
+        data_dir,
+        f"neither train/ and val/ (an image folder) nor {imagenet_tfds.NAME}/ (prepared by TFDS) "
+        f"is there. {imagenet_tfds.how_to_prepare(root)}",
     )
 
 
@@ -137,4 +144,5 @@ def synthetic(image_size: int = 224, classes: int = 1000, count: int = 512) -> S
     generator = np.random.default_rng(0)
     images = generator.standard_normal((count, image_size, image_size, 3), "float32")
     examples = Examples(images, generator.integers(0, classes, count, "int32"))
-    return Splits("synthetic", examples, examples, examples, classes=classes)
+    found = digest.of_arrays(np.array([count, image_size, classes]))
+    return Splits("synthetic", examples, examples, examples, classes=classes, digest=found)

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 from sklearn.datasets import load_digits
 
+from keras_wn.data import digest
 from keras_wn.data.hold_out import hold_out
 from keras_wn.data.splits import Examples, Splits, check_memory
 
@@ -57,4 +58,5 @@ def load(image_size: int = 32, held_out: tuple[int, int] = HELD_OUT) -> Splits:
         Examples(images[part], digits.target[part].astype("int32"))
         for part in (train, validation, test)
     ]
-    return Splits("digits", *examples, classes=10)
+    found = digest.of_arrays(digits.images, digits.target, np.array(held_out))
+    return Splits("digits", *examples, classes=10, digest=found)

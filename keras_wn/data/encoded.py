@@ -4,33 +4,33 @@ The order of a split is computed and never stored, so that any step can be start
 reads the encoded images of a batch, and `EncodedImages` decodes them.
 """
 
-import io
 import math
 import os
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
+from keras_wn.data import reading
 from keras_wn.data.augment import Crop
 from keras_wn.data.corrupt import CorruptImages
+from keras_wn.data.decode import decode
 from keras_wn.data.splits import own_rows, steps_in_epoch
 from keras_wn.training.errors import UsageError
 
-_TRIES = 8  # Images in a row that may be corrupt.
+_TRIES = 8  # So many corrupt images in a row end a run.
 _BATCHES_AT_ONCE = 4
 
 
 class EncodedImages:
     """A split of encoded images, with the methods of `Examples`.
 
-    TensorFlow's fused operation decodes and crops an image. Pillow decodes an image that TensorFlow
-    cannot decode, such as a PNG named .JPEG. An image that Pillow cannot decode either is recorded
-    as corrupt, and replaced. In training, the next image of the split that can be decoded takes its
-    place, with its label. In evaluation, where every image counts, it is a gray image.
+    TensorFlow's fused operation decodes and crops a JPEG. `decode` decodes another image, such as a
+    PNG named .JPEG. An image that it cannot decode either is recorded as corrupt, and replaced. In
+    training, the next image of the split that can be decoded takes its place, with its label. In
+    evaluation, where every image counts, it is a gray image. Several corrupt images in a row end
+    the run, as when a disk is no longer there.
 
     Args:
         source: `FileSource`, `ArrayRecordSource` or `TFRecordSource`.
@@ -83,6 +83,7 @@ class EncodedImages:
         # Evaluation draws nothing, so that positions serve as numbers.
         batches = batches.map(lambda positions, data, labels: (positions, positions, data, labels))
         weighted = replicas > 1 or shard[1] > 1
+        failed = set()
 
         def finish(images, labels, positions):
             labels = tf.one_hot(
@@ -94,7 +95,7 @@ class EncodedImages:
                 else (images, labels)
             )
 
-        return untuned(self._decoded(batches, self._crop, 0, replace=False).map(finish).prefetch(2))
+        return untuned(self._decoded(batches, self._crop, 0, failed).map(finish).prefetch(2))
 
     def sample(self, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """As `Examples.sample`: the images of the first training step with a batch of `count`."""
@@ -107,12 +108,13 @@ class EncodedImages:
     def _training(self, batch_size, seed, first_step, shard):
         steps_in_epoch(len(self), batch_size)
         batches = self.source.training_rows(batch_size, seed, first_step, shard)
-        return self._decoded(batches, self._training_crop, seed, replace=True).map(
-            lambda x, y, _: (x, y)
-        )
+        return self._decoded(batches, self._training_crop, seed).map(lambda x, y, _: (x, y))
 
-    def _decoded(self, batches, crop, seed, replace):
-        """Images, labels and positions of batches of numbers, positions, data and labels."""
+    def _decoded(self, batches, crop, seed, failed=None):
+        """Images, labels and positions of batches of numbers, positions, data and labels.
+
+        `failed` is a set for the positions of corrupt images. Without it, images are replaced.
+        """
         size = crop.image_size
         # Some batches at once, so that no core waits for a batch's last image; with many cores,
         # some images of each at once.
@@ -144,7 +146,7 @@ class EncodedImages:
         def repair(decoded, images, numbers, positions, labels):
             def fill():
                 mended = tf.py_function(
-                    lambda *batch: self._fill(*batch, crop, seed, replace),
+                    lambda *batch: self._fill(*batch, crop, seed, failed),
                     (decoded, images, numbers, positions, labels),
                     (tf.float32, labels.dtype),
                 )
@@ -160,7 +162,7 @@ class EncodedImages:
         batches = batches.map(decode_batch, num_parallel_calls=at_once, deterministic=True)
         return batches.map(repair)
 
-    def _fill(self, decoded, images, numbers, positions, labels, crop, seed, replace):
+    def _fill(self, decoded, images, numbers, positions, labels, crop, seed, failed):
         """The batch with the rows that TensorFlow could not decode."""
         filled = np.zeros((len(numbers), *self.image_shape), "float32")
         filled[decoded.numpy()] = images.numpy()
@@ -169,7 +171,7 @@ class EncodedImages:
             position = int(positions[row])
             if position < 0:
                 continue  # Fills a batch up.
-            for offset in range(_TRIES if replace else 1):
+            for offset in range(_TRIES if failed is None else 1):
                 image, label = self._slowly(
                     (position + offset) % len(self), crop, seed, numbers[row]
                 )
@@ -177,11 +179,17 @@ class EncodedImages:
                     filled[row], labels[row] = image, label
                     break
             else:
-                if replace:
-                    raise UsageError(
-                        f"{_TRIES} images in a row cannot be decoded. {self.corrupt.summary()}"
+                if failed is None or self._ends_a_row(position, failed):
+                    self.corrupt.end(
+                        f"{_TRIES} images in a row cannot be decoded. {self.corrupt.summary()} "
+                        "Allowed: fewer in a row."
                     )
         return filled, labels
+
+    def _ends_a_row(self, position, failed):
+        """Adds a position to those that failed, and tells whether all before it failed, too."""
+        failed.add(position)
+        return len(failed) >= _TRIES and all(position - i in failed for i in range(_TRIES))
 
     def _slowly(self, position, crop, seed, number):
         """Image as `crop` shows it, or None, and label."""
@@ -192,9 +200,8 @@ class EncodedImages:
                 try:
                     return crop.decode(tf.constant(data), seed, number).numpy(), label
                 except tf.errors.InvalidArgumentError:
-                    with Image.open(io.BytesIO(data)) as image:
-                        decoded = np.asarray(image.convert("RGB"))
-                    return crop.from_decoded(tf.constant(decoded), seed, number).numpy(), label
+                    decoded = tf.constant(decode(data, crop.max_pixels))
+                    return crop.from_decoded(decoded, seed, number).numpy(), label
         # Pillow raises nearly anything on broken data.
         except Exception as error:
             self.corrupt.record(name or self.source.name(position), _reason(error))
@@ -215,9 +222,11 @@ class FileSource:
         labels: Integers, one for a path.
     """
 
-    def __init__(self, paths: list[pathlib.Path], labels: list[int]):
-        self.paths = [str(path) for path in paths]
+    def __init__(self, paths: list[str], labels: list[int]):
+        self.paths = [os.fspath(path) for path in paths]
         self.labels = [int(label) for label in labels]
+        # Names need not be text.
+        self._encoded = [os.fsencode(path) for path in paths]
 
     def __len__(self):
         return len(self.paths)
@@ -230,7 +239,7 @@ class FileSource:
         Returns:
             `tf.data.Dataset` of vectors `(numbers, positions, data, labels)`.
         """
-        paths, labels = tf.constant(self.paths), tf.constant(self.labels, tf.int64)
+        paths, labels = tf.constant(self._encoded), tf.constant(self.labels, tf.int64)
         positions = training_positions(len(self), batch_size, seed, first_step, shard)
         return positions.map(lambda n, p: (n, p, tf.gather(paths, p), tf.gather(labels, p)))
 
@@ -243,7 +252,8 @@ class FileSource:
             `tf.data.Dataset` of vectors `(positions, data, labels)`. A row of position -1 fills a
             batch up.
         """
-        paths, labels = tf.constant([*self.paths, ""]), tf.constant([*self.labels, -1], tf.int64)
+        paths = tf.constant([*self._encoded, b""])
+        labels = tf.constant([*self.labels, -1], tf.int64)
 
         def describe(positions):
             index = tf.where(positions < 0, tf.constant(len(self), tf.int64), positions)
@@ -261,19 +271,41 @@ class FileSource:
 
     def record(self, position: int) -> tuple[bytes, int, str]:
         """The encoded image, label and path."""
-        return (
-            pathlib.Path(self.paths[position]).read_bytes(),
-            self.labels[position],
-            self.name(position),
-        )
+        with reading.open_file(self.paths[position]) as file:
+            return file.read(), self.labels[position], self.name(position)
 
 
 def _mixed(images, labels, mixup, seed, step):
-    # The ratio of gamma variables to their sum is the beta variable.
-    parts = tf.random.stateless_gamma((2,), [tf.cast(seed, tf.int64), step], mixup)
-    share = parts[0] / tf.reduce_sum(parts)
+    share = tf.cast(mixup_share(mixup, seed, step), "float32")
     # The order is random, so that the next image is as good as any.
     return tuple(share * x + (1 - share) * tf.roll(x, -1, axis=0) for x in (images, labels))
+
+
+def mixup_share(mixup: float, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """A draw of the beta distribution whose parameters are both `mixup`.
+
+    It is X / (X + Y) for gamma variables X and Y of the shape a = `mixup`, which for a small a are
+    too small for any float. So log X is drawn, as log G + log(U) / a, with G of the shape a + 1
+    and U uniform.
+
+    Args:
+        mixup: Positive float.
+        seed: Integer.
+        step: Scalar int64 tensor; with `seed` it makes all randomness.
+
+    Returns:
+        Scalar float64 tensor in [0, 1].
+
+    Reference: Marsaglia & Tsang 2000, "A Simple Method for Generating Gamma Variables", which
+    makes a gamma variable of the shape a < 1 from one of the shape a + 1.
+    """
+    seed = tf.cast(seed, tf.int64)
+    gamma = tf.random.stateless_gamma((2,), [seed, 2 * step], mixup + 1, dtype=tf.float64)
+    # In (0, 1], so that the logarithm is finite.
+    uniform = 1 - tf.random.stateless_uniform((2,), [seed, 2 * step + 1], dtype=tf.float64)
+    logs = tf.math.log(gamma), tf.math.log(uniform)
+    differences = [log[0] - log[1] for log in logs]
+    return tf.sigmoid(differences[0] + differences[1] / mixup)
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -1,7 +1,11 @@
 """Holds images out of a data set, the same ones in every run."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.model_selection import train_test_split
+
+from keras_wn.data import reading
 
 # The split is part of the data set: it never changes with a run's seed.
 _SPLIT_SEED = 0
@@ -9,16 +13,20 @@ _SPLIT_SEED = 0
 _LEAST_TO_STRATIFY = 1000
 
 
-def hold_out(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(labels: np.ndarray, count: int, data_dir: Any = None) -> tuple[np.ndarray, np.ndarray]:
     """Chooses the images of a held-out split, as many of each class.
 
     Args:
         labels: Integer array, the labels of all images.
         count: Positive integer, the number of images to hold out.
+        data_dir: Folder of the data, for messages.
 
     Returns:
         Pair of integer arrays, the sorted indices of the images that are kept, and of those that
         are held out.
+
+    Raises:
+        UsageError: If there are too few images, in all or of a class.
 
     Example:
 
@@ -27,10 +35,24 @@ def hold_out(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     >>> len(kept), len(held_out)
     (1990, 10)
     """
+    stratified = len(labels) >= _LEAST_TO_STRATIFY
+    classes, sizes = np.unique(labels, return_counts=True)
+    least = len(classes) if stratified else 1
+    if not least <= count <= len(labels) - least:
+        raise reading.fault(
+            data_dir,
+            f"{len(labels)} training images of {len(classes)} classes, of which {count} are held "
+            "out, are too few. Allowed: one or more of each class for both parts.",
+        )
+    if stratified and sizes.min() < 2:
+        raise reading.fault(
+            data_dir,
+            f"the label {classes[sizes.argmin()]} has 1 training image. Allowed: 2 or more.",
+        )
     kept, held_out = train_test_split(
         np.arange(len(labels)),
         test_size=count,
-        stratify=labels if len(labels) >= _LEAST_TO_STRATIFY else None,
+        stratify=labels if stratified else None,
         random_state=_SPLIT_SEED,
     )
     return np.sort(kept), np.sort(held_out)

@@ -3,12 +3,13 @@
 import dataclasses
 import gzip
 import math
+import os
 import pathlib
 import zlib
 
 import numpy as np
 
-from keras_wn.data import tfds_arrays
+from keras_wn.data import digest, partial, reading, tfds_arrays
 from keras_wn.data.hold_out import hold_out
 from keras_wn.data.splits import Examples, Splits, check_memory
 from keras_wn.training.errors import UsageError
@@ -16,6 +17,7 @@ from keras_wn.training.errors import UsageError
 SIZE = 28  # Height and width of an image of any of the sets.
 _SIZES = [size for size in range(SIZE, 0, -1) if SIZE % size == 0]
 _HELD_OUT = 5000
+_PART_HELD_OUT = 12  # One image in so many of partial data, the share of MNIST.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,11 @@ class _Set:
     first_label: int = 0
     is_transposed: bool = False
 
+    @property
+    def labels(self) -> tuple[int, int]:
+        """The least and the largest label in the files."""
+        return self.first_label, self.first_label + self.classes - 1
+
 
 def _emnist(part, classes, *counts, first_label=0):
     prefix, name = f"emnist-{part}-", f"emnist/{part}"
@@ -60,7 +67,12 @@ SETS = {
 _DEBIAN = " Debian's package dataset-fashion-mnist has them, in /usr/share/datasets/fashion-mnist."
 
 
-def load(name: str, data_dir: str | pathlib.Path | None = None, image_size: int = SIZE) -> Splits:
+def load(
+    name: str,
+    data_dir: str | pathlib.Path | None = None,
+    image_size: int = SIZE,
+    allow_partial: bool = False,
+) -> Splits:
     """A set of 28x28 gray images, with 5,000 of its training images to validate.
 
     The validation images are the same in every run, and as many of each class. All images are
@@ -73,13 +85,15 @@ def load(name: str, data_dir: str | pathlib.Path | None = None, image_size: int 
             `train-images-idx3-ubyte.gz`; or a data set that TensorFlow Datasets prepared. None: the
             folder of TensorFlow Datasets. Nothing is downloaded.
         image_size: Height and width: 28, or a part of it.
+        allow_partial: Whether another number of images than was published is allowed. A twelfth of
+            the training images is then held out to validate.
 
     Returns:
         `Splits`; images are float32 of shape `(n, image_size, image_size, 1)`, labels int32 of
         shape `(n,)`.
 
     Raises:
-        UsageError: If a value is not allowed, or if the data are missing or damaged.
+        UsageError: If a value is not allowed, or if the data are missing, damaged or not whole.
 
     Reference: LeCun et al. 1998 (MNIST, and the format); Xiao et al. 2017, arXiv 1708.07747
     (Fashion-MNIST); Clanuwat et al. 2018, arXiv 1812.01718 (KMNIST); Cohen et al. 2017, arXiv
@@ -95,16 +109,28 @@ def load(name: str, data_dir: str | pathlib.Path | None = None, image_size: int 
     folder = None if data_dir is None else pathlib.Path(data_dir)
     data = SETS[name]
     if folder is not None and any(_find(folder, file) for file in _files(data)):
-        (train, train_labels), (test, test_labels) = _read(folder, data)
+        (train, train_labels), (test, test_labels) = _read(folder, data, allow_partial)
     else:
         files = f"the files {', '.join(_files(data))}, gzipped or not, in --data_dir"
         hint = f"lay {files}.{_DEBIAN if name == 'fashion_mnist' else ''}"
         (train, train_labels), (test, test_labels) = (
-            (images[..., 0], labels) for images, labels in tfds_arrays.read(data.tfds, folder, hint)
+            (images[..., 0], labels)
+            for images, labels in tfds_arrays.read(
+                data.tfds, folder, hint, (SIZE, SIZE, 1), data.labels
+            )
         )
+    counts = {"training": len(train), "test": len(test)}
+    found = {
+        f"the {part} part": (count, [published[number] for published in data.counts])
+        for number, (part, count) in enumerate(counts.items())
+    }
+    notes = partial.check(folder, found, allow_partial)
+    identity = digest.of_arrays(train, train_labels, test, test_labels)
     check_memory(len(train) + len(test), image_size)
     train, test = (_shrunk(images, image_size, data.is_transposed) for images in (train, test))
-    kept, held_out = hold_out(train_labels, _HELD_OUT)
+    held_out = max(1, len(train) // _PART_HELD_OUT) if notes else _HELD_OUT
+    kept, held_out = hold_out(train_labels, held_out, folder)
+    reading.check_varied(folder, train[kept])
     mean, std = train[kept].mean(dtype="float64"), train[kept].std(dtype="float64")
     examples = (
         Examples(
@@ -116,7 +142,7 @@ def load(name: str, data_dir: str | pathlib.Path | None = None, image_size: int 
             (test, test_labels),
         )
     )
-    return Splits(name, *examples, classes=data.classes)
+    return Splits(name, *examples, classes=data.classes, digest=identity, notes=notes)
 
 
 def _files(data):
@@ -131,71 +157,85 @@ def _files(data):
 def _find(folder, file):
     """The path of a file that may be gzipped, or None."""
     paths = (folder / file, folder / f"{file}.gz")
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.lexists(path)), None)
 
 
-def _read(folder, data):
+def _read(folder, data, allow_partial):
     """Images and labels of the training files, and those of the test files."""
     paths = []
     for file in _files(data):
         paths.append(_find(folder, file))
         if paths[-1] is None:
-            raise UsageError(
-                f"--data_dir={folder}: the file {file!r} is missing. Allowed: gzipped or not."
-            )
+            raise reading.fault(folder, f"the file {file!r} is missing. Allowed: gzipped or not.")
     arrays = []
     for number, path in enumerate(paths):
         shape = (SIZE, SIZE) if number % 2 == 0 else ()
-        arrays.append(_array(path, shape, {counts[number // 2] for counts in data.counts}))
+        counts = {counts[number // 2] for counts in data.counts}
+        arrays.append(_array(path, shape, counts, allow_partial))
     for path, images, labels in zip(paths[1::2], arrays[::2], arrays[1::2], strict=True):
         least, largest = int(labels.min()), int(labels.max())
-        last = data.first_label + data.classes - 1
-        if len(labels) != len(images) or least < data.first_label or largest > last:
-            raise UsageError(
-                f"--data_dir={folder}: {path.name!r} has {len(labels)} labels, {least} to "
-                f"{largest}. Allowed: {len(images)} labels, {data.first_label} to {last}."
+        first, last = data.labels
+        if len(labels) != len(images) or least < first or largest > last:
+            raise reading.fault(
+                folder,
+                f"{path.name!r} has {len(labels)} labels, {least} to {largest}. Allowed: "
+                f"{len(images)} labels, {first} to {last}.",
             )
     return [arrays[:2], arrays[2:]]
 
 
-def _array(path, shape, counts):
+def _array(path, shape, counts, allow_partial):
     """The array of a file: a header with the type, the number of axes and their sizes, and bytes.
 
     Args:
         path: Path of the file.
         shape: Shape of an item.
-        counts: Set of the numbers of items that are allowed.
+        counts: Set of the numbers of items that were published.
+        allow_partial: Whether fewer items are allowed.
     """
-    damaged = f"--data_dir={path.parent}: {path.name!r} "
+
+    def damaged(text):
+        return reading.fault(path.parent, f"{path.name!r} {text}")
+
     # 8 stands for unsigned bytes.
     magic = bytes((0, 0, 8, 1 + len(shape)))
-    longest = len(magic) * (2 + len(shape)) + max(counts) * math.prod(shape)
+    header = len(magic) * (2 + len(shape))
+    longest = header + max(counts) * math.prod(shape)
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        with reading.open_file(path) as file, _unzipped(file, path) as content:
             # A byte more than there can be, so that a file which is too long is seen.
-            data = file.read(longest + 1)
+            data = content.read(longest + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UsageError(f"{damaged}is cut or damaged: {error}.") from error
+        raise damaged(f"is cut or damaged: {error}.") from error
     except OSError as error:
-        raise UsageError(f"{damaged}cannot be read ({error.strerror}).") from error
+        raise damaged(f"cannot be read ({reading.reason(error)}).") from error
     if data[:4] != magic:
-        raise UsageError(
-            f"{damaged}begins with {data[:4].hex() or 'nothing'}. Allowed: {magic.hex()}, for "
+        raise damaged(
+            f"begins with {data[:4].hex() or 'nothing'}. Allowed: {magic.hex()}, for "
             f"{'images' if shape else 'labels'}."
         )
-    sizes = tuple(np.frombuffer(data[4 : 8 + 4 * len(shape)], ">u4").tolist())
-    allowed = [(count, *shape) for count in sorted(counts)]
-    if sizes not in allowed:
-        raise UsageError(
-            f"{damaged}says that its shape is {sizes}. Allowed: {' or '.join(map(str, allowed))}."
+    if len(data) < header:
+        raise damaged(f"has {len(data)} bytes. Allowed: a header of {header} bytes, and more.")
+    count, *sizes = np.frombuffer(data[len(magic) : header], ">u4").tolist()
+    allowed = range(1, max(counts) + 1) if allow_partial else sorted(counts)
+    if count not in allowed or sizes != list(shape):
+        texts = [str((n, *shape)) for n in sorted(counts)]
+        raise damaged(
+            f"says that its shape is {(count, *sizes)}. Allowed: {' or '.join(texts)}; with "
+            "--allow_partial, fewer images."
         )
-    values = np.frombuffer(data, "uint8", offset=8 + 4 * len(shape))
-    if len(values) != math.prod(sizes):
-        raise UsageError(
-            f"{damaged}has {'more' if len(values) > math.prod(sizes) else len(values)} bytes after "
-            f"its header. Allowed: {math.prod(sizes)}."
+    values = np.frombuffer(data, "uint8", offset=header)
+    expected = count * math.prod(shape)
+    if len(values) != expected:
+        raise damaged(
+            f"has {'more' if len(values) > expected else len(values)} bytes after its header. "
+            f"Allowed: {expected}."
         )
-    return values.reshape(sizes)
+    return values.reshape(count, *shape)
+
+
+def _unzipped(file, path):
+    return gzip.open(file) if path.suffix == ".gz" else file
 
 
 def _shrunk(images, size, is_transposed):

@@ -1,12 +1,15 @@
 """Reads ImageNet as TensorFlow Datasets prepared it, in array_record or in tfrecord form."""
 
+import os
 import pathlib
 import re
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordReader
 
+from keras_wn.data import digest, partial, reading
 from keras_wn.data.augment import Crop
 from keras_wn.data.corrupt import CorruptImages
 from keras_wn.data.encoded import (
@@ -16,20 +19,20 @@ from keras_wn.data.encoded import (
     shuffled,
     training_positions,
 )
+from keras_wn.data.reading import MAX_PIXELS
 from keras_wn.data.splits import Splits, own_rows, steps_in_epoch
-from keras_wn.training.errors import UsageError
 
 NAME = "imagenet2012"
-HOW_TO_PREPARE = (
-    "Lay ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar in {}/downloads/manual "
-    "and run with --prepare."
-)
+CLASSES = 1000
+# Split of TFDS -> images that were published.
+IMAGES = {"train": 1_281_167, "validation": 50_000}
 _HELD_OUT = 10_000  # Training images for validation; 1 % of a smaller set.
 _SHOWN = 5  # Names in a message.
 # Records that are shuffled among themselves. They are 0.45 GB of ImageNet, and two such windows are
 # in memory while the next one is read.
 WINDOW = 4096
 _FILES_AT_ONCE = 16
+_FRAME_BYTES = 16  # Length and checksums of a record in a tfrecord file.
 _ENCODED = {"image": tfds.decode.SkipDecoding()}
 
 
@@ -38,6 +41,8 @@ def load(
     image_size: int = 224,
     augment: str = "standard",
     max_corrupt: int = 100,
+    max_pixels: int = MAX_PIXELS,
+    allow_partial: bool = False,
 ) -> Splits:
     """ImageNet's 1,281,167 training and 50,000 validation images in tfrecord or array_record form.
 
@@ -50,72 +55,164 @@ def load(
         image_size: Positive integer, height and width.
         augment: `"standard"` or `"paper"`, see `Crop`.
         max_corrupt: Number of images that cannot be decoded and that a run skips.
+        max_pixels: Pixels of the largest image that is decoded.
+        allow_partial: Whether another number of images than was published is allowed.
 
     Returns:
         `Splits`.
 
     Raises:
-        UsageError: If the set is not prepared, or in part only.
+        UsageError: If the set is not prepared or in part only, or is damaged.
     """
-    builder = tfds.builder_from_directory(_prepared_folder(pathlib.Path(data_dir)))
-    _check(builder, data_dir)
-    held_out = max(1, min(_HELD_OUT, builder.info.splits["train"].num_examples // 100))
-    source = _SOURCES[builder.info.file_format.value]
+    root = pathlib.Path(data_dir)
+    folder = _prepared_folder(root)
     corrupt = CorruptImages(max_corrupt)
-    crops = Crop(image_size), Crop(image_size, augment)
-    parts = [
-        EncodedImages(source(builder, split), *crops, corrupt)
-        for split in (f"train[{held_out}:]", f"train[:{held_out}]", "validation")
-    ]
-    return Splits(NAME, *parts, classes=builder.info.features["label"].num_classes, corrupt=corrupt)
+    crops = Crop(image_size, None, max_pixels), Crop(image_size, augment, max_pixels)
+    with reading.prepared_by_tfds(data_dir, folder, how_to_prepare(root)):
+        builder = tfds.builder_from_directory(folder)
+        files = _check(builder, root)
+        found = {
+            f"the {name} split": (builder.info.splits[name].num_examples, [count])
+            for name, count in IMAGES.items()
+        }
+        notes = partial.check(data_dir, found, allow_partial)
+        held_out = max(1, min(_HELD_OUT, builder.info.splits["train"].num_examples // 100))
+        source = _SOURCES[builder.info.file_format.value]
+        sources = [
+            source(builder, split, corrupt)
+            for split in (f"train[{held_out}:]", f"train[:{held_out}]", "validation")
+        ]
+        # A record that does not fit the description of the set is seen here, and not in training.
+        for part in sources:
+            part.record(0)
+    return Splits(
+        NAME,
+        *(EncodedImages(part, *crops, corrupt) for part in sources),
+        classes=CLASSES,
+        digest=digest.of_lines(
+            b"%b %d %d" % (path.name.encode(), path.stat().st_size, count) for path, count in files
+        ),
+        notes=notes,
+        corrupt=corrupt,
+    )
+
+
+def how_to_prepare(data_dir: pathlib.Path) -> str:
+    """How a user prepares ImageNet in a folder, a sentence for messages."""
+    return (
+        "Lay ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar in "
+        f"{reading.printable(data_dir / 'downloads' / 'manual')} and run with --prepare."
+    )
+
+
+def versions(data_dir: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of the versions that are prepared, the newest last."""
+    return sorted(
+        (
+            path
+            for path in _entries(data_dir)
+            if re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", path.name)
+            and os.path.lexists(path / "dataset_info.json")
+        ),
+        key=lambda path: [int(part) for part in path.name.split(".")],
+    )
+
+
+def _entries(data_dir):
+    folder = data_dir / NAME
+    try:
+        return sorted(folder.iterdir()) if os.path.isdir(folder) else []
+    except OSError as error:
+        raise reading.fault(
+            data_dir,
+            f"{NAME}/ cannot be read ({reading.reason(error)}). Allowed: readable folders.",
+        ) from error
 
 
 def _prepared_folder(data_dir):
     """The newest version that is prepared."""
-    folder = data_dir / NAME
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    versions = [
-        n
-        for n in names
-        if re.fullmatch(r"\d+\.\d+\.\d+", n) and (folder / n / "dataset_info.json").is_file()
-    ]
-    if versions:
-        return folder / max(versions, key=lambda name: [int(part) for part in name.split(".")])
-    how = HOW_TO_PREPARE.format(data_dir)
-    if names:
-        raise UsageError(
-            f"--data_dir={data_dir}: {NAME}/ is prepared in part only: it holds "
-            f"{', '.join(map(repr, names[:_SHOWN]))} and no "
-            f"version with a dataset_info.json. Allowed: a finished one. Delete {folder}. {how}"
+    if prepared := versions(data_dir):
+        return prepared[-1]
+    how = how_to_prepare(data_dir)
+    if entries := _entries(data_dir):
+        names = ", ".join(repr(path.name) for path in entries[:_SHOWN])
+        raise reading.fault(
+            data_dir,
+            f"{NAME}/ is prepared in part only: it holds {names} and no version with a "
+            f"dataset_info.json. Allowed: a finished one. {how}",
         )
-    raise UsageError(f"--data_dir={data_dir}: {NAME}/ is not prepared. {how}")
+    raise reading.fault(data_dir, f"{NAME}/ is not prepared. {how}")
 
 
 def _check(builder, data_dir):
-    how = HOW_TO_PREPARE.format(data_dir)
-    if missing := [name for name in ("train", "validation") if name not in builder.info.splits]:
-        raise UsageError(
-            f"--data_dir={data_dir}: {NAME}/ has no {' and no '.join(missing)} split: a tar was "
-            "missing when it was prepared. "
-            f"Delete {builder.data_dir}. {how}"
+    """Refuses a set that is not as TFDS prepares it. Returns its files with their records."""
+    how = f"Delete {builder.data_dir}. {how_to_prepare(data_dir)}"
+    if missing := [name for name in IMAGES if name not in builder.info.splits]:
+        raise reading.fault(
+            data_dir,
+            f"{NAME}/ has no {' and no '.join(missing)} split: a tar was missing when it was "
+            f"prepared. {how}",
         )
     if (form := builder.info.file_format.value) not in _SOURCES:
-        raise UsageError(
-            f"--data_dir={data_dir}: {NAME}/ is in {form} form. Allowed: {', '.join(_SOURCES)}."
-        )
+        raise reading.fault(data_dir, f"{NAME}/ is in {form} form. Allowed: {', '.join(_SOURCES)}.")
+    if (classes := builder.info.features["label"].num_classes) != CLASSES:
+        raise reading.fault(data_dir, f"{NAME}/ has {classes} classes. Allowed: {CLASSES}. {how}")
+    splits = [builder.info.splits[name] for name in IMAGES]
     files = [
-        path for name in ("train", "validation") for path in builder.info.splits[name].filepaths
+        pair
+        for split in splits
+        for pair in zip(map(pathlib.Path, split.filepaths), split.shard_lengths, strict=True)
     ]
-    missing = [path.name for path in files if not path.exists()]
+    missing = [path.name for path, _ in files if not path.exists()]
     if missing:
         shown = ", ".join(map(repr, missing[:_SHOWN])) + (
             " and more" if len(missing) > _SHOWN else ""
         )
-        raise UsageError(
-            f"--data_dir={data_dir}: {len(missing)} of {len(files)} files are missing in "
-            f"{builder.data_dir}: {shown}. "
-            f"Allowed: all. Copy them again, or delete the folder. {how}"
+        raise reading.fault(
+            data_dir,
+            f"{len(missing)} of {len(files)} files are missing in {builder.data_dir}: {shown}. "
+            f"Allowed: all. Copy them again, or delete the folder. {how_to_prepare(data_dir)}",
         )
+    for split in splits:
+        _SOURCES[form].check(split)
+    return files
+
+
+def synsets() -> set[str]:
+    """The names of ImageNet's classes."""
+    return set(tfds.core.tfds_path("datasets/imagenet2012/labels.txt").read_text().split())
+
+
+def build(data_dir: pathlib.Path, file_format: str, tars: pathlib.Path) -> None:
+    """Prepares ImageNet in `data_dir`.
+
+    Args:
+        data_dir: `pathlib.Path`.
+        file_format: `"array_record"` or `"tfrecord"`.
+        tars: Folder with the two tars.
+
+    Raises:
+        UsageError: If the folder of the version is not empty.
+        Exception: Whatever TFDS raises if a tar is damaged.
+    """
+    builder = tfds.builder(NAME, data_dir=data_dir, file_format=file_format)
+    _make_room(data_dir, pathlib.Path(builder.data_dir))
+    config = tfds.download.DownloadConfig(manual_dir=tars)
+    builder.download_and_prepare(download_config=config)
+
+
+def _make_room(root, folder):
+    """Removes the empty folder of a version, which TFDS would take for a prepared one."""
+    if not os.path.lexists(folder):
+        return
+    try:
+        folder.rmdir()
+    except OSError as error:
+        raise reading.fault(
+            root,
+            f"{str(folder)!r} has no dataset_info.json and is not empty ({reading.reason(error)}). "
+            "Allowed: no such folder. Delete it, or copy it anew.",
+        ) from error
 
 
 class ArrayRecordSource:
@@ -124,9 +221,18 @@ class ArrayRecordSource:
     Args:
         builder: `tfds.core.DatasetBuilder` of a set prepared in array_record form.
         split: String, as TFDS takes it: `"train[10000:]"`.
+        corrupt: `CorruptImages`, by which a damaged file ends the run.
     """
 
-    def __init__(self, builder, split):
+    @staticmethod
+    def check(split: tfds.core.SplitInfo) -> None:
+        """Raises `ValueError` if a file of a split has other records than its description says."""
+        for path, expected in zip(split.filepaths, split.shard_lengths, strict=True):
+            if (count := ArrayRecordReader(str(path)).num_records()) != expected:
+                raise ValueError(f"{path.name} has {count} records and not {expected}")
+
+    def __init__(self, builder, split, corrupt):
+        self._corrupt = corrupt
         self._parse = _parser(builder)
         self._records = builder.as_data_source(split, decoders=_ENCODED)
 
@@ -166,10 +272,15 @@ class ArrayRecordSource:
     def _fetch(self, positions):
         def read(positions):
             # Rows that fill a batch up are read as well, and not used.
-            return np.array(
-                self._records.data_source.__getitems__(np.maximum(positions, 0).tolist()),
-                dtype=object,
-            )
+            chosen = np.maximum(positions, 0).tolist()
+            try:
+                return np.array(self._records.data_source.__getitems__(chosen), dtype=object)
+            # Of an error in a pipeline, TensorFlow keeps the text alone.
+            except Exception as error:
+                self._corrupt.end(
+                    f"A file of records is damaged ({str(error).splitlines()[0]}). Allowed: files "
+                    "as they were prepared."
+                )
 
         serialized = tf.numpy_function(read, [positions], tf.string, stateful=False)
         serialized = tf.ensure_shape(serialized, (None,))
@@ -183,9 +294,18 @@ class TFRecordSource:
     Args:
         builder: `tfds.core.DatasetBuilder` of a set prepared in tfrecord form.
         split: String, as TFDS takes it: `"train[10000:]"`.
+        corrupt: Not used: an error of TensorFlow tells of a damaged file.
     """
 
-    def __init__(self, builder, split):
+    @staticmethod
+    def check(split: tfds.core.SplitInfo) -> None:
+        """Raises `ValueError` if a split's files have another size than its description says."""
+        size = sum(os.path.getsize(path) for path in split.filepaths)
+        expected = split.num_bytes + _FRAME_BYTES * split.num_examples
+        if size != expected:
+            raise ValueError(f"the {split.name} files have {size} bytes and not {expected}")
+
+    def __init__(self, builder, split, corrupt):
         self._parse = _parser(builder)
         self._features = builder.info.features
         files = builder.info.splits[split].file_instructions

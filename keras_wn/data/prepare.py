@@ -1,11 +1,11 @@
 """Checks whether a folder holds all of ImageNet, and prepares it by TensorFlow Datasets."""
 
+import os
 import pathlib
 import shutil
+import tarfile
 
-import tensorflow_datasets as tfds
-
-from keras_wn.data import image_folder, imagenet_tfds
+from keras_wn.data import image_folder, imagenet_tfds, partial, reading
 from keras_wn.training.errors import UsageError
 
 # ImageNet's tars -> their sizes in bytes.
@@ -14,13 +14,16 @@ FILE_FORMATS = ("array_record", "tfrecord")
 _MANUAL = pathlib.Path("downloads") / "manual"
 
 
-def run(dataset: str | None, data_dir: str | None, file_format: str) -> None:
+def run(
+    dataset: str | None, data_dir: str | None, file_format: str, allow_partial: bool = False
+) -> None:
     """Prints which parts of ImageNet a folder holds, and prepares it if its tars lie there.
 
     Args:
         dataset: Name of the data set, or None for ImageNet.
         data_dir: Folder.
         file_format: One of `FILE_FORMATS`.
+        allow_partial: Whether another number of images than was published is allowed.
 
     Raises:
         UsageError: If there is nothing to check, or if what is missing keeps the set from being
@@ -31,27 +34,23 @@ def run(dataset: str | None, data_dir: str | None, file_format: str) -> None:
             f"--prepare with --dataset={dataset} --data_dir={data_dir}. Allowed: ImageNet's "
             "folder as --data_dir."
         )
-    print(report(data_dir), flush=True)
+    print(report(data_dir, allow_partial), flush=True)
     root = _existing(data_dir)
     if is_image_folder(root):
         image_folder.load(root)
-    elif not _is_prepared(root):
-        prepare(data_dir, file_format)
-        print(report(data_dir), flush=True)
+    elif imagenet_tfds.versions(root):
+        imagenet_tfds.load(root, allow_partial=allow_partial)
+    else:
+        prepare(data_dir, file_format, allow_partial)
+        print(report(data_dir, allow_partial), flush=True)
 
 
-def _is_prepared(root):
-    if not (root / imagenet_tfds.NAME).is_dir():
-        return False
-    imagenet_tfds.load(root)
-    return True
-
-
-def report(data_dir: str | pathlib.Path) -> str:
+def report(data_dir: str | pathlib.Path, allow_partial: bool = False) -> str:
     """The parts of ImageNet that `data_dir` holds and lacks, by name and size. Writes nothing.
 
     Args:
         data_dir: Folder with ImageNet's tars, or an image folder.
+        allow_partial: Whether another number of images than was published is allowed.
 
     Returns:
         Text of some lines.
@@ -80,9 +79,9 @@ def report(data_dir: str | pathlib.Path) -> str:
         f"{'enough' if free > needed else 'too little'} disk space: {free:,} bytes free, about "
         f"{needed:,} needed"
     )
-    if (root / imagenet_tfds.NAME).is_dir():
+    if os.path.isdir(root / imagenet_tfds.NAME):
         try:
-            splits = imagenet_tfds.load(root)
+            splits = imagenet_tfds.load(root, allow_partial=allow_partial)
             parts = (
                 ("training", splits.train),
                 ("validation", splits.validation),
@@ -91,22 +90,26 @@ def report(data_dir: str | pathlib.Path) -> str:
             lines.append(
                 "prepared: " + ", ".join(f"{len(part):,} {name} images" for name, part in parts)
             )
+            lines.extend(splits.notes)
         except UsageError as error:
             lines.append(f"not prepared: {error}")
     return "\n".join(lines)
 
 
-def prepare(data_dir: str | pathlib.Path, file_format: str = "array_record") -> None:
+def prepare(
+    data_dir: str | pathlib.Path, file_format: str = "array_record", allow_partial: bool = False
+) -> None:
     """Builds TFDS' `imagenet2012` in `data_dir` from ImageNet's tars.
 
     Args:
         data_dir: Folder that holds the tars, itself or in `downloads/manual`.
         file_format: `"array_record"`, of which any image can be read at once, or `"tfrecord"`,
             which is read in sequence.
+        allow_partial: Whether the tars may hold fewer images than ImageNet's.
 
     Raises:
-        UsageError: If a tar or disk space is missing, or a tar cannot be read. A size other than
-            ImageNet's is no error.
+        UsageError: If a tar or disk space is missing, or a tar cannot be read or is not
+            ImageNet's.
     """
     root = _existing(data_dir)
     if file_format not in FILE_FORMATS:
@@ -115,69 +118,120 @@ def prepare(data_dir: str | pathlib.Path, file_format: str = "array_record") -> 
         )
     tars = {name: _tar(root, name) for name in TARS}
     if missing := [f"{name} ({TARS[name]:,} bytes)" for name, path in tars.items() if path is None]:
-        raise UsageError(
-            f"--data_dir={root}: missing {', '.join(missing)}. Allowed: both tars in "
-            f"{root / _MANUAL}."
+        raise reading.fault(
+            root, f"missing {', '.join(missing)}. Allowed: both tars in {root / _MANUAL}."
         )
     if len({path.parent for path in tars.values()}) > 1:
-        raise UsageError(
-            f"--data_dir={root}: the tars lie in two folders. Allowed: both in {root / _MANUAL}."
+        raise reading.fault(
+            root, f"the tars lie in two folders. Allowed: both in {root / _MANUAL}."
         )
     needed, free = sum(path.stat().st_size for path in tars.values()), shutil.disk_usage(root).free
     if free < needed:
-        raise UsageError(
-            f"--data_dir={root}: {free:,} bytes free, about {needed:,} needed. Allowed: as many "
-            "or more."
+        raise reading.fault(
+            root, f"{free:,} bytes free, about {needed:,} needed. Allowed: as many or more."
         )
-    builder = tfds.builder(imagenet_tfds.NAME, data_dir=root, file_format=file_format)
-    config = tfds.download.DownloadConfig(manual_dir=next(iter(tars.values())).parent)
     try:
-        builder.download_and_prepare(download_config=config)
+        _check_tars(root, *tars.values(), allow_partial)
+        imagenet_tfds.build(root, file_format, next(iter(tars.values())).parent)
+    except UsageError:
+        raise
     # Whatever is wrong inside of a tar: not a tar, not an image, not ImageNet's names.
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
-        raise UsageError(
-            f"--data_dir={root}: TFDS cannot read the tars ({type(error).__name__}: {reason!r})."
+        raise reading.fault(
+            root,
+            f"TFDS cannot read the tars ({type(error).__name__}: {reason!r}). Allowed: ImageNet's "
+            "tars.",
         ) from error
 
 
 def is_image_folder(root: pathlib.Path) -> bool:
     """Whether a folder holds a `train` or a `val` folder."""
-    return (root / "train").is_dir() or (root / "val").is_dir()
+    return os.path.isdir(root / "train") or os.path.isdir(root / "val")
 
 
 def _existing(data_dir):
-    root = pathlib.Path(data_dir)
-    if not root.is_dir():
-        raise UsageError(
-            f"--data_dir={data_dir}: no such folder. Allowed: a folder that holds ImageNet."
-        )
-    return root
+    return reading.folder(data_dir, "a folder that holds ImageNet")
 
 
 def _tar(root, name):
-    return next(
-        (folder / name for folder in (root / _MANUAL, root) if (folder / name).is_file()), None
-    )
+    paths = (folder / name for folder in (root / _MANUAL, root))
+    return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def _check_tars(root, train, validation, allow_partial):
+    """Refuses tars that hold other images than ImageNet's, which TFDS takes without a word.
+
+    Tars of ImageNet's own sizes are not searched, which takes minutes.
+    """
+    faults = []
+    if train.stat().st_size != TARS[train.name]:
+        expected = imagenet_tfds.synsets()
+        counts = _images_by_synset(train)
+        if others := sorted(set(counts) - expected):
+            raise reading.fault(
+                root,
+                f"{train.name!r} holds {image_folder.shorten(others)}. Allowed: the tars of "
+                "ImageNet's synsets, as n01440764.tar.",
+            )
+        if lacking := sorted(expected - set(counts)):
+            faults.append(
+                f"{train.name} lacks {len(lacking)} of {len(expected):,} synsets: "
+                f"{image_folder.shorten(lacking)}"
+            )
+        if empty := sorted(name for name, count in counts.items() if not count):
+            faults.append(f"{train.name} has no images of {image_folder.shorten(empty)}")
+        faults += _fewer(train, sum(counts.values()), "train")
+    if validation.stat().st_size != TARS[validation.name]:
+        names = sorted(_names(validation))
+        # TFDS gives the labels to the images by their order, so that a gap would shift all labels.
+        expected = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, len(names) + 1)]
+        if others := [name for name, right in zip(names, expected, strict=True) if name != right]:
+            raise reading.fault(
+                root,
+                f"{validation.name!r} holds {image_folder.shorten(others)}. Allowed: "
+                "ILSVRC2012_val_00000001.JPEG and so on, without gaps.",
+            )
+        faults += _fewer(validation, len(names), "validation")
+    partial.refuse(root, faults, allow_partial)
+
+
+def _fewer(tar, count, split):
+    published = imagenet_tfds.IMAGES[split]
+    return [f"{tar.name} has {count:,} of {published:,} images"] if count != published else []
+
+
+def _images_by_synset(path):
+    """Dict from the names of a tar's tars, without their suffix, to the number of their files."""
+    counts = {}
+    with tarfile.open(path, "r:") as tar:
+        for member in tar:
+            with tar.extractfile(member) as file, tarfile.open(fileobj=file, mode="r:") as inner:
+                counts[member.name.removesuffix(".tar")] = sum(1 for _ in inner)
+    return counts
+
+
+def _names(path):
+    with tarfile.open(path, "r:") as tar:
+        return tar.getnames()
 
 
 def _report_images(root):
     lines = [f"Images in {str(root)!r}:"]
     for part in ("train", "val"):
         try:
-            classes = image_folder.list_images(root, part)
+            listing = image_folder.list_images(root, part)
         except UsageError as error:
             lines.append(f"missing: {error}")
             continue
-        paths = [path for paths in classes.values() for path in paths]
-        lines.append(f"{part}/: {len(classes):,} classes, {len(paths):,} images")
-        if problems := image_folder.unreadable(paths):
+        lines.append(f"{part}/: {len(listing.classes):,} classes, {len(listing.files):,} images")
+        if problems := listing.unreadable():
             lines.append(
                 f"{part}/: {len(problems):,} files that may not be read: "
                 f"{image_folder.shorten(problems)}"
             )
     try:
-        image_folder.load(root)
+        lines.extend(image_folder.load(root).notes)
         lines.append("complete")
     except UsageError as error:
         lines.append(f"not usable: {error}")

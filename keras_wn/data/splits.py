@@ -30,6 +30,8 @@ class Splits:
             none of its own besides `test`.
         test: Split to report. Nothing is chosen on it.
         classes: Number of classes.
+        digest: Short text that other examples change, and another place of them does not.
+        notes: Sentences on the data that a run says at its start.
         corrupt: `CorruptImages` that the splits record into.
     """
 
@@ -38,6 +40,8 @@ class Splits:
     validation: Any
     test: Any
     classes: int
+    digest: str
+    notes: tuple[str, ...] = ()
     corrupt: CorruptImages = dataclasses.field(default_factory=CorruptImages)
 
     @property

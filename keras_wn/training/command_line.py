@@ -49,7 +49,9 @@ def train() -> int | None:
 
         with detect.tensorflow_needed(config.data_dir):
             from keras_wn.data import prepare
-        return prepare.run(config.dataset, config.data_dir, values.prepared_format)
+        return prepare.run(
+            config.dataset, config.data_dir, values.prepared_format, config.allow_partial
+        )
     config.resolved()  # A mistake is said before the slow imports that follow.
     from keras_wn.training import loop
 

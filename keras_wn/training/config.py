@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_wn import methods, models
 from keras_wn.data import detect
+from keras_wn.data.reading import MAX_PIXELS
 from keras_wn.data.splits import Examples
 from keras_wn.training import flag_fields, schedules
 from keras_wn.training.errors import UsageError
@@ -54,6 +55,15 @@ class TrainConfig:
         "Number of images that cannot be decoded and are skipped, by name, before the run ends "
         "with an error.",
         allowed=NOT_NEGATIVE,
+    )
+    max_pixels: int = flag(
+        MAX_PIXELS,
+        "Number of pixels of the largest image that is decoded. A larger one counts as one that "
+        "cannot be decoded.",
+        allowed=POSITIVE,
+    )
+    allow_partial: bool = flag(
+        False, "Takes, or prepares, a data set with another number of images than was published."
     )
     use_synthetic_data: bool = flag(False, "Trains on random images from memory, to measure speed.")
     model_dir: str | None = flag(

@@ -198,7 +198,13 @@ def load_data(config: TrainConfig) -> Splits:
         # These are enough for a few batches, and have as many classes as ImageNet.
         return detect.synthetic(config.image_size, count=4 * config.batch_size)
     return detect.load(
-        config.dataset, config.data_dir, config.image_size, config.augment, config.max_corrupt
+        config.dataset,
+        config.data_dir,
+        config.image_size,
+        config.augment,
+        config.max_corrupt,
+        config.allow_partial,
+        config.max_pixels,
     )
 
 

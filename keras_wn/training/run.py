@@ -35,7 +35,9 @@ def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: "Plan"
     method = config.method
     print(
         f"Data: {provenance.DATA[splits.name]}: {len(splits.train)} training, "
-        f"{len(splits.validation)} validation, {len(splits.test)} test images."
+        f"{len(splits.validation)} validation, {len(splits.test)} test images.",
+        *splits.notes,
+        sep="\n",
     )
     print(
         f"Run: {config.model}, {method.title} (--norm={config.norm}), join {config.join}, "

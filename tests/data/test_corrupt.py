@@ -1,3 +1,6 @@
+import pathlib
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -87,14 +90,69 @@ def test_more_than_the_limit_end_the_run_with_their_names(image_folder, take):
     assert all(repr(splits.train.source.paths[position]) in message for position in (2, 9))
 
 
+def empty_all(split):
+    for path in split.source.paths:
+        open(path, "wb").close()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda splits: next(iter(splits.train.training_batches(8, 3, seed=0))),
+        lambda splits: splits.train.sample(4, seed=0),
+        lambda splits: list(splits.test.evaluation_batches(2, 3)),
+        lambda splits: list(splits.test.evaluation_batches(9, 3, replicas=3)),
+    ],
+    ids=["training", "sample", "evaluation", "evaluation on several devices"],
+)
+def test_eight_broken_images_in_a_row_end_the_run_below_the_limit_too(image_folder, read):
+    splits = folders.load(image_folder, 32, max_corrupt=100)
+    empty_all(splits.train)
+    empty_all(splits.test)
+    with pytest.raises(UsageError, match="^8 images in a row cannot be decoded. Images") as error:
+        with splits.corrupt.explained():
+            read(splits)
+    assert "\n" not in str(error.value) and 8 <= splits.corrupt.count <= 100
+
+
+def test_broken_evaluation_images_that_are_not_in_a_row_do_not_end_the_run(image_folder, take):
+    splits = folders.load(image_folder, 32)
+    empty_all(splits.test)
+    shutil.copy(splits.train.source.paths[0], splits.test.source.paths[4])
+    assert len(take(splits.test.evaluation_batches(2, 3), None)) == 5
+    assert splits.corrupt.count == 8
+
+
+def test_an_image_of_more_pixels_than_allowed_is_named_with_the_flag(
+    image_folder, take, jpeg_bytes
+):
+    splits = folders.load(image_folder, 32, max_pixels=100 * 48)
+    for position, options in ((2, {}), (11, {"format": "PNG"})):
+        with open(splits.train.source.paths[position], "wb") as file:
+            file.write(jpeg_bytes(0, size=(101, 48), **options))
+    take(splits.train.training_batches(24, 3, seed=0), 1)
+    assert sorted(splits.corrupt.names) == [splits.train.source.paths[i] for i in (2, 11)]
+    assert "(101x48 pixels. Allowed: at most --max_pixels=4800)" in splits.corrupt.summary()
+
+
+def test_damaged_records_are_explained(tmp_path):
+    path = str(tmp_path / "records")
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(b"0" * 100)
+    whole = (tmp_path / "records").read_bytes()
+    for data in (whole[:-50], whole[:40] + b"1" + whole[41:]):
+        (tmp_path / "records").write_bytes(data)
+        with pytest.raises(UsageError, match="A file of records is damaged"):
+            with CorruptImages().explained():
+                list(tf.data.TFRecordDataset(path))
+
+
 def test_other_errors_are_not_explained_away():
     with pytest.raises(tf.errors.NotFoundError), CorruptImages().explained():
         tf.io.read_file("/nowhere")
 
 
 def test_a_file_that_vanishes_is_counted_with_the_reason(image_folder, take):
-    import pathlib
-
     splits = folders.load(image_folder, 32)
     pathlib.Path(splits.train.source.paths[2]).unlink()
     take(splits.train.training_batches(24, 3, seed=0), 1)

@@ -3,8 +3,11 @@ import shutil
 
 import numpy as np
 import pytest
+import scipy.stats
+import tensorflow as tf
 
 from keras_wn.data import image_folder as folders
+from keras_wn.data.encoded import mixup_share
 from keras_wn.training.errors import UsageError
 
 
@@ -64,6 +67,16 @@ def test_mixup_mixes_the_batch_with_itself_by_one_share_and_resumes(image_folder
     rest = take(train.training_batches(8, 3, seed=5, first_step=1, mixup=1.0), 2)
     for one, other in zip(mixed[1:], rest, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("mixup", [1e-300, 0.01, 0.4, 1.0, 8.0])
+def test_shares_of_mixup_follow_the_beta_distribution(mixup):
+    steps = tf.data.Dataset.range(4000)
+    shares = np.array(list(steps.map(lambda step: mixup_share(mixup, 3, step))))
+    expected = np.random.default_rng(0).beta(mixup, mixup, 4000)
+    assert scipy.stats.ks_2samp(shares, expected).pvalue > 0.01
+    for found in (shares, expected):
+        assert np.mean(np.abs(found - 0.5) < 0.1) < 0.01 or mixup > 0.01
 
 
 def test_missing_folder_is_named(image_folder):

@@ -91,6 +91,7 @@ def test_cifar_trains_by_mock_data(config, augment):  # noqa: F811
         result = loop.train(
             config(
                 dataset="cifar10",
+                allow_partial=True,
                 augment=augment,
                 batch_size=16,
                 train_epochs=1,
@@ -105,14 +106,26 @@ def test_cifar_trains_by_mock_data(config, augment):  # noqa: F811
 def test_imagenet_from_tars_through_the_runner_to_a_result(tmp_path):
     """The other format is tested in tests/data/test_imagenet_tfds.py."""
     write_tars(tmp_path / "data/downloads/manual")
-    flags = (f"--data_dir={tmp_path}/data", f"--model_dir={tmp_path}/run")
-    code, out, err = finish(HERE / "tiny.py", "--prepare", flags[0])
+    flags = (f"--data_dir={tmp_path}/data", f"--model_dir={tmp_path}/run", "--allow_partial")
+    code, _, err = finish(HERE / "tiny.py", "--prepare", flags[0])
+    assert code == 2 and "Traceback" not in err
+    assert (
+        "ILSVRC2012_img_train.tar has 1,000 of 1,281,167 images, ILSVRC2012_img_val.tar has 7 of "
+        "50,000 images. Allowed: all of them, or another number with --allow_partial." in err
+    )
+    # What was refused, or failed, can be done again.
+    (tmp_path / "data/imagenet2012/5.1.0").mkdir(parents=True)
+    code, out, err = finish(HERE / "tiny.py", "--prepare", flags[0], flags[2])
     assert code == 0, err
     assert "warning: " in out and "prepared: " in out and not (tmp_path / "run").exists()
     code, out, err = finish(HERE / "tiny.py", *SMALL, "--train_epochs=1", *flags)
     assert code == 0, err
     result = result_of(tmp_path / "run")
     assert out.startswith("Data: ImageNet, as TensorFlow Datasets prepared it")
+    assert out.splitlines()[1] == (
+        "Partial data (--allow_partial): the train split has 1,000 of 1,281,167 images, the "
+        "validation split has 7 of 50,000 images."
+    )
     assert (
         result["status"] == "finished"
         and result["data"]["images"]["test"] == 7

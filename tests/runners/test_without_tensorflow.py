@@ -45,6 +45,7 @@ def test_random_images_train(tmp_path):
 def test_cifar_is_read_from_its_binary_files(tmp_path):
     write_binary(tmp_path, "cifar10", 20)
     flags = (f"--data_dir={tmp_path}", "--model=cifar_resnet8", "--batch_size=8", "--dry_run")
+    flags += ("--allow_partial",)
     code, out, err = finish_on_jax(
         RUNNERS / "cifar10.py", *flags, "--norm=none", f"--model_dir={tmp_path}/run"
     )

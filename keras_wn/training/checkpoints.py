@@ -28,7 +28,7 @@ class Checkpoints:
     under way. The last two checkpoints are kept.
 
     Args:
-        folder: `pathlib.Path` of an existing folder.
+        folder: `pathlib.Path` of a folder, which is made with the first checkpoint.
         run: Dict of what must be the same in the run that reads a checkpoint, for example its
             method and model.
         writes: Boolean, whether this process writes. In a run of several processes, one does.
@@ -65,6 +65,7 @@ class Checkpoints:
                 dataset.attrs["path"] = variable.path
             file.flush()
             image = file.id.get_file_image()
+        self._folder.mkdir(exist_ok=True)
         newest = self._folder / f"step-{step:08d}.{hashlib.sha256(image).hexdigest()[:16]}.h5"
         with files.atomic_path(newest) as temporary:
             temporary.write_bytes(image)
@@ -111,7 +112,20 @@ class Checkpoints:
         return 0, []
 
     def _load(self, variables, path):
+        try:
+            return self._loaded(variables, path)
+        except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+            if isinstance(error, UsageError):
+                raise
+            # Its name fits its content, which no run wrote.
+            raise UsageError(
+                f"--resume: {path} is no checkpoint ({type(error).__name__}: {error}). Allowed: "
+                "this run's own, or --overwrite to start anew."
+            ) from error
+
+    def _loaded(self, variables, path):
         with h5py.File(path) as file:
+            _check_links(file, path)
             found = json.loads(file.attrs["run"])
             differences = [
                 f"{key} {found.get(key)!r}, not {value!r}"
@@ -130,13 +144,35 @@ class Checkpoints:
                     "data set, with its number of classes, and the package that it was written "
                     "with."
                 )
-            for variable, dataset in zip(variables, saved, strict=True):
-                variable.assign(dataset[()])
-            return file["sums"][()].tolist()
+            values, sums = [dataset[()] for dataset in saved], file["sums"][()].tolist()
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return sums
 
     def _by_step(self):
+        if not self._folder.is_dir():
+            return []
         matches = [(_NAME.fullmatch(path.name), path) for path in self._folder.iterdir()]
-        return sorted((int(match[1]), path) for match, path in matches if match)
+        # Opening a pipe of such a name would wait for ever.
+        return sorted((int(match[1]), path) for match, path in matches if match and path.is_file())
+
+
+def _check_links(file, path):
+    """Refuses a file whose content is elsewhere, as HDF5 allows it: it could be any file's."""
+
+    def check(name):
+        is_own = isinstance(file.get(name, getlink=True), h5py.HardLink)
+        item = file[name] if is_own else None
+        if not is_own or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
+            raise UsageError(
+                f"--resume: {path} has {name} in another file. Allowed: a checkpoint that is whole."
+            )
+        return item
+
+    check("sums")
+    # Only a group that is the file's own may be looked into.
+    for name in check("variables"):
+        check(f"variables/{name}")
 
 
 def _misfit(saved, variables):

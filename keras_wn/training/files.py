@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# Start of the names of temporary folders.
-_WRITING = ".writing-"
+# Names of temporary folders: no user's own folder is named like this.
+_WRITING = ".keras_wn-writing-"
 
 
 @contextlib.contextmanager
@@ -35,9 +35,17 @@ def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:
-    """Removes what a process that was killed while it wrote has left under `folder`."""
-    for leftover in pathlib.Path(folder).rglob(f"{_WRITING}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """Removes what a process that was killed while it wrote has left in a folder itself.
+
+    Its subfolders may be those of other runs. A temporary folder of `atomic_path` holds one file at
+    most, and no folder.
+    """
+    for leftover in pathlib.Path(folder).glob(f"{_WRITING}*"):
+        if leftover.is_symlink() or not leftover.is_dir():
+            continue
+        found = list(leftover.iterdir())
+        if len(found) <= 1 and all(path.is_file() and not path.is_symlink() for path in found):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_json(path: pathlib.Path, record: Any) -> None:

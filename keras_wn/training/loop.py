@@ -1,5 +1,6 @@
 """Trains a network as a configuration says, from the first line on the screen to the last file."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
@@ -61,14 +62,22 @@ def train(
     splits = load_data(config)
     config.check_against(splits, devices.replicas)
     folder = ModelDir(config.model_dir, config)
-    if devices.is_chief:
-        folder.check(resume, overwrite)
-    resume = resume and folder.config_json.exists()
-    if (
-        resume
-        and folder.result_json.exists()
-        and (result := results.read(folder))["status"] != "interrupted"
-    ):
+    with folder.taken(resume, overwrite, splits) if devices.is_chief else contextlib.nullcontext():
+        resume = resume and folder.config_json.exists()
+        return _train_in(folder, config, splits, devices, resume, overwrite, signal_only)
+
+
+def _train_in(
+    folder: ModelDir,
+    config: TrainConfig,
+    splits: Splits,
+    devices: Devices,
+    resume: bool,
+    overwrite: bool,
+    signal_only: bool,
+) -> dict[str, Any] | None:
+    """Trains in a folder that is this process' own."""
+    if resume and (result := results.read(folder)) and result["status"] != "interrupted":
         print(f"This run has ended ({result['status']}): there is nothing to resume.")
         results.show(result, folder)
         return result

@@ -1,5 +1,6 @@
 """Names the files in the folder of a run, and refuses the folder of another run."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -7,12 +8,20 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
-from keras_wn.training import files
+from keras_wn.data.splits import Splits
+from keras_wn.training import files, lock
+from keras_wn.training.config import TrainConfig
 from keras_wn.training.errors import UsageError
+from keras_wn.training.flag_fields import shortened
 
 # Flags that may differ between a run and its continuation.
 _NOT_COMPARED = ("model_dir", "checkpoint_steps", "profile_steps", "worker_timeout")
+
+# Characters of the longest name that a file may have.
+_LONGEST_NAME = 255
 
 
 class ModelDir:
@@ -28,6 +37,9 @@ class ModelDir:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             path = f"runs/{config.norm}-{config.model}-{config.dataset}-seed{config.seed}-{now}"
         self.path = pathlib.Path(path)
+        # As messages quote it.
+        self._flag = f"--model_dir={shortened(path)}"
+        self._lock = self.path / "run.lock"
         self.config_json = self.path / "config.json"
         self.metrics_jsonl = self.path / "metrics.jsonl"
         self.result_json = self.path / "result.json"
@@ -39,25 +51,44 @@ class ModelDir:
         self.tensorboard = self.path / "tensorboard"
         self._flags = dataclasses.asdict(config)
 
-    def check(self, resume: bool, overwrite: bool) -> None:
-        """Refuses a folder that holds another run, or that cannot be written.
+    @contextlib.contextmanager
+    def taken(self, resume: bool, overwrite: bool, splits: Splits) -> Iterator[None]:
+        """Scope in which the folder is this process' alone.
 
         Args:
             resume: Whether to continue the run in the folder, if it holds one.
             overwrite: Whether to replace it.
+            splits: The data, which must be those that a continued run began with.
 
         Raises:
-            UsageError: With the difference, if there is one.
+            UsageError: If the folder holds another run, if it cannot be written, or if another
+                process writes there.
         """
+        try:
+            self.check(resume, overwrite, splits)
+        except OSError as error:
+            raise UsageError(
+                f"{self._flag}: cannot be used ({error.strerror}). Allowed: a folder "
+                "that you may write to."
+            ) from error
+        with lock.locked(self._lock, self._flag):
+            # Another process may have had it in between.
+            self.check(resume, overwrite, splits)
+            yield
+
+    def check(self, resume: bool, overwrite: bool, splits: Splits | None = None) -> None:
+        """Refuses a folder that holds another run, or that cannot be written. See `taken`."""
         if resume and overwrite:
             raise UsageError("--resume and --overwrite exclude each other. Allowed: one of them.")
         if overwrite and any(p.exists() for p in self._own_paths()):
-            self._flags_there()  # What is not a run of ours is not replaced.
+            self._record_there()  # What is not a run of ours is not replaced.
         if self.config_json.exists() and not overwrite:
             self._check_same_run(resume)
+            if splits is not None:
+                self._check_same_data(splits)
         elif not overwrite and any(p.exists() for p in self._own_paths()):
             raise UsageError(
-                f"--model_dir={self.path}: holds files of a run's names without its config.json. "
+                f"{self._flag}: holds files of a run's names without its config.json. "
                 "Allowed: another folder."
             )
         self._check_writable()
@@ -81,68 +112,97 @@ class ModelDir:
         free = shutil.disk_usage(self.path).free + own
         if free < needed:
             raise UsageError(
-                f"--model_dir={self.path}: {free / 2**20:.0f} MiB are free, and the run's files "
+                f"{self._flag}: {free / 2**20:.0f} MiB are free, and the run's files "
                 f"need about {needed / 2**20:.0f} MiB. "
                 "Allowed: a folder on a disk with more room."
             )
 
     def start(self, record: dict, overwrite: bool) -> None:
-        """Takes the folder for a new run and writes `config.json`. Removes another run if asked."""
+        """Writes `config.json`, by which the folder is a run's. Removes another run if asked.
+
+        Wherever a process is killed, `config.json` tells the run whose files are there. The result
+        goes first: without it, and then without checkpoints, the old run is not over.
+        """
         if overwrite:
-            for path in self._own_paths():
+            first = [self.result_json, self.checkpoints]
+            for path in [*first, *(set(self._own_paths()) - {*first, self.config_json})]:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(
                     missing_ok=True
                 )
-        self.checkpoints.mkdir(exist_ok=True)
         files.write_json(self.config_json, record)
+        self.checkpoints.mkdir(exist_ok=True)
 
     def _own_paths(self):
         return [
             value
             for value in vars(self).values()
-            if isinstance(value, pathlib.Path) and value != self.path
+            if isinstance(value, pathlib.Path) and value not in (self.path, self._lock)
         ]
 
-    def _flags_there(self):
-        """Flags of the run that lies there."""
+    def _record_there(self) -> dict[str, Any]:
+        """The record of the run in the folder."""
         try:
             record = json.loads(self.config_json.read_text(encoding="utf-8"))
-            return dict(record["flags"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return {**record, "flags": dict(record["flags"])}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UsageError(
-                f"--model_dir={self.path}: its config.json is not a run's "
+                f"{self._flag}: its config.json is not a run's "
                 f"({type(error).__name__}: {error}). "
                 "Allowed: another folder."
             ) from None
 
     def _check_same_run(self, resume):
-        flags = self._flags_there()
+        # An earlier version had fewer flags. What it did is the default of the others.
+        defaults = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
+        flags = {**defaults, **self._record_there()["flags"]}
         differences = [
-            f"--{name}={self._flags.get(name)} (there: {flags.get(name)})"
+            f"--{name}={self._flags.get(name)} (in the folder: {flags.get(name)})"
             for name in sorted(self._flags.keys() | flags.keys())
             if name not in _NOT_COMPARED and self._flags.get(name) != flags.get(name)
         ]
         if differences:
             raise UsageError(
-                f"--model_dir={self.path}: holds a run of another configuration: "
+                f"{self._flag}: holds a run of another configuration: "
                 f"{', '.join(differences)}. "
                 "Allowed: another folder, the same flags with --resume, or --overwrite."
             )
         if not resume:
             raise UsageError(
-                f"--model_dir={self.path}: already holds this run. Allowed: another folder, "
+                f"{self._flag}: already holds this run. Allowed: another folder, "
                 "--resume to continue it, or --overwrite."
             )
+
+    def _check_same_data(self, splits):
+        there = self._record_there().get("data")
+        # Runs of earlier versions have no digest.
+        if not isinstance(there, dict) or there.get("digest") in (None, splits.digest):
+            return
+        counts = [len(getattr(splits, name)) for name in ("train", "validation", "test")]
+        raise UsageError(
+            f"{self._flag}: the run began with other images than those of today "
+            f"(training, validation and test images then: {_counts(there)}; now: "
+            f"{', '.join(map(str, counts))}). Allowed: the same files, or --overwrite to start "
+            "anew."
+        )
 
     def _check_writable(self):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            # Paths of files in the folder must not be too long, either.
+            with contextlib.suppress(FileNotFoundError):
+                os.lstat(self.checkpoints / ("x" * _LONGEST_NAME))
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(bytes(4096))
                 probe.flush()
                 os.fsync(probe.fileno())
-        except OSError as error:
+        except (OSError, RecursionError) as error:
+            reason = "too many folders" if isinstance(error, RecursionError) else error.strerror
             raise UsageError(
-                f"--model_dir={self.path}: cannot be written ({error.strerror}). Allowed: a "
-                "folder that you may write to."
+                f"{self._flag}: cannot be written ({reason}). Allowed: a folder that you may write "
+                "to."
             ) from None
+
+
+def _counts(data):
+    images = data.get("images")
+    return ", ".join(map(str, images.values())) if isinstance(images, dict) else "unknown"

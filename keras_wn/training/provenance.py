@@ -128,6 +128,7 @@ def _data(splits):
     return {
         "name": splits.name,
         "description": DATA[splits.name],
+        "digest": splits.digest,
         "images": counts,
         "classes": splits.classes,
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_wn.training import files, monitor
 from keras_wn.training.config import TrainConfig
+from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
 
 _SPLITS = ("train", "validation", "test")
@@ -64,28 +65,33 @@ def _best_validation(folder):
     return max(validation, key=lambda record: record["top1"], default=None)
 
 
-def read(folder: ModelDir) -> dict[str, Any]:
-    """The content of `result.json`."""
-    return json.loads(folder.result_json.read_text(encoding="utf-8"))
+def read(folder: ModelDir) -> dict[str, Any] | None:
+    """The content of `result.json`, None if there is none. Checks `metrics.jsonl`, too.
+
+    Raises:
+        UsageError: If one of the two is not as a run writes it.
+    """
+    _metrics(folder)
+    if not folder.result_json.exists():
+        return None
+    try:
+        result = json.loads(folder.result_json.read_text(encoding="utf-8"))
+        if result["status"] not in ("finished", *_ENDINGS):
+            raise ValueError(f"status {result['status']!r}")
+        _cells(result)
+        int(result["step"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise _damaged(folder.result_json, error) from error
+    return result
 
 
 def show(result: dict[str, Any], folder: ModelDir) -> None:
     """Prints the result as a short table."""
-    top1 = [
-        _number(result["final"][split] and result["final"][split]["top1"], ".4f")
-        for split in _SPLITS
-    ]
-    cells = [
-        result["method"],
-        *top1,
-        _number(result["gap_top1"], ".4f"),
-        _number(result["images_per_second"], ".1f"),
-    ]
     headings = ["method", "train top-1", "validation top-1", "test top-1", "gap", "images/s"]
     print()
     if result["status"] != "finished":
         print(f"*** This run {_ENDINGS[result['status']]} at step {result['step']}. ***")
-    print(monitor.table(headings, [cells]))
+    print(monitor.table(headings, [_cells(result)]))
     print("Accuracy in inference mode on un-augmented images of each split; gap = train - test.")
     print(f"Files: {folder.path}", flush=True)
 
@@ -96,9 +102,38 @@ _ENDINGS = {
 }
 
 
+def _cells(result):
+    top1 = [
+        _number(result["final"][split] and result["final"][split]["top1"], ".4f")
+        for split in _SPLITS
+    ]
+    speed = _number(result["images_per_second"], ".1f")
+    return [str(result["method"]), *top1, _number(result["gap_top1"], ".4f"), speed]
+
+
 def _number(value, form):
     return "-" if value is None else format(value, form)
 
 
 def _metrics(folder):
-    return files.read_json_lines(folder.metrics_jsonl) if folder.metrics_jsonl.exists() else []
+    """The records of `metrics.jsonl`."""
+    if not folder.metrics_jsonl.exists():
+        return []
+    try:
+        records = files.read_json_lines(folder.metrics_jsonl)
+        for number, record in enumerate(records, start=1):
+            top1 = record["top1"]
+            if type(record["step"]) is not int or not (top1 is None or 0 <= top1 <= 1):
+                raise ValueError(f"line {number} has the step {record['step']}, top-1 {top1}")
+            str(record["split"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise _damaged(folder.metrics_jsonl, error) from error
+    return records
+
+
+def _damaged(path, error):
+    return UsageError(
+        f"--model_dir={path.parent}: its {path.name} is not as a run writes it "
+        f"({type(error).__name__}: {error}). Allowed: --overwrite to start anew, or the file "
+        "moved away."
+    )

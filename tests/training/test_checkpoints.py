@@ -1,7 +1,11 @@
 """Checkpoints: what is damaged is found out, and said; the newest whole one is taken."""
 
+import hashlib
+import os
 import resource
+import shutil
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -136,3 +140,47 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(tmp_pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def named_by_its_content(path):
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return path.rename(path.with_name(f"{path.name.split('.')[0]}.{digest}.h5"))
+
+
+@pytest.mark.parametrize("place", ["sums", "variables", "variables/0"])
+@pytest.mark.parametrize("how", ["external link", "soft link", "external storage"])
+def test_one_with_content_of_another_file_is_refused(saved, tmp_path_factory, tmp_path, place, how):
+    checkpoints, variables = saved[0], variables_of()
+    path, other = newest(tmp_path), tmp_path_factory.mktemp("other")
+    elsewhere = other / "elsewhere.h5"
+    shutil.copy(path, elsewhere)
+    with h5py.File(path, "r+") as file:
+        shape = getattr(file[place], "shape", ())
+        del file[place]
+        if how == "external link":
+            file[place] = h5py.ExternalLink(str(elsewhere), place)
+        elif how == "soft link":
+            file[place] = h5py.SoftLink("/elsewhere")
+        else:
+            raw = other / "raw"
+            raw.write_bytes(bytes(4096))
+            storage = [(str(raw), 0, 4096)]
+            file.create_dataset(place, shape or (4,), "float32", external=storage)
+    path = named_by_its_content(path)
+    before = values(variables)
+    with pytest.raises(UsageError, match=f"{place} in another file"):
+        checkpoints.restore_newest(variables)
+    assert all(np.array_equal(a, b) for a, b in zip(values(variables), before, strict=True))
+
+
+def test_one_that_is_no_file_is_left_alone(saved, tmp_path):
+    os.mkfifo(tmp_path / newest(tmp_path).name.replace("step-0", "step-9"))
+    assert_restored(*saved[:1], saved[1][3], 3)
+
+
+def test_one_that_no_run_wrote_is_refused(saved, tmp_path):
+    path = newest(tmp_path)
+    path.write_bytes(b"no HDF5")
+    path = named_by_its_content(path)
+    with pytest.raises(UsageError, match=f"--resume: {path} is no checkpoint"):
+        saved[0].restore_newest(variables_of())

@@ -41,11 +41,26 @@ def test_lines_are_appended_and_a_torn_last_one_is_left_out(tmp_path):
 
 
 def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
-    (tmp_path / "checkpoints/.writing-x").mkdir(parents=True)
-    (tmp_path / "checkpoints/.writing-x/half").write_text("half")
-    (tmp_path / "checkpoints/whole").write_text("whole")
+    left = [".keras_wn-writing-ab12cd34/model.keras", ".keras_wn-writing-empty/"]
+    kept = [
+        "whole",
+        ".writing-notes/mine",  # A user's own.
+        "subfolder/.keras_wn-writing-ab12cd34/model.keras",  # Of another run, which may be alive.
+        ".keras_wn-writing-two/1",
+        ".keras_wn-writing-two/2",
+        ".keras_wn-writing-deep/folder/",
+    ]
+    for name in [*left, *kept]:
+        path = tmp_path / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.write_text("x")
+    (tmp_path / ".keras_wn-writing-file").write_text("x")
+    (tmp_path / ".keras_wn-writing-link").symlink_to(tmp_path / "subfolder")
     files.remove_leftovers(tmp_path)
-    assert [p.name for p in tmp_path.rglob("*")] == ["checkpoints", "whole"]
+    assert not any((tmp_path / name).exists() for name in left)
+    assert all((tmp_path / name).exists() for name in kept)
+    assert len(list(tmp_path.iterdir())) == 7
 
 
 def test_keeping_lines_of_a_file_that_is_not_there_does_nothing(tmp_path):

@@ -3,14 +3,11 @@
 For example: `python runners/imagenet.py --norm=wn_trelu`.
 """
 
-import os
 import sys
 
-# TensorFlow's messages on devices and processors would hide the run's own. Set it to 0 to see them.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow turns oneDNN on by itself on newer processors alone. On others, the gradients of
-# convolutions take up to 50 times as long without it.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import environment
+
+environment.prepare("tensorflow", "jax")
 
 from absl import flags
 

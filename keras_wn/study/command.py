@@ -1,6 +1,8 @@
 """Defines the flags of `runners/compare.py`, and runs the study that they ask for."""
 
+import contextlib
 import dataclasses
+import math
 import os
 import pathlib
 import signal
@@ -21,13 +23,15 @@ from keras_wn.study.study import Study
 from keras_wn.study.suites import SUITES
 from keras_wn.study.table import TrialTable
 from keras_wn.study.workers import Worker, Workers
-from keras_wn.training import flag_fields
+from keras_wn.training import flag_fields, lock
 from keras_wn.training.errors import UsageError
 from keras_wn.training.monitor import duration
 
 # Trials side by side on a GPU. Few numbers of lanes, each of which is compiled, serve a search of
 # 48 trials, its extension by 16, and 20 final trials.
 _LANES = 16
+# Trials side by side at most, of whatever kind.
+_MOST = 1024
 # Plans that take longer, in seconds, are started with --yes.
 _LONG = 24 * 3600
 _METHODS = ("none", "bn", "wn", "normprop", "wn_trelu")
@@ -53,6 +57,7 @@ def define() -> None:
         None,
         "Trials side by side; as many as cores without a GPU, else 1, if not given.",
         lower_bound=1,
+        upper_bound=_MOST,
     )
     flags.DEFINE_integer(
         "lanes",
@@ -60,6 +65,7 @@ def define() -> None:
         "Trials of one network that train side by side in one step, on JAX; 16 with a GPU on JAX, "
         "else 1, if not given.",
         lower_bound=1,
+        upper_bound=_MOST,
     )
     flags.DEFINE_string(
         "shard",
@@ -87,6 +93,10 @@ def define() -> None:
 def run() -> int:
     """Runs the study that the flags ask for. Returns the exit status."""
     values = flags.FLAGS
+    for name in ("out", "add_benchmark"):
+        flag_fields.check_not_empty(name, values[name].value)
+    if not math.isfinite(values.patience):
+        raise UsageError(f"--patience={values.patience}: not allowed. Allowed: 0 or more.")
     suites, shard, protocol = _suites(values.suite), _shard(values.shard), _protocol(values)
     for method in values.methods:
         if method not in methods.names():
@@ -109,8 +119,10 @@ def run() -> int:
     names = tuple(dict.fromkeys(values.methods))
 
     signal.signal(signal.SIGTERM, _interrupt)
+    log.make_folder()
     try:
-        _work(protocol, names, suites, log, shard, values)
+        with _alone(folder, shard):
+            _work(protocol, names, suites, log, shard, values)
     except KeyboardInterrupt as stopped:
         name = stopped.args[0] if stopped.args else "SIGINT"
         print(
@@ -128,7 +140,6 @@ def _work(protocol, names, suites, log, shard, values):
     def make(beside):
         return Worker(protocol, max(1, cores // beside), log.path.parent)
 
-    log.make_folder()
     first = make(values.jobs or cores)
     try:
         begun = first.begin()
@@ -155,6 +166,19 @@ def _work(protocol, names, suites, log, shard, values):
         Study(request, suites, log, workers, forecast, shard, 60.0 * values.patience).run()
     finally:
         workers.close(at_once=True)
+
+
+@contextlib.contextmanager
+def _alone(folder, shard):
+    """Scope in which no other process does this process' part of the trials."""
+    index, count = shard
+    own = folder / f"shard-{index}-of-{count}.lock"
+    with lock.locked(own, f"--out={folder}"):
+        for other in folder.glob("shard-*-of-*.lock"):
+            # The parts of another division are parts of these.
+            if not other.name.endswith(f"-of-{count}.lock"):
+                lock.check_unlocked(other, f"--out={folder}")
+        yield
 
 
 def _lanes(values, begun):

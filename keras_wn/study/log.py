@@ -115,6 +115,9 @@ class Log:
             UsageError: If the file is no such file, or if the log cannot be read or written.
         """
         try:
+            # A device would be read without an end.
+            if not pathlib.Path(path).is_file():
+                raise OSError("no regular file")
             found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
             if found["what"] != "tpu":
                 raise ValueError(f"it is of --what={found['what']}")
@@ -134,7 +137,7 @@ class Log:
             sizes = [row[key] for record in added for row in record["rows"] for key in _MOVED]
             if not sizes or not all(math.isfinite(size) and size > 0 for size in sizes):
                 raise ValueError("it has no step that fits, or bytes that are no positive numbers")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UsageError(
                 f"--add_benchmark={path}: cannot be read ({type(error).__name__}: {error}). "
                 "Allowed: a file of `benchmark.py --what=tpu --output`."

@@ -88,7 +88,7 @@ class Protocol:
     seeds: int = flag(
         REQUIRED,
         "Final trials a method, of which the first look takes half; the budget's if not given.",
-        allowed=(lambda x: x >= 2, "2 or more"),
+        allowed=(lambda x: 2 <= x <= 10_000, "2 to 10000"),
     )
     margin: float
     level: float

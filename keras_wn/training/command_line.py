@@ -1,6 +1,7 @@
 """Starts every runner: defines its flags, and turns a mistake of the user into one line."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from absl import app, flags
 
 from keras_wn.training import flag_fields
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import UsageError
+from keras_wn.training.errors import LostProcessError, UsageError
 
 
 def define_training_flags(**defaults: Any) -> None:
@@ -44,6 +45,10 @@ def train() -> int | None:
     """Trains as the flags say. Returns the exit status."""
     values = flags.FLAGS
     config = flag_fields.read(TrainConfig)
+    if values["prepared_format"].present and not values.prepare:
+        raise UsageError(
+            f"--prepared_format={values.prepared_format}: has no effect. Allowed: with --prepare."
+        )
     if values.prepare:
         from keras_wn.data import detect
 
@@ -65,26 +70,43 @@ def train() -> int | None:
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags, runs `main()`, and exits.
 
-    An error that the user can mend is one line on standard error, and exit status 2.
+    An error that the user can mend is one line on standard error, and exit status 2. The loss of
+    another process of the run is one line and exit status 1.
 
     Args:
         main: Function without arguments. It returns the exit status, or None for 0.
     """
     name = os.path.basename(sys.argv[0])
+    # A path need not be text.
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app.run(lambda _: main(), flags_parser=_parse)
     except (UsageError, flags.Error) as error:
         print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except LostProcessError as error:
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print(f"{name}: interrupted before training.", file=sys.stderr)
         sys.exit(130)
 
 
 def _parse(argv):
-    rest = flags.FLAGS(argv)
+    try:
+        rest = flags.FLAGS([argv[0], *map(_checked, argv[1:])])
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--flagfile: holds no text ({error}). Allowed: a flag a line.") from error
     if rest[1:]:
         raise UsageError(
             f"Unexpected argument {rest[1]!r}. Allowed: flags that start with --, see --help."
         )
     return rest
+
+
+def _checked(argument):
+    """An argument as it is, unless it names a file of flags that could be read without an end."""
+    match = re.fullmatch(r"--?flagfile=(.*)", argument, re.DOTALL)
+    if match and not os.path.isfile(match[1]):
+        raise UsageError(f"{argument}: no regular file. Allowed: a text file, a flag a line.")
+    return argument

@@ -2,15 +2,22 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import logging
 import os
+import re
 import typing
+from collections.abc import Mapping
 
 import keras
+import numpy as np
 
+from keras_wn.training import provenance
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.errors import UsageError
 
+# Flags that may differ between the processes of a run.
+_OWN_FLAGS = ("data_dir", "model_dir", "worker_timeout", "profile_steps")
 # Keras' own name: set by the user for a run of several processes that JAX cannot find by itself.
 _ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 
@@ -42,22 +49,69 @@ class Devices:
         """This process' part of every batch: its number, and how many there are."""
         return self.worker, self.workers
 
+    def check_same(self, facts: Mapping[str, str]) -> None:
+        """Compares texts between the processes of the run, and waits for all of them.
+
+        Args:
+            facts: Texts by name; the names are the same in all processes.
+
+        Raises:
+            UsageError: In all processes, if one of the texts is not the same in all. It names the
+                first process that differs from the chief.
+        """
+        if self.workers == 1:
+            return
+        own = [int(hashlib.sha256(text.encode()).hexdigest()[:15], 16) for text in facts.values()]
+        # A row for each process or device, that of a process' devices after each other.
+        rows = self._gathered(np.array(own, "int64"))
+        rows = rows.reshape(self.workers, -1, len(own))[:, 0]
+        for name, column in zip(facts, rows.T, strict=True):
+            for worker in np.flatnonzero(column != column[0])[:1]:
+                raise UsageError(
+                    f"{name}: process {worker} has another one than process 0 (here, in process "
+                    f"{self.worker}: {facts[name]}). Allowed: the same in all processes."
+                )
+
+    def wait(self) -> None:
+        """Waits until all processes of the run have come here."""
+        self.check_same({"place in the run": ""})
+
+    def _gathered(self, numbers):
+        if self.strategy is None:
+            from jax.experimental import multihost_utils
+
+            # JAX has no integers of 64 bits by default.
+            halves = np.stack([numbers >> 31, numbers & (2**31 - 1)]).astype("int32")
+            high, low = np.moveaxis(np.asarray(multihost_utils.process_allgather(halves)), 1, 0)
+            return (high.astype("int64") << 31) + low
+        from keras_wn.training import strategies
+
+        return strategies.gathered(self.strategy, numbers)
+
     def scope(self) -> contextlib.AbstractContextManager:
         """Scope in which models and optimizers are made."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
 
-def find(config: TrainConfig) -> Devices:
+def find(config: TrainConfig, **choices: bool) -> Devices:
     """The devices that a configuration asks for.
 
+    Args:
+        config: Resolved `TrainConfig`.
+        **choices: What else must be the same in all processes of the run.
+
     Raises:
-        UsageError: If they are not there, or not on this backend of Keras.
+        UsageError: If they are not there, or not on this backend of Keras, or if processes of the
+            run were started otherwise.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         from keras_wn.training import strategies
 
-        return strategies.devices(config.strategy, config.virtual_devices, config.worker_timeout)
+        facts = _facts(config, choices) if config.strategy == "multi_worker" else {}
+        return strategies.devices(
+            config.strategy, config.virtual_devices, config.worker_timeout, facts
+        )
     if backend != "jax":
         raise UsageError(
             f"KERAS_BACKEND={backend}: not allowed for training. Allowed: tensorflow, jax."
@@ -67,6 +121,16 @@ def find(config: TrainConfig) -> Devices:
             "--xla=off: JAX always compiles by XLA. Allowed with KERAS_BACKEND=jax: auto, on."
         )
     return _of_jax(config.strategy, config.virtual_devices)
+
+
+def _facts(config, choices):
+    """Texts that must be the same in all processes: the flags, and the code."""
+    flags = {**dataclasses.asdict(config), **choices}
+    # Folders may be elsewhere on another machine, and may have other names there.
+    return {
+        **{f"--{key}": str(value) for key, value in flags.items() if key not in _OWN_FLAGS},
+        **provenance.code(),
+    }
 
 
 def _of_jax(name, virtual_devices):
@@ -96,6 +160,24 @@ def _of_jax(name, virtual_devices):
     # Each process makes its own rows of every batch.
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     return Devices(None, jax.device_count(), jax.process_count(), jax.process_index())
+
+
+def lost_process(error: Exception) -> bool:
+    """Whether an error says that another process of the run has gone."""
+    if keras.backend.backend() == "jax":
+        return type(error).__name__ == "JaxRuntimeError" and "UNAVAILABLE" in str(error)
+    from keras_wn.training import strategies
+
+    return strategies.lost_process(error)
+
+
+def name_of_lost(error: Exception, devices: Devices) -> str:
+    """The process that an error is about, or another one if the error does not tell."""
+    numbers = {int(number) for number in re.findall(r"/task:(\d+)", str(error))}
+    others = sorted(numbers & set(range(devices.workers)) - {devices.worker})
+    if devices.workers == 2:
+        others = [1 - devices.worker]
+    return f"process {others[0]}" if len(others) == 1 else "another process"
 
 
 def compiles(xla: str) -> bool:

@@ -16,7 +16,7 @@ from keras_wn.training import devices as device_choice
 from keras_wn.training import results, schedules
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
-from keras_wn.training.errors import UsageError
+from keras_wn.training.errors import LostProcessError, UsageError
 from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.optimizer import SGDL2, decayed_paths
 from keras_wn.training.run import Run, announce, as_figures
@@ -52,7 +52,9 @@ def train(
     for name, is_asked in (("resume", resume), ("overwrite", overwrite)):
         if is_asked and config.model_dir is None:
             raise UsageError(f"--{name} needs the folder of the run. Allowed: with --model_dir.")
-    devices = device_choice.find(config)
+    devices = device_choice.find(
+        config, resume=resume, overwrite=overwrite, signal_report=signal_only
+    )
     if devices.workers > 1 and config.model_dir is None:
         raise UsageError(
             "--model_dir: needed with several workers. Allowed: a folder that all of them see."
@@ -63,8 +65,32 @@ def train(
     config.check_against(splits, devices.replicas)
     folder = ModelDir(config.model_dir, config)
     with folder.taken(resume, overwrite, splits) if devices.is_chief else contextlib.nullcontext():
-        resume = resume and folder.config_json.exists()
-        return _train_in(folder, config, splits, devices, resume, overwrite, signal_only)
+        with _losses_said(devices):
+            resume = resume and folder.config_json.exists()
+            devices.check_same({"images": splits.digest, "run to resume": str(resume)})
+            # The chief has the lock, from here on at the latest.
+            devices.check_same({f"--model_dir={folder.path}": folder.token(devices.workers)})
+            result = _train_in(folder, config, splits, devices, resume, overwrite, signal_only)
+            # A process that left would end the others, which may still evaluate. One that was told
+            # to stop is waited for by nobody.
+            if not (result and result["status"] == "interrupted"):
+                devices.wait()
+        return result
+
+
+@contextlib.contextmanager
+def _losses_said(devices):
+    """Scope in which TensorFlow's error for a process that is lost becomes a line."""
+    try:
+        yield
+    except Exception as error:
+        if devices.workers == 1 or not device_choice.lost_process(error):
+            raise
+        raise LostProcessError(
+            f"process {devices.worker} of {devices.workers} has lost "
+            f"{device_choice.name_of_lost(error, devices)}. Start all processes again, with "
+            "--resume."
+        ) from error
 
 
 def _train_in(
@@ -86,6 +112,7 @@ def _train_in(
     try:
         with run.stop.listening(), splits.corrupt.explained():
             first, sums = run.restore() if resume else run.start(overwrite)
+            devices.check_same({"step of the newest checkpoint": str(first)})
             if first == 0:
                 run.initialize()
             if signal_only:

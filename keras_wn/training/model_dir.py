@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from keras_wn.training.flag_fields import shortened
 # Flags that may differ between a run and its continuation.
 _NOT_COMPARED = ("model_dir", "checkpoint_steps", "profile_steps", "worker_timeout")
 
+# Seconds until another machine sees a new file in a folder that is shared over a network.
+_SHOWN_AFTER = 10.0
 # Characters of the longest name that a file may have.
 _LONGEST_NAME = 255
 
@@ -92,6 +95,21 @@ class ModelDir:
                 "Allowed: another folder."
             )
         self._check_writable()
+
+    def token(self, processes: int) -> str:
+        """The content of the lock file, by which processes tell that they share the folder.
+
+        Args:
+            processes: Number of processes. If there are several, waits a while for the file, which
+                a folder that is shared over a network may show late.
+        """
+        ends = time.monotonic() + _SHOWN_AFTER
+        while processes > 1 and not self._lock.exists() and time.monotonic() < ends:
+            time.sleep(0.1)
+        try:
+            return self._lock.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            return f"no lock file, {error.strerror}"
 
     def check_space(self, parameters: int) -> None:
         """Refuses a disk that the run's files would fill.

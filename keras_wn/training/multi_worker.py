@@ -4,11 +4,14 @@ import dataclasses
 import functools
 import json
 import os
+import re
+from collections.abc import Mapping
 
 import tensorflow as tf
 
 from keras_wn.training import rendezvous
 from keras_wn.training.errors import UsageError
+from keras_wn.training.flag_fields import shortened
 
 # Seconds to wait for the other processes.
 TIMEOUT = 300.0
@@ -16,6 +19,9 @@ TIMEOUT = 300.0
 _EXAMPLE = (
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 )
+# A name, or an address of IPv6 in brackets, and a port.
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_ADDRESS = re.compile(rf"({_LABEL}(\.{_LABEL})*\.?|\[[0-9A-Fa-f:.%a-z]+\]):[0-9]{{1,5}}")
 _JOBS = ("chief", "worker")
 
 
@@ -46,7 +52,7 @@ def read_cluster() -> Cluster:
         raise UsageError(f"--strategy=multi_worker: TF_CONFIG is not set. Allowed: as {_EXAMPLE}.")
     try:
         config = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _refused(text, f"no JSON ({error})") from None
     if not isinstance(config, dict):
         raise _refused(text, "no JSON object")
@@ -55,39 +61,42 @@ def read_cluster() -> Cluster:
             raise _refused(text, f"no {part}")
     addresses = _addresses(config["cluster"])
     job, index = config["task"].get("type"), config["task"].get("index")
-    if job not in config["cluster"]:
+    if not isinstance(job, str) or job not in config["cluster"]:
         raise UsageError(
-            f"TF_CONFIG: task type {job!r}. Allowed, by its cluster: "
+            f"TF_CONFIG: task type {shortened(repr(job))}. Allowed, by its cluster: "
             f"{', '.join(config['cluster'])}."
         )
     count = len(config["cluster"][job])
     if not (type(index) is int and 0 <= index < count):
         raise UsageError(
-            f"TF_CONFIG: task index {index!r} of {count} {job} processes. Allowed: 0 to "
-            f"{count - 1}."
+            f"TF_CONFIG: task index {shortened(repr(index))} of {count} {job} processes. Allowed: "
+            f"0 to {count - 1}."
         )
     is_after_chief = job == "worker" and "chief" in config["cluster"]
     return Cluster(tuple(addresses), index + is_after_chief)
 
 
-def strategy(timeout: float = TIMEOUT) -> tf.distribute.Strategy:
+def strategy(
+    timeout: float = TIMEOUT, facts: Mapping[str, str] | None = None
+) -> tf.distribute.Strategy:
     """The strategy of the processes that TF_CONFIG names, once all of them have started.
 
     Args:
         timeout: Positive float, seconds to wait for them.
+        facts: Texts by name that must be the same in all of them.
 
     Raises:
         UsageError: If TF_CONFIG is not as it must be, or processes, which are named, do not come in
-            time.
+            time or were started otherwise.
     """
     cluster = read_cluster()
-    return _strategy(cluster, timeout)
+    return _strategy(cluster, timeout, tuple((facts or {}).items()))
 
 
 # Made once for the process, because TensorFlow's server keeps the port.
 @functools.cache
-def _strategy(cluster, timeout):
-    rendezvous.meet(list(cluster.addresses), cluster.number, timeout)
+def _strategy(cluster, timeout, facts):
+    rendezvous.meet(cluster.addresses, cluster.number, timeout, dict(facts))
     tf.get_logger().setLevel("WARNING")  # Its lines of information would come twice each.
     communication = tf.distribute.experimental.CommunicationImplementation
     gpus = tf.config.list_physical_devices("GPU")
@@ -105,10 +114,14 @@ def _strategy(cluster, timeout):
 def _addresses(jobs):
     for job, addresses in jobs.items():
         if job not in _JOBS:
-            raise UsageError(f"TF_CONFIG: job {job!r} in its cluster. Allowed: {', '.join(_JOBS)}.")
+            raise UsageError(
+                f"TF_CONFIG: job {shortened(repr(job))} in its cluster. Allowed: "
+                f"{', '.join(_JOBS)}."
+            )
         if not (isinstance(addresses, list) and addresses):
             raise UsageError(
-                f"TF_CONFIG: {job}: {addresses!r}. Allowed: a list of addresses as host:port."
+                f"TF_CONFIG: {job}: {shortened(repr(addresses))}. Allowed: a list of addresses as "
+                "host:port."
             )
     if len(jobs.get("chief", [])) > 1:
         raise UsageError(f"TF_CONFIG: {len(jobs['chief'])} processes of job chief. Allowed: 1.")
@@ -116,10 +129,11 @@ def _addresses(jobs):
     if not addresses:
         raise UsageError("TF_CONFIG: an empty cluster. Allowed: a list of addresses for worker.")
     for address in addresses:
-        host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-        if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+        if not (isinstance(address, str) and _ADDRESS.fullmatch(address) and _fits(address)):
             raise UsageError(
-                f"TF_CONFIG: address {address!r}. Allowed: host:port, with a port of 1 to 65535."
+                f"TF_CONFIG: address {shortened(repr(address))}. Allowed: host:port, with a port "
+                "of 1 to 65535 and a host of names of 1 to 63 letters, digits and hyphens with "
+                "dots between them."
             )
         if addresses.count(address) > 1:
             raise UsageError(
@@ -127,6 +141,11 @@ def _addresses(jobs):
                 "Allowed: once."
             )
     return addresses
+
+
+def _fits(address):
+    host, _, port = address.rpartition(":")
+    return len(host) < 254 and 0 < int(port) < 2**16
 
 
 def _refused(text, why):

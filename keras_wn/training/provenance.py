@@ -2,7 +2,9 @@
 
 import dataclasses
 import datetime
+import hashlib
 import os
+import pathlib
 import platform
 import resource
 import subprocess
@@ -102,6 +104,19 @@ def process_record(command: str, threads: int) -> dict[str, Any]:
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **environment,
         "commit": _commit(os.path.dirname(keras_wn.__file__)),
+    }
+
+
+def code() -> dict[str, str]:
+    """Digest of this package's code, and the versions of the libraries that a step depends on."""
+    folder = pathlib.Path(keras_wn.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    versions = _environment()["versions"]
+    return {
+        "the code of keras_wn": digest.hexdigest()[:16],
+        **{f"the version of {name}": versions.get(name, "none") for name in _PACKAGES[:4]},
     }
 
 

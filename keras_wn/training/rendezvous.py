@@ -10,106 +10,202 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from keras_wn.training.errors import UsageError
+from keras_wn.training.flag_fields import shortened
 
 _PAUSE = 0.1
-# One exchange with a process that is there.
+# Seconds and bytes of an exchange. Whoever needs more is no process of the run.
 _ANSWER = 5.0
+_LONGEST = 2**16
+# Seconds in which the others are told, too, if processes differ.
+_GRACE = 2.0
+# Callers that are answered at the same time.
+_CALLERS = 64
 
 
-def meet(addresses: list[str], number: int, timeout: float) -> None:
+def meet(
+    addresses: Sequence[str], number: int, timeout: float, facts: Mapping[str, str] | None = None
+) -> None:
     """Waits until all processes of a run have called this with the same addresses.
 
-    A process is there for another if it has called at its address, and if it has been reached at
-    its own. Each listens at its own address until both hold for all others: by then no other
-    process needs the port, and TensorFlow can have it.
+    Two processes have met once each has reached the other. Each listens at its own address until
+    it has met all others: by then no other process needs the port, and TensorFlow can have it.
 
     Args:
-        addresses: List of `host:port`, one a process.
+        addresses: Sequence of `host:port`, one a process.
         number: Integer, the index of this process.
         timeout: Positive float, in seconds.
+        facts: Texts by name that must be the same in all processes, such as the flags.
 
     Raises:
-        UsageError: If this process' port is taken, another process was started with other
-            addresses, or a process has not come in time: all of those that have not are named.
+        UsageError: If this process cannot listen at its address, if another process was started
+            with other addresses or facts, or if a process has not come in time: all of those that
+            have not are named.
     """
-    own = {
-        "addresses": hashlib.sha256(json.dumps(addresses).encode()).hexdigest(),
-        "number": number,
-    }
-    unreached = set(range(len(addresses))) - {number}
-    calls = _Calls(own, unreached)
+    meeting = _Meeting(list(addresses), number, dict(facts or {}))
     deadline = time.monotonic() + timeout
-    with _listening(addresses[number], calls):
-        while (unreached or calls.unheard) and time.monotonic() < deadline:
-            for other in sorted(unreached):
-                if _call(addresses[other], own, min(_ANSWER, timeout)):
-                    unreached.discard(other)
-            if calls.stranger:
-                raise UsageError(
-                    f"TF_CONFIG: a process on {calls.stranger} has other addresses than "
-                    f"{', '.join(addresses)}. "
-                    "Allowed: the same in all."
-                )
+    with _listening(addresses[number], meeting), meeting.calling(deadline):
+        while not meeting.is_over() and time.monotonic() < deadline:
+            if meeting.differences:
+                deadline = min(deadline, time.monotonic() + _GRACE)
             time.sleep(_PAUSE)
-    if unreached or calls.unheard:
-        missing = [f"{addresses[i]} did not answer" for i in sorted(unreached)]
-        missing += [
-            f"{addresses[i]} answered but did not call here"
-            for i in sorted(calls.unheard - unreached)
-        ]
+    if meeting.differences:
+        raise UsageError(f"TF_CONFIG: {'; '.join(meeting.differences.values())}.")
+    if not meeting.is_over():
         raise UsageError(
-            f"TF_CONFIG: after {timeout:g} s, {'; '.join(missing)}. "
+            f"TF_CONFIG: after {timeout:g} s, {'; '.join(meeting.missing())}. "
             f"Allowed: to start all {len(addresses)} processes within {timeout:g} s, at addresses "
             "that all of them reach."
         )
 
 
-class _Calls:
-    """Who has called here, and the answers to them."""
+class _Meeting:
+    """The processes that this one has reached, and those that have called it.
 
-    def __init__(self, own, others):
-        self._own = own
-        self.unheard = set(others)
-        self.stranger = None
+    Attributes:
+        differences: By the number of a process, how it was started otherwise.
+    """
+
+    def __init__(self, addresses, number, facts):
+        self._addresses, self._number = addresses, number
+        digest = hashlib.sha256(json.dumps(addresses).encode()).hexdigest()
+        self._own = {"addresses": digest, "number": number, "facts": facts}
+        others = set(range(len(addresses))) - {number}
+        self._unreached, self._unheard = set(others), set(others)
+        self._strangers: set[str] = set()
+        self.differences: dict[int, str] = {}
+
+    def is_over(self):
+        """Whether all others have been reached, and have called."""
+        return not self._unreached and not self._unheard
+
+    def missing(self):
+        """The processes that have not come, in words."""
+        missing = [f"{self._addresses[i]} did not answer" for i in sorted(self._unreached)]
+        missing += [
+            f"{self._addresses[i]} answered but did not call here"
+            for i in sorted(self._unheard - self._unreached)
+        ]
+        return missing + [
+            f"a process on {host} has other addresses" for host in sorted(self._strangers)
+        ]
+
+    @contextlib.contextmanager
+    def calling(self, deadline: float) -> Iterator[None]:
+        """Scope in which the other processes are called until they answer, each by a thread."""
+        stop = threading.Event()
+
+        def call(other):
+            while not stop.is_set() and other in self._unreached:
+                seconds = min(_ANSWER, deadline - time.monotonic())
+                if seconds > 0:
+                    self._call(other, seconds)
+                stop.wait(_PAUSE)
+
+        # Nobody waits for these threads: the look-up of a name may take longer than all of this.
+        for other in list(self._unreached):
+            threading.Thread(target=call, args=(other,), daemon=True).start()
+        try:
+            yield
+        finally:
+            stop.set()
+
+    def _call(self, other, seconds):
+        """Calls the process at an address, and compares what it says."""
+        host, _, port = self._addresses[other].rpartition(":")
+        ends = time.monotonic() + seconds
+        try:
+            address = host.strip("[]"), int(port)
+            with socket.create_connection(address, seconds) as connection:
+                connection.sendall(_line(self._own))
+                found = _read_line(connection, ends)
+        except (OSError, UnicodeError, ValueError):
+            return  # It is not there yet, or is something else.
+        if found.get("number") != other or not isinstance(found.get("facts"), dict):
+            return
+        if found.get("addresses") != self._own["addresses"]:
+            self.differences[other] = (
+                f"a process on {self._addresses[other]} has other addresses than "
+                f"{', '.join(self._addresses)}. Allowed: the same in all"
+            )
+        elif found["facts"] != self._own["facts"]:
+            self.differences[other] = (
+                f"{self._addresses[other]} was started otherwise: "
+                f"{_differences(self._own['facts'], found['facts'])}. Allowed: the same in all"
+            )
+        self._unreached.discard(other)
 
     def answer(self, connection, host):
-        connection.settimeout(_ANSWER)
+        """Notes a caller, and tells it of this process. A stranger changes nothing."""
         try:
-            caller = json.loads(connection.makefile().readline())
-            if caller["addresses"] != self._own["addresses"]:
-                self.stranger = host
-                return
-            connection.sendall(b"here\n")
-            self.unheard.discard(caller["number"])
-        except (OSError, ValueError, KeyError, TypeError):
+            caller = _read_line(connection, time.monotonic() + _ANSWER)
+            if caller.get("addresses") == self._own["addresses"]:
+                connection.sendall(_line(self._own))
+                if type(caller.get("number")) is int:
+                    self._unheard.discard(caller["number"])
+            elif isinstance(caller.get("addresses"), str):
+                connection.sendall(_line({**self._own, "facts": {}}))
+                self._strangers.add(host)
+        except (OSError, ValueError):
             return  # Nothing of ours, or it will call again.
 
 
-@contextlib.contextmanager
-def _listening(address, calls):
-    port = int(address.rpartition(":")[2])
-    dual = socket.has_dualstack_ipv6()
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record).encode() + b"\n"
+
+
+def _read_line(connection, ends) -> dict[str, Any]:
+    """The JSON object on a connection's first line. Raises `ValueError` for anything else."""
+    data = b""
+    while b"\n" not in data:
+        seconds = ends - time.monotonic()
+        if seconds <= 0 or len(data) > _LONGEST:
+            raise ValueError("it takes too long")
+        connection.settimeout(seconds)
+        part = connection.recv(4096)
+        if not part:
+            raise ValueError("it ends too early")
+        data += part
     try:
-        family = socket.AF_INET6 if dual else socket.AF_INET
-        server = socket.create_server(("", port), family=family, dualstack_ipv6=dual, backlog=512)
-    except OSError as error:
-        raise UsageError(
-            f"TF_CONFIG: {address}, this process' own: {os.strerror(error.errno)}. Allowed: a "
-            "free port."
-        ) from error
+        found = json.loads(data.split(b"\n")[0])
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return found
+
+
+def _differences(own, found):
+    names = [name for name in sorted({*own, *found}, key=str) if own.get(name) != found.get(name)]
+    return ", ".join(
+        f"{name} is {shortened(found.get(name))} there and {shortened(own.get(name))} here"
+        for name in names
+    )
+
+
+@contextlib.contextmanager
+def _listening(address, meeting):
+    server = _server(address)
     server.settimeout(_PAUSE)
-    stop = threading.Event()
+    stop, callers = threading.Event(), threading.Semaphore(_CALLERS)
+    connections = set()
+
+    def answer(connection, host):
+        with callers, connection:
+            meeting.answer(connection, host)
+            connections.discard(connection)
 
     def listen():
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 connection, (host, *_) = server.accept()
-                with connection:
-                    calls.answer(connection, host)
+                connections.add(connection)
+                # A thread each: one that says nothing must not keep the others waiting.
+                threading.Thread(target=answer, args=(connection, host), daemon=True).start()
 
-    # In a thread: two processes that call each other would wait for each other's answer.
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
     with server:
@@ -118,14 +214,26 @@ def _listening(address, calls):
         finally:
             stop.set()
             thread.join()
+            for connection in list(connections):
+                connection.close()
 
 
-def _call(address, own, timeout):
-    """Tells the process at an address of this one; whether it is there."""
+def _server(address):
+    """A socket that listens at an address of this machine, and at no other one."""
     host, _, port = address.rpartition(":")
+    problem = None
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout) as connection:
-            connection.sendall(json.dumps(own).encode() + b"\n")
-            return connection.makefile().readline() == "here\n"
-    except OSError:
-        return False
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        found, problem = [], error
+    for family, *_, place in found:
+        try:
+            return socket.create_server(place[:2], family=family, backlog=512)
+        except OSError as error:
+            problem = error
+    number = getattr(problem, "errno", None)
+    reason = os.strerror(number) if number and number > 0 else str(problem)
+    raise UsageError(
+        f"TF_CONFIG: {address}, this process' own: {reason}. Allowed: a free port at an address of "
+        "this machine."
+    ) from problem

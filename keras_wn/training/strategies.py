@@ -3,7 +3,9 @@
 import functools
 import glob
 import os
+from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from keras_wn.training import multi_worker
@@ -12,7 +14,10 @@ from keras_wn.training.errors import UsageError
 
 
 def build(
-    name: str, virtual_devices: int = 0, timeout: float = multi_worker.TIMEOUT
+    name: str,
+    virtual_devices: int = 0,
+    timeout: float = multi_worker.TIMEOUT,
+    facts: Mapping[str, str] | None = None,
 ) -> tf.distribute.Strategy:
     """The `tf.distribute` strategy of a run.
 
@@ -24,6 +29,7 @@ def build(
         virtual_devices: Integer, CPU devices to make out of one, to try distribution without
             accelerators; 0 for none.
         timeout: Positive float, seconds to wait for the other processes of `multi_worker`.
+        facts: Texts by name that must be the same in all of these processes.
 
     Returns:
         `tf.distribute.Strategy`.
@@ -42,7 +48,7 @@ def build(
             "auto, none, mirrored, multi_worker, tpu."
         )
     if name == "multi_worker":
-        return multi_worker.strategy(timeout)
+        return multi_worker.strategy(timeout, facts)
     if name == "tpu":
         return _tpu()
     gpus = tf.config.list_physical_devices("GPU")
@@ -63,14 +69,40 @@ def build(
     return _mirrored(tuple(f"GPU:{i}" for i in range(len(gpus))))
 
 
-def devices(name: str, virtual_devices: int = 0, timeout: float = multi_worker.TIMEOUT) -> Devices:
+def devices(
+    name: str,
+    virtual_devices: int = 0,
+    timeout: float = multi_worker.TIMEOUT,
+    facts: Mapping[str, str] | None = None,
+) -> Devices:
     """The `Devices` of the strategy that `build` makes from the same arguments."""
-    strategy = build(name, virtual_devices, timeout)
+    strategy = build(name, virtual_devices, timeout, facts)
     replicas = strategy.num_replicas_in_sync
     if name != "multi_worker":
         return Devices(strategy, replicas)
     cluster = multi_worker.read_cluster()
     return Devices(strategy, replicas, len(cluster.addresses), cluster.number)
+
+
+def gathered(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarray:
+    """The rows of int64 numbers of all replicas, of whatever process."""
+
+    def gather():
+        row = tf.constant(numbers, tf.int64)[None]
+        return tf.distribute.get_replica_context().all_gather(row, axis=0)
+
+    found = tf.function(lambda: strategy.run(gather))()
+    return strategy.experimental_local_results(found)[0].numpy()
+
+
+def lost_process(error: Exception) -> bool:
+    """Whether an error of TensorFlow says that another process of the run has gone."""
+    # Which one comes depends on which operation was under way.
+    kinds = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+    words = ("collective", "Connection reset", "task", "peer", "Broken pipe", "Socket closed")
+    is_remote = any(word in str(error) for word in words)
+    others = (tf.errors.InternalError, tf.errors.UnknownError, tf.errors.DeadlineExceededError)
+    return isinstance(error, kinds) or (isinstance(error, others) and is_remote)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

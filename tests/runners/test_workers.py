@@ -27,16 +27,22 @@ def free_addresses(count):
         return [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
 
 
-def start_workers(*flags):
+def start_workers(*flags, own=((), ())):
+    """Starts two workers with the same flags, and with some of their own."""
     addresses = free_addresses(2)
     tasks = [
         {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in range(2)
     ]
     return [
         start(
-            HERE / "tiny.py", *FLAGS, "--strategy=multi_worker", *flags, TF_CONFIG=json.dumps(task)
+            HERE / "tiny.py",
+            *FLAGS,
+            "--strategy=multi_worker",
+            *flags,
+            *more,
+            TF_CONFIG=json.dumps(task),
         )
-        for task in tasks
+        for task, more in zip(tasks, own, strict=True)
     ]
 
 
@@ -104,3 +110,39 @@ def test_worker_that_never_comes_is_named(tmp_path):
         code == 2 and f"after 2 s, {addresses[1]} did not answer" in err and "Traceback" not in err
     )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_processes_that_differ_are_all_told_in_one_line(tmp_path):
+    """In a flag; and in the folder, which nothing but the files in it tells."""
+    cases = {
+        "flags": (("--seed=1", "--seed=2"), "was started otherwise: --seed is "),
+        "folders": (
+            (f"--model_dir={tmp_path}/a", f"--model_dir={tmp_path}/b"),
+            "process 1 has another one than process 0",
+        ),
+    }
+    for name, (flags, message) in cases.items():
+        processes = start_workers(f"--model_dir={tmp_path}/{name}", own=[(flag,) for flag in flags])
+        for process in processes:
+            _, err = process.communicate(timeout=120)
+            lines = [line for line in err.splitlines() if "error: " in line]
+            assert process.returncode == 2 and "Traceback" not in err, (name, err)
+            assert len(lines) == 1 and message in lines[0], (name, err)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1], ids=["chief", "worker"])
+def test_a_process_that_is_lost_ends_the_other_by_one_line(tmp_path, victim):
+    processes = start_workers(f"--model_dir={tmp_path}/run", "--train_epochs=100000")
+    wait_for(processes[0], tmp_path / "run", 2)
+    assert [process.poll() for process in processes] == [None, None]
+    processes[victim].kill()
+    _, err = processes[1 - victim].communicate(timeout=120)
+    processes[victim].communicate()
+    assert processes[1 - victim].returncode == 1, err
+    assert "Traceback" not in err, err
+    assert err.splitlines()[-1] == (
+        f"tiny.py: process {1 - victim} of 2 has lost process {victim}. Start all processes "
+        "again, with --resume."
+    )

@@ -1,5 +1,6 @@
 """Training in several processes of this machine."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -133,6 +135,130 @@ def test_processes_with_other_addresses_are_refused():
     thread.join()
 
 
+def test_processes_with_other_flags_are_all_told_the_difference():
+    addresses, told = free_addresses(2), []
+
+    def come(number):
+        with pytest.raises(UsageError) as error:
+            rendezvous.meet(addresses, number, 20.0, {"--seed": str(number), "code": "a"})
+        told.append(str(error.value))
+
+    threads = [threading.Thread(target=come, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == sorted(
+        f"TF_CONFIG: {addresses[1 - i]} was started otherwise: --seed is {1 - i} there and {i} "
+        "here. Allowed: the same in all."
+        for i in range(2)
+    )
+
+
+def drip(connection, stop):
+    """Answers with one byte at a time, without an end."""
+    with contextlib.suppress(OSError):
+        while not stop.is_set():
+            connection.send(b"x")
+            time.sleep(0.01)
+
+
+def flood(connection, stop):
+    with contextlib.suppress(OSError):
+        while not stop.is_set():
+            connection.send(bytes(10_000))
+
+
+def say(line):
+    def act(connection, stop):
+        with contextlib.suppress(OSError):
+            connection.sendall(line)
+            stop.wait()
+
+    return act
+
+
+STRANGERS = {
+    "silent": say(b""),
+    "drip": drip,
+    "flood": flood,
+    "here": say(b"here\n"),
+    "list": say(b"[]\n"),
+    "nested": say(b"[" * 60_000 + b"\n"),
+    "no text": say(b"\xff\xfe\n"),
+    "other number": say(b'{"addresses": "x", "number": [], "facts": {}}\n'),
+    "other addresses": say(b'{"addresses": "x", "number": 1, "facts": 3}\n'),
+}
+
+
+@pytest.mark.parametrize("act", STRANGERS.values(), ids=STRANGERS)
+def test_a_program_that_answers_with_anything_delays_nothing(act):
+    addresses, stop = free_addresses(2), threading.Event()
+    with socket.create_server(("127.0.0.1", int(addresses[1].split(":")[1]))) as server:
+        server.settimeout(0.1)
+
+        def serve():
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    connection, _ = server.accept()
+                    with connection:
+                        act(connection, stop)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        started = time.monotonic()
+        with pytest.raises(UsageError, match=f"after 1 s, {addresses[1]} did not answer"):
+            rendezvous.meet(addresses, 0, 1.0)
+        assert time.monotonic() - started < 3
+        stop.set()
+        thread.join()
+
+
+def test_strangers_that_call_keep_nobody_from_meeting():
+    addresses, stop, errors = free_addresses(2), threading.Event(), []
+
+    def come(number):
+        try:
+            rendezvous.meet(addresses, number, 20.0)
+        except UsageError as error:
+            errors.append(str(error))
+
+    def call(act):
+        host, port = addresses[0].split(":")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port))) as found:
+            act(found, stop)
+
+    first = threading.Thread(target=come, args=(0,))
+    first.start()
+    strangers = [threading.Thread(target=call, args=(act,)) for act in STRANGERS.values()]
+    time.sleep(0.3)
+    for stranger in strangers:
+        stranger.start()
+    time.sleep(0.3)
+    started = time.monotonic()
+    come(1)
+    first.join()
+    assert not errors and time.monotonic() - started < 4
+    stop.set()
+    for stranger in strangers:
+        stranger.join()
+
+
+def test_a_process_listens_at_its_own_address_alone():
+    (address,) = free_addresses(1)
+    port = int(address.split(":")[1])
+    with rendezvous._listening(address, None):
+        assert socket.create_server(("127.0.0.2", port)).close() is None
+        with pytest.raises(OSError):
+            socket.create_server(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_of_another_machine_is_refused(host):
+    with pytest.raises(UsageError, match=f"{host}:4242, this process' own: .* of this machine"):
+        rendezvous.meet([f"{host}:4242", "127.0.0.1:1"], 0, 1.0)
+
+
 def config_of(cluster, job="worker", index=0):
     return json.dumps({"cluster": cluster, "task": {"type": job, "index": index}})
 
@@ -142,6 +268,23 @@ def config_of(cluster, job="worker", index=0):
     [
         (None, "TF_CONFIG is not set. Allowed: as"),
         ("{", "TF_CONFIG={: no JSON"),
+        ("[" * 10**5, r"TF_CONFIG=\[\[.*: no JSON"),
+        ("9" * 10**5, "TF_CONFIG=999.*: no JSON"),
+        (config_of({"worker": ["a..b:1"]}), "address 'a..b:1'. Allowed: host:port"),
+        (config_of({"worker": [f"{'a' * 300}:1"]}), "address 'aaa.*. Allowed: host:port"),
+        (config_of({"worker": [f"{'a.' * 150}a:1"]}), "address 'a.a.*. Allowed: host:port"),
+        (config_of({"worker": ["é:1"]}), "address 'é:1'. Allowed: host:port"),
+        (config_of({"worker": ["a b:1"]}), "address 'a b:1'. Allowed: host:port"),
+        (config_of({"worker": ["a:\uff11"]}), "address 'a:\uff11'. Allowed: host:port"),
+        (config_of({"worker": [["a:1"]]}), r"address \['a:1'\]. Allowed: host:port"),
+        (
+            config_of({"worker": ["a:1"]}, job=[]),
+            r"task type \[\]. Allowed, by its cluster: worker",
+        ),
+        (config_of({"worker": ["a:1"]}, job={}), "task type {}. Allowed"),
+        (config_of({"worker": ["a:1"]}, job=None), "task type None. Allowed"),
+        (config_of({"worker": ["a:1"]}, index=True), "task index True of 1"),
+        (config_of({"worker": ["a:1"]}, index=1e400), "task index inf of 1"),
         ("[]", "no JSON object. Allowed: as"),
         ('{"task": {}}', "no cluster. Allowed: as"),
         ('{"cluster": {"worker": ["a:1"]}}', "no task. Allowed: as"),

@@ -211,7 +211,7 @@ class EncodedImages:
 def _reason(error):
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error).split(" <_io")[0].split("\n")[0] or type(error).__name__
+    return reading.first_line(error).split(" <_io")[0]
 
 
 class FileSource:

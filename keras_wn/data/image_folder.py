@@ -171,16 +171,15 @@ def shorten(names: list[str]) -> str:
 
 def _images_in(folder, seen, left_out):
     """Images in a folder and in those below it, each of which is read once, whatever links say."""
-    found, waiting = [], [""]
+    found, waiting = [], [folder]
     while waiting:
-        inside = waiting.pop()
-        for entry in _entries(os.path.join(folder, inside)):
-            kind, name = _kind(entry), os.path.join(inside, entry.name)
+        for entry in _entries(waiting.pop()):
+            kind, name = _kind(entry), entry.path[len(folder) + 1 :]
             if kind is None:
                 found.append(ImageFile(name, entry.path, _size(entry)))
             elif kind is _FOLDERS and (identity := _identity(entry.stat())) not in seen:
                 seen.add(identity)
-                waiting.append(name)
+                waiting.append(entry.path)
             else:
                 left_out[_describe(entry, kind)] += 1
     return sorted(found, key=lambda file: os.fsencode(file.name))

@@ -278,8 +278,8 @@ class ArrayRecordSource:
             # Of an error in a pipeline, TensorFlow keeps the text alone.
             except Exception as error:
                 self._corrupt.end(
-                    f"A file of records is damaged ({str(error).splitlines()[0]}). Allowed: files "
-                    "as they were prepared."
+                    f"A file of records is damaged ({reading.first_line(error)}). Allowed: "
+                    "files as they were prepared."
                 )
 
         serialized = tf.numpy_function(read, [positions], tf.string, stateful=False)

@@ -137,11 +137,10 @@ def prepare(
         raise
     # Whatever is wrong inside of a tar: not a tar, not an image, not ImageNet's names.
     except Exception as error:
-        reason = str(error).strip().split("\n")[0]
         raise reading.fault(
             root,
-            f"TFDS cannot read the tars ({type(error).__name__}: {reason!r}). Allowed: ImageNet's "
-            "tars.",
+            f"TFDS cannot read the tars ({type(error).__name__}: {reading.first_line(error)!r}). "
+            "Allowed: ImageNet's tars.",
         ) from error
 
 
@@ -206,8 +205,12 @@ def _images_by_synset(path):
     counts = {}
     with tarfile.open(path, "r:") as tar:
         for member in tar:
+            name = member.name.removesuffix(".tar")
+            if not member.isfile() or name == member.name:
+                counts[member.name] = 0
+                continue
             with tar.extractfile(member) as file, tarfile.open(fileobj=file, mode="r:") as inner:
-                counts[member.name.removesuffix(".tar")] = sum(1 for _ in inner)
+                counts[name] = sum(image.isfile() for image in inner)
     return counts
 
 

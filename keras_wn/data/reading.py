@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import re
 import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -42,6 +43,18 @@ def printable(path: Any) -> str:
 def reason(error: OSError) -> str:
     """Why a file cannot be read, without the path."""
     return error.strerror or str(error)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, without the operation of TensorFlow that raised it.
+
+    Example:
+
+    >>> first_line(ValueError("{{function_node A}} corrupted record at 9 [Op:IteratorGetNext]"))
+    'corrupted record at 9'
+    """
+    text = str(error).strip().split("\n")[0]
+    return re.sub(r"^\{\{.*?\}\} ?| ?\[Op:\w+\].*$", "", text) or type(error).__name__
 
 
 def folder(data_dir: str | pathlib.Path, allowed: str) -> pathlib.Path:
@@ -132,11 +145,11 @@ def prepared_by_tfds(data_dir: Any, folder: pathlib.Path, how: str) -> Iterator[
         raise
     # Damaged metadata and records are errors of many libraries' own kinds.
     except Exception as error:
-        first = (str(error).strip() or "no reason given").split("\n")[0]
         raise fault(
             data_dir,
-            f"TensorFlow Datasets cannot read {str(folder)!r} ({type(error).__name__}: {first!r}). "
-            f"Allowed: a set that it prepared. Delete the folder. {how}",
+            f"TensorFlow Datasets cannot read {str(folder)!r} ({type(error).__name__}: "
+            f"{first_line(error)!r}). Allowed: a set as it was prepared. Copy it again, or delete "
+            f"that folder and prepare the set again. {how}",
         ) from error
 
 

@@ -47,13 +47,7 @@ def read(
     how += f"Or {other_way}"
     with reading.prepared_by_tfds(where, where / name, how):
         try:
-            parts = tfds.load(
-                name,
-                split=["train", "test"],
-                data_dir=folder,
-                batch_size=_READ_AT_ONCE,
-                download=False,
-            )
+            parts = tfds.load(name, split=["train", "test"], data_dir=folder, download=False)
         except (
             AssertionError,
             tfds.core.DatasetNotFoundError,
@@ -64,9 +58,10 @@ def read(
         return [_arrays(part, shape, labels) for part in parts]
 
 
-def _arrays(batches, shape, allowed):
+def _arrays(examples, shape, allowed):
     """Images and labels of a whole data set. Raises `ValueError` for others than allowed."""
-    batches = list(batches.as_numpy_iterator())
+    # TFDS' own batches pad smaller images with black.
+    batches = list(examples.batch(_READ_AT_ONCE).as_numpy_iterator())
     images, labels = (
         np.concatenate([batch[key] for batch in batches]) for key in ("image", "label")
     )

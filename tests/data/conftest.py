@@ -2,6 +2,9 @@
 
 import io
 import itertools
+import pathlib
+import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -31,6 +34,15 @@ def image_folder(tmp_path):
                     jpeg(1000 * label + i + 100 * (part == "val"), size=(64 + 4 * i, 48))
                 )
     return tmp_path / "images"
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that another user may enter, which those of pytest are not."""
+    path = pathlib.Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture

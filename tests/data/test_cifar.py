@@ -112,13 +112,67 @@ def test_damaged_binary_files_are_refused(tmp_path):
     whole = (folder / "test_batch.bin").read_bytes()
     (folder / "test_batch.bin").write_bytes(whole[:-1])
     with pytest.raises(UsageError, match="'test_batch.bin' has 61459 bytes. Allowed: a multiple"):
-        detect.load("cifar10", tmp_path)
+        detect.load("cifar10", tmp_path, allow_partial=True)
     (folder / "test_batch.bin").write_bytes(b"\x0a" + whole[1:])
     with pytest.raises(UsageError, match="'test_batch.bin' has the label 10. Allowed: 0 to 9."):
         detect.load("cifar10", tmp_path)
     (folder / "test_batch.bin").unlink()
     with pytest.raises(UsageError, match="the file 'test_batch.bin' is missing."):
         detect.load("cifar10", tmp_path)
+
+
+def test_a_part_of_the_files_is_refused_unless_it_is_asked_for(tmp_path):
+    write_binary(tmp_path, "cifar10", 20)
+    with pytest.raises(
+        UsageError,
+        match="not the data that were published: 'data_batch_1.bin' has 20 of 10,000 images, .* "
+        "and 1 more. Allowed: all of them, or another number with --allow_partial.",
+    ):
+        detect.load("cifar10", tmp_path)
+    notes = detect.load("cifar10", tmp_path, allow_partial=True).notes
+    assert len(notes) == 1 and notes[0].startswith("Partial data (--allow_partial): 'data_batch_1")
+
+
+def test_files_of_the_published_size_are_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar, "_RECORDS", {"data_batch": 20, "test": 20})
+    write_binary(tmp_path, "cifar10", 20)
+    splits = detect.load("cifar10", tmp_path)
+    assert splits.notes == () and len(splits.train) == 90
+    path = tmp_path / "cifar-10-batches-bin" / "data_batch_2.bin"
+    path.write_bytes(path.read_bytes() + path.read_bytes()[:3073])
+    with pytest.raises(UsageError, match="'data_batch_2.bin' has more than 61460 bytes"):
+        detect.load("cifar10", tmp_path, allow_partial=True)
+
+
+def test_fewer_images_from_tensorflow_datasets_are_refused(mocked):
+    with pytest.raises(UsageError, match="the training part has 40 of 50,000 images, the test"):
+        cifar.load("cifar100")
+
+
+def test_the_digest_is_of_the_images(tmp_path):
+    write_binary(tmp_path, "cifar10", 20)
+    first = detect.load("cifar10", tmp_path, allow_partial=True).digest
+    path = tmp_path / "cifar-10-batches-bin" / "data_batch_2.bin"
+    path.write_bytes(path.read_bytes()[:-1] + b"0")
+    assert detect.load("cifar10", tmp_path, allow_partial=True).digest != first
+
+
+def test_images_of_one_color_and_too_few_images_are_refused(tmp_path):
+    write_binary(tmp_path, "cifar10", 20)
+    folder = tmp_path / "cifar-10-batches-bin"
+    for path in folder.iterdir():
+        path.write_bytes((b"\1" + b"\7" * 3072) * 20)
+    with pytest.raises(UsageError, match="all pixels of the training images are 7. Allowed"):
+        detect.load("cifar10", tmp_path, allow_partial=True)
+
+
+def test_a_class_with_one_image_cannot_be_held_out():
+    labels = np.append(np.zeros(1000, int), 1)
+    with pytest.raises(UsageError, match="the label 1 has 1 training image. Allowed: 2 or more."):
+        hold_out(labels, 100, "DIR")
+    for count, total in ((1, 1), (5, 5), (5, 1200), (1195, 1200)):
+        with pytest.raises(UsageError, match=f"--data_dir=DIR: {total} training images of .* too"):
+            hold_out(np.arange(total) % 10, count, "DIR")
 
 
 def test_unknown_names_are_refused():

@@ -94,10 +94,33 @@ def empty(path):
     path.write_bytes(b"")
 
 
+def cut_in_the_header(path):
+    path.write_bytes(path.read_bytes()[:6])
+
+
+def of_other_shape(path):
+    path.write_bytes(path.read_bytes()[:8] + b"\0\0\0\x1d" + path.read_bytes()[12:])
+
+
 @pytest.mark.parametrize(
     "file, damage, message",
     [
         ("train-images", cut, "'train-images-idx3-ubyte' has 4703999 bytes .* Allowed: 4704000"),
+        (
+            "train-images",
+            cut_in_the_header,
+            "'train-images-idx3-ubyte' has 6 bytes. Allowed: a header of 16 bytes, and more.",
+        ),
+        (
+            "train-labels",
+            cut_in_the_header,
+            "'train-labels-idx1-ubyte' has 6 bytes. Allowed: a header of 8 bytes, and more.",
+        ),
+        (
+            "train-images",
+            of_other_shape,
+            r"'train-images-idx3-ubyte' says that its shape is \(6000, 29, 28\). Allowed: ",
+        ),
         ("train-images", lengthened, "'train-images-idx3-ubyte' has more bytes .*: 4704000"),
         ("t10k-labels", empty, "'t10k-labels-idx1-ubyte' begins with nothing. Allowed: 00000801"),
         (
@@ -114,6 +137,52 @@ def test_a_damaged_file_is_named(small_sets, tmp_path, file, damage, message):
     with pytest.raises(UsageError, match=message) as error:
         detect.load("mnist", tmp_path, image_size=28)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_images_of_one_gray_are_refused(small_sets, tmp_path):
+    write_idx(tmp_path, "mnist")
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:16] + b"\x80" * (6000 * 28 * 28))
+    with pytest.raises(UsageError, match="all pixels of the training images are 128. Allowed: "):
+        detect.load("mnist", tmp_path, 28)
+
+
+def test_a_class_with_one_image_is_one_line(small_sets, tmp_path):
+    write_idx(tmp_path, "mnist")
+    path = tmp_path / "train-labels-idx1-ubyte"
+    path.write_bytes(path.read_bytes()[:8] + bytes([1] + [2] * 5999))
+    with pytest.raises(UsageError, match="the label 1 has 1 training image. Allowed: 2 or more."):
+        detect.load("mnist", tmp_path, 28)
+
+
+def test_fewer_images_than_published_are_refused_unless_asked_for(tmp_path, monkeypatch):
+    published = idx.SETS["mnist"]
+    monkeypatch.setitem(idx.SETS, "mnist", dataclasses.replace(published, counts=((1200, 30),)))
+    write_idx(tmp_path, "mnist")
+    monkeypatch.setitem(idx.SETS, "mnist", published)
+    with pytest.raises(
+        UsageError,
+        match=r"shape is \(1200, 28, 28\). Allowed: \(60000.*with --allow_partial, fewer",
+    ):
+        detect.load("mnist", tmp_path, 28)
+    splits = detect.load("mnist", tmp_path, 28, allow_partial=True)
+    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [1100, 100, 30]
+    assert splits.notes == (
+        "Partial data (--allow_partial): the training part has 1,200 of 60,000 images, the test "
+        "part has 30 of 10,000 images.",
+    )
+
+
+def test_gzipped_files_have_the_same_digest(small_sets, tmp_path):
+    digests = set()
+    for gzipped in (False, True):
+        folder = tmp_path / str(gzipped)
+        folder.mkdir()
+        write_idx(folder, "mnist", gzipped)
+        digests.add(detect.load("mnist", folder, 28).digest)
+    path = tmp_path / "False" / "t10k-labels-idx1-ubyte"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    assert len(digests) == 1 and detect.load("mnist", tmp_path / "False", 28).digest not in digests
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def train(
     folder = ModelDir(config.model_dir, config)
     with folder.taken(resume, overwrite, splits) if devices.is_chief else contextlib.nullcontext():
         with _losses_said(devices):
-            resume = resume and folder.config_json.exists()
+            resume = resume and os.path.exists(folder.config_json)
             devices.check_same({"images": splits.digest, "run to resume": str(resume)})
             # The chief has the lock, from here on at the latest.
             devices.check_same({f"--model_dir={folder.path}": folder.token(devices.workers)})

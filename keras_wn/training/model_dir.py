@@ -77,6 +77,8 @@ class ModelDir:
         with lock.locked(self._lock, self._flag):
             # Another process may have had it in between.
             self.check(resume, overwrite, splits)
+            for folder in (self.path, self.checkpoints):
+                files.remove_leftovers(folder)
             yield
 
     def check(self, resume: bool, overwrite: bool, splits: Splits | None = None) -> None:

@@ -252,8 +252,6 @@ class Run:
     def _make_room(self):
         if self.devices.is_chief:
             self.folder.check_space(self.model.count_params())
-            for folder in (self.folder.path, self.folder.checkpoints):
-                files.remove_leftovers(folder)
 
     def _sample(self, count):
         """Training images and their one-hot labels, the same in every run of a seed."""

@@ -40,7 +40,7 @@ def start(script, *flags, largest_file=None, **environment):
 def finish(script, *flags, **options):
     """Exit status, standard output and standard error of a run. The options are `start`'s."""
     process = start(script, *flags, **options)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=500)
     return process.returncode, out, err
 
 

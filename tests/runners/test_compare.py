@@ -1,14 +1,20 @@
 """`runners/compare.py` as a user starts it."""
 
 import json
+import os
 import pathlib
 import signal
 import time
 
 import pytest
 
+from keras_wn.study import budgets, command
+from keras_wn.study.log import Log
+from keras_wn.training import lock
+from keras_wn.training.errors import UsageError
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.runners.processes import RUNNERS, finish, finish_each, start
+from tests.study.made_up import DATA
 
 COMPARE = RUNNERS / "compare.py"
 QUICK = ("--jobs=1", "--budget=tiny", "--methods=wn", "--seeds=2", "--suite=accuracy")
@@ -49,6 +55,43 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path):
         lines = [line for line in err.splitlines() if line.startswith("compare.py: error: ")]
         assert code == 2 and len(lines) == 1 and message in lines[0], (flags, err)
         assert "Traceback" not in err and "Trials" not in out and "trials done" not in out
+
+
+def test_a_second_process_on_the_same_trials_is_told_of_the_first(tmp_path):
+    tiny = ("--budget=tiny", f"--out={tmp_path}")
+    with lock.locked(tmp_path / "shard-1-of-2.lock", "--out"):
+        answers = finish_each(
+            COMPARE, [[*tiny, f"--shard={part}"] for part in ("1/2", "1/1", "2/3")]
+        )
+    for code, _, err in answers:
+        assert code == 2 and f"--out={tmp_path}: process {os.getpid()} on " in err
+        assert "since 20" in err and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda text: "", "its first line is no protocol"),
+        (lambda text: text[:-9], "its first line is no protocol"),
+        (lambda text: text.replace('"tuning"', '"tuned"'), "line 1: tuning is missing"),
+        (lambda text: text + '{"kind": "trial"}\n', "line 2: id is missing"),
+        (lambda text: text + "garbage\n", "line 2: not a record"),
+        (None, "no trials.jsonl can be read there"),
+    ],
+    ids=["empty", "torn", "a key of the protocol", "a trial without id", "garbage", "a folder"],
+)
+def test_a_damaged_log_is_one_line(tmp_path, damage, message):
+    record = budgets.get("tiny").record(DATA, ("bn",), ("accuracy",), {})
+    path = tmp_path / "trials.jsonl"
+    if damage is None:
+        path.mkdir()
+    else:
+        path.write_text(damage(json.dumps(record) + "\n"))
+    with pytest.raises(UsageError, match=message) as error:
+        command._report(Log(path), tmp_path)
+    assert "\n" not in str(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["trials.jsonl"]
 
 
 @pytest.mark.slow

@@ -99,3 +99,24 @@ def test_resume_with_other_flags_lists_them_and_changes_nothing(tmp_path):
     )
     assert code == 2 and "--norm=bn (there: wn)" in err and "--seed=1 (there: 0)" in err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize("first", ["start", "overwrite"])
+def test_a_run_that_is_killed_at_a_file_operation_goes_on(tmp_path, first):
+    code, out, err = finish(HERE / "killed.py", str(tmp_path), first)
+    assert code == 0, err
+    outcomes = json.loads(out.splitlines()[-1])
+    assert len(outcomes) >= 30 and set(outcomes.values()) <= {"resumed", "replaced"}, outcomes
+
+
+@pytest.mark.kill
+def test_of_ten_runners_on_one_folder_one_trains(tmp_path):
+    flags = (*FLAGS, f"--model_dir={tmp_path}/run", "--resume")
+    processes = [start(HERE / "tiny.py", *flags) for _ in range(10)]
+    answers = [(p.communicate(timeout=300)[1], p.returncode) for p in processes]
+    refused = [err for err, code in answers if code]
+    # One that comes after the first has ended has nothing to do.
+    assert len(refused) <= 9 and {code for _, code in answers} <= {0, 2}
+    assert refused and all("writes there. Allowed: another folder" in err for err in refused)
+    assert_as_undisturbed(tmp_path / "run")

@@ -11,6 +11,7 @@ from absl import flags
 from keras_wn import models
 from keras_wn.benchmarks.request import Request, Variant
 from keras_wn.benchmarks.single_layers import BATCH
+from keras_wn.training import flag_fields
 from keras_wn.training.config import PRECISIONS
 from keras_wn.training.errors import UsageError
 
@@ -99,6 +100,8 @@ def define() -> None:
 def run() -> None:
     """Runs the benchmark that the flags ask for, prints its tables, and writes their figures."""
     values = flags.FLAGS
+    for name in ("output", "topology"):
+        flag_fields.check_not_empty(name, values[name].value)
     benchmark = BENCHMARKS[values.what]
     backend = keras.backend.backend()
     if backend not in benchmark.backends:

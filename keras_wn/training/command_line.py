@@ -1,5 +1,6 @@
 """Starts every runner: defines its flags, and turns a mistake of the user into one line."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -12,6 +13,9 @@ from absl import app, flags
 from keras_wn.training import flag_fields
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.errors import LostProcessError, UsageError
+
+# The fields of `TrainConfig` that --prepare takes.
+_OF_PREPARE = {"allow_partial", "data_dir", "dataset"}
 
 
 def define_training_flags(**defaults: Any) -> None:
@@ -50,6 +54,12 @@ def train() -> int | None:
             f"--prepared_format={values.prepared_format}: has no effect. Allowed: with --prepare."
         )
     if values.prepare:
+        given = {name for name in dataclasses.asdict(config) if values[name].present}
+        if unused := sorted(given - _OF_PREPARE):
+            raise UsageError(
+                f"--{unused[0]}={values[unused[0]].value}: has no effect with --prepare. Allowed "
+                f"beside it: {', '.join(f'--{name}' for name in sorted(_OF_PREPARE))}."
+            )
         from keras_wn.data import detect
 
         with detect.tensorflow_needed(config.data_dir):
@@ -57,7 +67,8 @@ def train() -> int | None:
         return prepare.run(
             config.dataset, config.data_dir, values.prepared_format, config.allow_partial
         )
-    config.resolved()  # A mistake is said before the slow imports that follow.
+    # A mistake is said before the slow imports that follow.
+    flag_fields.check_effects(config.resolved())
     from keras_wn.training import loop
 
     result = loop.train(config, values.resume, values.overwrite, values.signal_report)

@@ -23,6 +23,10 @@ _LARGEST_NOISE = 2**20
 # `base_learning_rate` is for this batch size, and scaled in proportion to the batch.
 BASE_BATCH_SIZE = 256
 DRY_RUN_UPDATES = 2
+_FILES = (
+    lambda c: c.dataset == "imagenet" and not c.use_synthetic_data,
+    "with --dataset=imagenet, whose images are in files",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +59,22 @@ class TrainConfig:
         "Number of images that cannot be decoded and are skipped, by name, before the run ends "
         "with an error.",
         allowed=NOT_NEGATIVE,
+        needs=_FILES,
     )
     max_pixels: int = flag(
         MAX_PIXELS,
         "Number of pixels of the largest image that is decoded. A larger one counts as one that "
         "cannot be decoded.",
         allowed=POSITIVE,
+        needs=_FILES,
     )
     allow_partial: bool = flag(
-        False, "Takes, or prepares, a data set with another number of images than was published."
+        False,
+        "Takes, or prepares, a data set with another number of images than was published.",
+        needs=(
+            lambda c: c.dataset != "digits" and not c.use_synthetic_data,
+            "with a data set that was published",
+        ),
     )
     use_synthetic_data: bool = flag(False, "Trains on random images from memory, to measure speed.")
     model_dir: str | None = flag(
@@ -143,6 +154,7 @@ class TrainConfig:
         4,
         "Number of batches that a data-dependent start sees, put together into one.",
         allowed=POSITIVE,
+        needs=(lambda c: c.method.initialize is not None, "with a --norm that starts from data"),
     )
     precision: str = flag("float32", "Keras dtype policy.", PRECISIONS)
     strategy: str = flag(
@@ -161,6 +173,7 @@ class TrainConfig:
         300,
         "Seconds to wait for the other processes of --strategy=multi_worker.",
         allowed=POSITIVE,
+        needs=(lambda c: c.strategy == "multi_worker", "with --strategy=multi_worker"),
     )
     xla: str = flag(
         "auto",

@@ -19,6 +19,8 @@ REQUIRED = dataclasses.MISSING
 Choices = Iterable[str] | Callable[[], Iterable[str]]
 # A test of a number, and the same in words.
 Range = tuple[Callable[[float], bool], str]
+# A test of the whole dataclass, and the same in words.
+Condition = tuple[Callable[[Any], bool], str]
 POSITIVE: Range = (lambda x: x > 0, "a number above 0")
 NOT_NEGATIVE: Range = (lambda x: x >= 0, "0 or more")
 SHARE: Range = (lambda x: 0 <= x < 1, "at least 0 and less than 1")
@@ -38,7 +40,11 @@ _DEFINE = {
 
 
 def flag(
-    default: Any, text: str, choices: Choices | None = None, allowed: Range | None = None
+    default: Any,
+    text: str,
+    choices: Choices | None = None,
+    allowed: Range | None = None,
+    needs: Condition | None = None,
 ) -> Any:
     """A field of a dataclass that is a flag as well.
 
@@ -48,11 +54,12 @@ def flag(
         text: Help, in whole sentences. The allowed names or numbers are added to it.
         choices: Names that are allowed, for a text.
         allowed: `Range` of numbers that are allowed.
+        needs: `Condition` without which the flag has no effect. None if it always has one.
 
     Returns:
         Field, for the body of a dataclass.
     """
-    metadata = {"text": text, "choices": choices, "allowed": allowed}
+    metadata = {"text": text, "choices": choices, "allowed": allowed, "needs": needs}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -108,6 +115,20 @@ def check_ranges(config: Any) -> None:
             elif math.isfinite(value) and is_allowed(value):
                 continue
             raise UsageError(f"--{field.name}={shortened(value)}: not allowed. Allowed: {text}.")
+
+
+def check_effects(config: Any) -> None:
+    """Raises `UsageError` for the first flag on the command line that has no effect.
+
+    Args:
+        config: The dataclass with the values of the flags, resolved.
+    """
+    for field in _flags(config):
+        if field.metadata["needs"] and flags.FLAGS[field.name].present:
+            has_effect, text = field.metadata["needs"]
+            if not has_effect(config):
+                value = flags.FLAGS[field.name].value
+                raise UsageError(f"--{field.name}={value}: has no effect. Allowed: {text}.")
 
 
 def shortened(value: Any) -> str:

@@ -106,3 +106,39 @@ def test_every_command_line_is_refused_in_one_line_or_begins(name, tmp_path):
             assert code in ("begun", 0), (shown, code, err)
             begun += 1
     assert len(lines) / 20 < begun < len(lines) / 2
+
+
+WITHOUT_EFFECT = {
+    "--prepared_format=tfrecord": "--prepared_format=tfrecord: has no effect. Allowed: with --prep",
+    "--worker_timeout=3": "--worker_timeout=3: has no effect. Allowed: with --strategy=mu",
+    "--max_corrupt=3": "--max_corrupt=3: has no effect. Allowed: with --dataset=imagenet",
+    "--max_pixels=3": "--max_pixels=3: has no effect. Allowed: with --dataset=imagenet",
+    "--allow_partial": "--allow_partial=True: has no effect. Allowed: with a data set that was",
+    "--init_batches=2 --norm=bn": "--init_batches=2: has no effect. Allowed: with a --norm that",
+    "--prepare --norm=wn": "--norm=wn: has no effect with --prepare. Allowed beside it: --allow_",
+    "--use_synthetic_data --data_dir=/": "--data_dir=/ with --use_synthetic_data: random images",
+    "--overwrite": "--overwrite needs the folder of the run. Allowed: with --model_dir.",
+    "--profile_steps=100000,100001 --model_dir=run": "--profile_steps=100000,100001: after the end",
+    "--augment=paper": "--augment=paper with --dataset=digits: its images are neither cropped",
+    "--accumulation=30 --train_epochs=1 --warmup_epochs=0": "--accumulation=30: more batches than",
+    "--init_batches=2 --norm=wn --model_dir=run": None,
+}
+
+
+def test_a_flag_without_an_effect_is_refused(tmp_path):
+    done = subprocess.run(
+        [sys.executable, HERE / "fuzz.py", RUNNERS / "imagenet.py"],
+        input=json.dumps([line.split() for line in WITHOUT_EFFECT]),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for message, (code, err, _) in zip(
+        WITHOUT_EFFECT.values(), json.loads(done.stdout), strict=True
+    ):
+        if message is None:
+            assert (code, err) == ("begun", "")
+        else:
+            assert code == 2 and err.startswith(f"imagenet.py: error: {message}"), err

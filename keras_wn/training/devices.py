@@ -109,9 +109,16 @@ def find(config: TrainConfig, **choices: bool) -> Devices:
         from keras_wn.training import strategies
 
         facts = _facts(config, choices) if config.strategy == "multi_worker" else {}
-        return strategies.devices(
+        strategy = strategies.build(
             config.strategy, config.virtual_devices, config.worker_timeout, facts
         )
+        replicas = strategy.num_replicas_in_sync
+        if config.strategy != "multi_worker":
+            return Devices(strategy, replicas)
+        from keras_wn.training import multi_worker
+
+        cluster = multi_worker.read_cluster()
+        return Devices(strategy, replicas, len(cluster.addresses), cluster.number)
     if backend != "jax":
         raise UsageError(
             f"KERAS_BACKEND={backend}: not allowed for training. Allowed: tensorflow, jax."

@@ -1,7 +1,6 @@
 """Trains a network as a configuration says, from the first line on the screen to the last file."""
 
 import contextlib
-import dataclasses
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from keras_wn.training.errors import LostProcessError, UsageError
 from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.optimizer import SGDL2, decayed_paths
 from keras_wn.training.run import Run, announce, as_figures
+from keras_wn.training.schedules import Plan
 from keras_wn.training.stop import StopRequest
 
 _LOG_STEPS = 100
@@ -138,28 +138,6 @@ def _train_in(
             f"--batch_size={config.batch_size} with --image_size={config.image_size}: a step does "
             "not fit in memory. Allowed: smaller ones, or more devices."
         ) from error
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """The numbers that the steps of a run depend on.
-
-    Attributes:
-        rates: Sequence of the learning rate of each step, as `schedules.Rates`.
-        decay: Weight decay.
-        steps_per_epoch: Steps of an epoch.
-        steps_per_loop: Steps that run without a return to Python; they divide an epoch.
-        log_steps: Steps between two logs within an epoch. None: logs follow epochs alone.
-        checkpoint_steps: Steps between two checkpoints within an epoch. None: they follow epochs
-            alone.
-    """
-
-    rates: Sequence[float]
-    decay: float
-    steps_per_epoch: int
-    steps_per_loop: int = 1
-    log_steps: int | None = None
-    checkpoint_steps: int | None = None
 
 
 def train_steps(

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,17 +20,15 @@ from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.monitor import Profiler, Screen, duration, kernel_norms
+from keras_wn.training.schedules import Plan
 from keras_wn.training.stop import StopRequest
-
-if TYPE_CHECKING:
-    from keras_wn.training.loop import Plan
 
 # Images on which blocks and gradients are measured after an epoch.
 _WATCHED_IMAGES = 16
 FIGURES = ("loss", "top1", "top5")
 
 
-def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: "Plan") -> None:
+def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: Plan) -> None:
     """Says which data, network and devices a run takes, before the network is built."""
     method = config.method
     print(
@@ -87,7 +85,7 @@ class Run:
         splits: Splits,
         folder: ModelDir,
         devices: Devices,
-        plan: "Plan",
+        plan: Plan,
         step: Any,
     ):
         self.config, self.splits, self.folder, self.devices = config, splits, folder, devices

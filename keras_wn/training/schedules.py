@@ -1,6 +1,7 @@
 """Builds the schedule of the learning rate over the steps of a run."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -112,6 +113,28 @@ class Rates:
             rates = ops.convert_to_numpy(self._schedule(updates.astype("float32")))
             self._number, self._part = number, np.asarray(rates, "float32")
         return self._part[place]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The numbers that the steps of a run depend on.
+
+    Attributes:
+        rates: Sequence of the learning rate of each step, as `Rates`.
+        decay: Weight decay.
+        steps_per_epoch: Steps of an epoch.
+        steps_per_loop: Steps that run without a return to Python; they divide an epoch.
+        log_steps: Steps between two logs within an epoch. None: logs follow epochs alone.
+        checkpoint_steps: Steps between two checkpoints within an epoch. None: they follow epochs
+            alone.
+    """
+
+    rates: Sequence[float]
+    decay: float
+    steps_per_epoch: int
+    steps_per_loop: int = 1
+    log_steps: int | None = None
+    checkpoint_steps: int | None = None
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")

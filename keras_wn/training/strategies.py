@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_wn.training import multi_worker
-from keras_wn.training.devices import Devices
 from keras_wn.training.errors import UsageError
 
 
@@ -69,21 +68,6 @@ def build(
     return _mirrored(tuple(f"GPU:{i}" for i in range(len(gpus))))
 
 
-def devices(
-    name: str,
-    virtual_devices: int = 0,
-    timeout: float = multi_worker.TIMEOUT,
-    facts: Mapping[str, str] | None = None,
-) -> Devices:
-    """The `Devices` of the strategy that `build` makes from the same arguments."""
-    strategy = build(name, virtual_devices, timeout, facts)
-    replicas = strategy.num_replicas_in_sync
-    if name != "multi_worker":
-        return Devices(strategy, replicas)
-    cluster = multi_worker.read_cluster()
-    return Devices(strategy, replicas, len(cluster.addresses), cluster.number)
-
-
 def gathered(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarray:
     """The rows of int64 numbers of all replicas, of whatever process."""
 
@@ -103,17 +87,6 @@ def lost_process(error: Exception) -> bool:
     is_remote = any(word in str(error) for word in words)
     others = (tf.errors.InternalError, tf.errors.UnknownError, tf.errors.DeadlineExceededError)
     return isinstance(error, kinds) or (isinstance(error, others) and is_remote)
-
-
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the files of the run. One process does."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or resolver.task_type is None:
-        return True
-    has_chief = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or (
-        resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief
-    )
 
 
 def compiles(xla: str) -> bool:

@@ -120,7 +120,7 @@ def test_a_folder_that_is_deleted_during_the_run_is_one_line(
         return end_epoch(self, *arguments)
 
     monkeypatch.setattr(run.Run, "end_epoch", end_epoch_and_unmount)
-    flags = {"batch_size": 8, "image_size": 32, "train_epochs": 9, "norm": "none"}
+    flags = {"batch_size": 8, "image_size": 32, "train_epochs": 2, "norm": "none"}
     with pytest.raises(UsageError, match="8 images in a row cannot be decoded. .*No such file"):
         loop.train(config(data_dir=str(image_folder), **flags))
 
@@ -135,7 +135,7 @@ def test_what_is_left_out_is_said_at_the_start_and_odd_names_train(
         (image_folder / part / "bee").rename(image_folder / part / "b\udce9\n")
     odd = image_folder / "train" / "b\udce9\n"
     (odd / "bee_3.JPEG").write_bytes(b"")
-    flags = {"batch_size": 8, "image_size": 32, "train_epochs": 1, "norm": "none"}
+    flags = {"batch_size": 8, "image_size": 32, "train_epochs": 2, "norm": "none"}
     result = loop.train(config(data_dir=str(image_folder), **flags))
     out, err = capsys.readouterr()
     assert out.splitlines()[1] == "Left out: 1 file that is not an image (.txt 1)."

@@ -105,7 +105,7 @@ def test_images_that_are_all_broken_are_one_line(
     assert line.startswith("tiny.py: error: 8 images in a row cannot be decoded. Images that")
 
 
-@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("part", ["train", slow("val")])
 def test_a_folder_that_is_deleted_during_the_run_is_one_line(
     image_folder,  # noqa: F811
     config,  # noqa: F811

@@ -46,13 +46,13 @@ class Crop:
         Returns:
             Float32 tensor of shape `(image_size, image_size, 3)`.
         """
+        shape = tf.io.extract_jpeg_shape(data)[:2]
         # TensorFlow takes a cut off file where the window lies above the cut; whether a file is
         # good must not hang on the window.
-        data = tf.where(tf.strings.substr(data, -2, 2) == b"\xff\xd9", data, "")
-        shape = tf.io.extract_jpeg_shape(data)[:2]
-        # No image can be decoded from an empty string.
+        is_whole = tf.strings.substr(data, -2, 2) == b"\xff\xd9"
         is_small = tf.reduce_prod(tf.cast(shape, tf.int64)) <= self.max_pixels
-        data = tf.where(is_small, data, "")
+        # No image can be decoded from an empty string.
+        data = tf.where(is_whole & is_small, data, "")
         window = self._window(shape, seed, number)
         return self._finish(tf.io.decode_and_crop_jpeg(data, window, channels=3), seed, number)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -95,12 +96,14 @@ class CorruptImages:
         try:
             yield
         except Exception as error:
-            # TensorFlow wraps the `UsageError` of a pipeline in an error of its own.
+            # TensorFlow wraps the `UsageError` of a pipeline in an error of its own. A damaged
+            # record is an error of TensorFlow alone, of operations that read nothing but records.
+            damage = next((text for text in _DAMAGED if text in str(error)), None)
+            if self._end is None and self.count <= self.limit and damage is None:
+                raise
+            # A pipeline that the frames keep alive would still call Python when the process ends.
+            traceback.clear_frames(error.__traceback__)
             self.check()
-            # A damaged record is an error of TensorFlow alone. Only records are read by its
-            # operations that raise these.
-            if text := next((text for text in _DAMAGED if text in str(error)), None):
-                raise UsageError(
-                    f"A file of records is damaged ({text}). Allowed: files as they were prepared."
-                ) from error
-            raise
+            raise UsageError(
+                f"A file of records is damaged ({damage}). Allowed: files as they were prepared."
+            ) from error

@@ -24,8 +24,8 @@ def fault(data_dir: Any, text: str) -> UsageError:
         data_dir: Path. None for the folder of TensorFlow Datasets.
         text: What is wrong, and what is allowed.
     """
-    flag = "--data_dir" if data_dir is None else f"--data_dir={printable(data_dir)}"
-    return UsageError(f"{flag}: {text}")
+    flag = "--data_dir" if data_dir is None else f"--data_dir={data_dir}"
+    return UsageError(printable(f"{flag}: {text}"))
 
 
 def printable(path: Any) -> str:
@@ -37,7 +37,9 @@ def printable(path: Any) -> str:
     data/caf\\udce9
     """
     text = str(path)
-    return text if text.isprintable() else repr(text)[1:-1]
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def reason(error: OSError) -> str:

@@ -118,9 +118,17 @@ def _train_in(
                 run.initialize()
             if signal_only:
                 return None
-            batches = training_batches(config, splits, first, devices.shard)
             with run.shown(first):
-                finite = train_steps(run.step, batches, run.plan, run, run.stop, first, sums)
+                finite = train_steps(
+                    run.step,
+                    # Not kept in this function, so that an error ends the pipeline.
+                    training_batches(config, splits, first, devices.shard),
+                    run.plan,
+                    run,
+                    run.stop,
+                    first,
+                    sums,
+                )
             final = run.evaluate_all()
         finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
         return run.finish("finished" if finite else "diverged", final)

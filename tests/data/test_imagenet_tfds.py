@@ -1,6 +1,7 @@
 """On what TFDS' own builder makes of tiny tars."""
 
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -38,6 +39,14 @@ def write_tars(folder, broken=None):
     with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as tar:
         for i in range(_VALIDATION_IMAGES):
             add(tar, f"ILSVRC2012_val_{i + 1:08d}.JPEG", jpeg(5000 + i, size=(40, 32)))
+
+
+@pytest.fixture(scope="session")
+def tars(tmp_path_factory):
+    """Folder with the two tars."""
+    folder = tmp_path_factory.mktemp("tars") / "tars"
+    write_tars(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +136,125 @@ def test_records_by_position_are_those_of_the_stream(prepared, form, take):
             assert data[i] == expected and labels[i] == label
 
 
+def edit_info(folder, **values):
+    """Changes values of the training split in dataset_info.json."""
+    path = version(folder) / "dataset_info.json"
+    record = json.loads(path.read_text())
+    next(split for split in record["splits"] if split["name"] == "train").update(values)
+    path.write_text(json.dumps(record))
+
+
+def cut_records(folder):
+    path = next(version(folder).glob("*train*"))
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def without_features(folder):
+    (version(folder) / "features.json").unlink()
+
+
+def of_other_classes(folder):
+    path = version(folder) / "features.json"
+    path.write_text(path.read_text().replace('"1000"', '"10"'))
+    path = version(folder) / "label.labels.txt"
+    path.write_text("\n".join(path.read_text().split()[:10]) + "\n")
+
+
+def of_other_names(folder):
+    path = version(folder) / "features.json"
+    path.write_text(path.read_text().replace('"label"', '"target"'))
+
+
+def emptied(name):
+    return lambda folder: (version(folder) / name).write_bytes(b"")
+
+
+def torn(name):
+    path = version
+    return lambda folder: (path(folder) / name).write_bytes(
+        (path(folder) / name).read_bytes()[:100]
+    )
+
+
+def made_a_folder(name):
+    def make(folder):
+        (version(folder) / name).unlink()
+        (version(folder) / name).mkdir()
+
+    return make
+
+
+def made_a_fifo(name):
+    def make(folder):
+        (version(folder) / name).unlink()
+        os.mkfifo(version(folder) / name)
+
+    return make
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *[
+            make(name)
+            for make in (emptied, torn, made_a_folder, made_a_fifo)
+            for name in ("dataset_info.json", "features.json")
+        ],
+        cut_records,
+        without_features,
+        of_other_classes,
+        of_other_names,
+        lambda folder: edit_info(folder, shardLengths=["2000"]),
+        lambda folder: edit_info(folder, shardLengths=["500"]),
+        lambda folder: edit_info(folder, shardLengths=[]),
+        lambda folder: edit_info(folder, name="training"),
+    ],
+)
+def test_a_damaged_set_is_one_line_before_training(prepared, form, tmp_path, damage):
+    shutil.copytree(prepared[form] / "imagenet2012", tmp_path / "imagenet2012")
+    damage(tmp_path)
+    with pytest.raises(UsageError, match=f"^--data_dir={tmp_path}: ") as error:
+        detect.load("imagenet", tmp_path, 32, allow_partial=True)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_records_damaged_inside_end_the_run_in_one_line(prepared, form, tmp_path, take):
+    shutil.copytree(prepared[form] / "imagenet2012", tmp_path / "imagenet2012")
+    path = next(version(tmp_path).glob("*train*"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 5000] = bytes(5000)
+    path.write_bytes(data)
+    splits = detect.load("imagenet", tmp_path, 32, allow_partial=True)
+    for read in (
+        lambda: take(splits.train.training_batches(400, 1000, seed=0), 2),
+        lambda: take(splits.train.evaluation_batches(400, 1000), None),
+        lambda: splits.train.sample(900, seed=0),
+    ):
+        with pytest.raises(UsageError, match="A file of records is damaged") as error:
+            with splits.corrupt.explained():
+                read()
+        assert "\n" not in str(error.value)
+
+
+def test_the_digest_is_of_the_files_in_any_place(prepared, copy):
+    digests = [
+        imagenet_tfds.load(folder, 16, allow_partial=True).digest
+        for folder in (prepared["tfrecord"], copy, prepared["array_record"])
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_fewer_images_than_published_are_refused(prepared):
+    with pytest.raises(
+        UsageError,
+        match="not the data that were published: the train split has 1,000 of 1,281,167 images, "
+        "the validation split has 7 of 50,000 images. Allowed: all of them",
+    ):
+        detect.load("imagenet", prepared["tfrecord"], 32)
+
+
 def test_missing_files_are_counted_and_named(copy):
     for path in version(copy).glob("*train*tfrecord*"):
         os.remove(path)
@@ -153,6 +281,106 @@ def test_interrupted_preparation_is_told_from_none(copy):
         UsageError, match="neither train/ and val/ .* nor imagenet2012/ .* is there. Lay ILSVRC2012"
     ):
         detect.load("imagenet", copy)
+
+
+def repacked(folder, name, change):
+    """Writes a tar again, with the names and data that `change` makes of its list of pairs."""
+    path = folder / name
+    with tarfile.open(path) as tar:
+        members = [(member.name, tar.extractfile(member).read()) for member in tar]
+    with tarfile.open(path, "w") as tar:
+        for member in change(members):
+            add(tar, *member)
+
+
+def inner(count):
+    """The bytes of a tar of some images."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for number in range(count):
+            add(tar, f"{number}.JPEG", b"")
+    return stream.getvalue()
+
+
+TRAIN, VALIDATION = prepare.TARS
+
+
+@pytest.mark.parametrize(
+    "name, change, message, allowed",
+    [
+        (TRAIN, lambda m: m[:1], "lacks 999 of 1,000 synsets: 'n.*' and 994 more", True),
+        (TRAIN, lambda m: [*m[:-1], (m[-1][0], inner(0))], "has no images of 'n", True),
+        (TRAIN, lambda m: [*m, ("n99999999.tar", inner(1))], "holds 'n99999999'. Allowed", False),
+        (TRAIN, lambda m: [*m, ("README", b"read me")], "holds 'README'. Allowed", False),
+        (TRAIN, lambda m: [(f"train/{n}", d) for n, d in m], "holds 'train/n.*' and 995", False),
+        (TRAIN, lambda m: [*m[:-1], (m[-1][0], b"x" * 999)], "TFDS cannot read the tars", False),
+        (VALIDATION, lambda m: m[1:], "holds '.*val_00000002.JPEG', .*, without gaps", False),
+        (VALIDATION, lambda m: [(f"val/{n}", d) for n, d in m], "holds 'val/ILSVRC", False),
+        (VALIDATION, lambda m: [(f"{n}.jpg", d) for n, d in m], "holds 'ILSVRC.*jpg'", False),
+        (VALIDATION, lambda m: m[:3], "has 3 of 50,000 images", True),
+        (VALIDATION, lambda m: [], "has 0 of 50,000 images", True),
+    ],
+)
+def test_tars_of_other_images_are_refused_before_they_are_prepared(
+    tars, tmp_path, name, change, message, allowed
+):
+    for path in tars.iterdir():
+        shutil.copy(path, tmp_path)
+    repacked(tmp_path, name, change)
+    with pytest.raises(UsageError, match=message) as error:
+        prepare.prepare(tmp_path)
+    assert "\n" not in str(error.value) and not (tmp_path / "imagenet2012").exists()
+    assert ("--allow_partial" in str(error.value)) == allowed
+    if not allowed:
+        with pytest.raises(UsageError, match=message):
+            prepare.prepare(tmp_path, allow_partial=True)
+
+
+def test_a_cut_tar_is_one_line(tars, tmp_path):
+    for path in tars.iterdir():
+        shutil.copy(path, tmp_path)
+    for name in (VALIDATION, TRAIN):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(UsageError, match="TFDS cannot read the tars|not the data that were"):
+            prepare.prepare(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda folder: folder.mkdir(),
+        lambda folder: (folder / "5.1.0").mkdir(parents=True),
+        lambda folder: (folder / "incomplete.ABC_5.1.0").mkdir(parents=True),
+    ],
+    ids=["nothing", "an empty version", "an interrupted preparation"],
+)
+def test_a_failed_preparation_can_be_run_again(tars, tmp_path, leave, capsys):
+    leave(tmp_path / "imagenet2012")
+    for name in prepare.TARS:
+        (tmp_path / name).write_bytes(b"not a tar" * 200)
+    for _ in range(2):
+        with pytest.raises(UsageError, match="TFDS cannot read the tars"):
+            prepare.run(None, str(tmp_path), "tfrecord")
+    for path in tars.iterdir():
+        shutil.copy(path, tmp_path)
+    prepare.run(None, str(tmp_path), "tfrecord", allow_partial=True)
+    assert "prepared: 990 training images" in capsys.readouterr().out
+    # A prepared set is looked at, and not prepared again.
+    for name in prepare.TARS:
+        (tmp_path / name).unlink()
+    prepare.run(None, str(tmp_path), "tfrecord", allow_partial=True)
+
+
+def test_files_of_a_version_that_is_not_finished_are_not_deleted(tars, tmp_path):
+    for path in tars.iterdir():
+        shutil.copy(path, tmp_path)
+    kept = tmp_path / "imagenet2012" / "5.1.0" / "imagenet2012-train.tfrecord-00000-of-01024"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"half")
+    with pytest.raises(UsageError, match="has no dataset_info.json and is not empty"):
+        prepare.run(None, str(tmp_path), "tfrecord", allow_partial=True)
+    assert kept.read_bytes() == b"half"
 
 
 def test_report_names_what_is_missing_with_its_size(tmp_path):

@@ -52,6 +52,16 @@ def test_a_folder_that_is_none_is_one_line_that_quotes_it(load, make, tmp_path):
 
 
 @pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("name", ["line\nline\x1b[31m", "caf\udce9"])
+def test_an_empty_folder_of_any_name_is_one_line_that_quotes_it(load, name, tmp_path):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="^--data_dir=") as error:
+        LOADS[load](str(tmp_path / name))
+    message = str(error.value)
+    assert message.isprintable() and reading.printable(tmp_path / name) in message
+
+
+@pytest.mark.parametrize("load", LOADS)
 @pytest.mark.parametrize("mode", [0, 0o400])
 def test_a_folder_that_may_not_be_entered_is_one_line(load, mode, open_folder):
     (open_folder / "kept").mkdir(mode=mode)

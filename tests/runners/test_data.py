@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_wn.data import prepare
-from keras_wn.training import loop
+from keras_wn.training import loop, run
 from keras_wn.training.errors import UsageError
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.data.test_idx import DEBIAN
@@ -83,6 +83,64 @@ def test_half_an_image_folder_is_refused(
         loop.train(asked)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def empty(root, part):
+    for path in (root / part).rglob("*.JPEG"):
+        path.write_bytes(b"")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["none", "wn"], ids=["in training", "in a sample"])
+def test_images_that_are_all_broken_are_one_line(
+    image_folder,  # noqa: F811
+    tmp_path,
+    norm,
+):
+    empty(image_folder, "train")
+    flags = (f"--data_dir={image_folder}", f"--model_dir={tmp_path}/run", f"--norm={norm}")
+    code, _, err = finish(HERE / "tiny.py", *SMALL, *flags)
+    line = err.splitlines()[-1]
+    assert code == 2 and "Traceback" not in err
+    assert line.startswith("tiny.py: error: 8 images in a row cannot be decoded. Images that")
+
+
+@pytest.mark.parametrize("part", ["train", slow("val")])
+def test_a_folder_that_is_deleted_during_the_run_is_one_line(
+    image_folder,  # noqa: F811
+    config,  # noqa: F811
+    monkeypatch,
+    part,
+):
+    end_epoch = run.Run.end_epoch
+
+    def end_epoch_and_unmount(self, *arguments):
+        shutil.rmtree(image_folder / part)
+        monkeypatch.undo()
+        return end_epoch(self, *arguments)
+
+    monkeypatch.setattr(run.Run, "end_epoch", end_epoch_and_unmount)
+    flags = {"batch_size": 8, "image_size": 32, "train_epochs": 2, "norm": "none"}
+    with pytest.raises(UsageError, match="8 images in a row cannot be decoded. .*No such file"):
+        loop.train(config(data_dir=str(image_folder), **flags))
+
+
+def test_what_is_left_out_is_said_at_the_start_and_odd_names_train(
+    image_folder,  # noqa: F811
+    config,  # noqa: F811
+    capsys,
+):
+    (image_folder / "train" / "bee" / "notes.txt").write_text("")
+    for part in ("train", "val"):
+        (image_folder / part / "bee").rename(image_folder / part / "b\udce9\n")
+    odd = image_folder / "train" / "b\udce9\n"
+    (odd / "bee_3.JPEG").write_bytes(b"")
+    flags = {"batch_size": 8, "image_size": 32, "train_epochs": 2, "norm": "none"}
+    result = loop.train(config(data_dir=str(image_folder), **flags))
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1] == "Left out: 1 file that is not an image (.txt 1)."
+    assert result["status"] == "finished"
+    assert "b\\udce9\\n/bee_3.JPEG" in err
 
 
 @pytest.mark.parametrize("augment", ["standard", slow("paper")])

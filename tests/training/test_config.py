@@ -89,6 +89,7 @@ def test_what_is_given_stays():
             "--image_size=32 with --dataset=fashion_mnist: its images are of 28. Allowed: 28, 14.",
         ),
         ({"max_corrupt": -1}, "--max_corrupt=-1: not allowed. Allowed: 0 or more."),
+        ({"max_pixels": 0}, "--max_pixels=0: not allowed. Allowed: a number above 0."),
         ({"agc": -0.1}, "--agc=-0.1: not allowed. Allowed: 0 or more."),
         ({"ema": 1.0}, "--ema=1.0: not allowed. Allowed: at least 0 and less than 1."),
         ({"accumulation": 0}, "--accumulation=0: not allowed. Allowed: a number above 0."),

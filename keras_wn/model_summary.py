@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_wn.interop.fold import plain_class
-from keras_wn.interop.selection import is_normalized_layer, units
 from keras_wn.layers.gains import Gain, direction_norm
 from keras_wn.layers.kernels import Kernel, kernels_of
+from keras_wn.layers.selection import is_normalized_layer, units
 
 # A narrower terminal breaks the lines itself, and no cell is cut.
 _LEAST_WIDTH = 80

@@ -19,11 +19,11 @@ from keras_wn.interop.rebuild import (
     rebuild,
     uncompiled,
 )
-from keras_wn.interop.selection import call_scale, is_normalized_layer, selected, units
 from keras_wn.interop.weight_norm_model import SUBCLASSES
 from keras_wn.layers import MeanOnlyBatchNormalization, WeightNormalization, gains
 from keras_wn.layers.kernels import LINEAR, kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.selection import call_scale, is_normalized_layer, selected, units
 from keras_wn.layers.wrapped import named_kernels
 
 
@@ -82,7 +82,7 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
             f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is "
             "not known. Allowed: functional and Sequential models."
         )
-    chosen = selected("fold", model, layers, is_normalized_layer)
+    chosen = selected("fold", model, layers, filter(is_normalized_layer, units(model)))
 
     def is_folded(layer):
         return (is_normalized_layer(layer) or type(layer) in _COUNTERPARTS) and chosen(layer)

@@ -7,11 +7,11 @@ from keras import ops
 
 from keras_wn.interop.fold import carry_folded, holds_normalized, plain, without_scale
 from keras_wn.interop.rebuild import finalize_state, rebuild_pairs
-from keras_wn.interop.selection import call_scale, is_normalized_layer
 from keras_wn.interop.stored_weight import assign
 from keras_wn.interop.weight_norm_model import assignments_from_plain
 from keras_wn.layers import BatchStatisticsNoise, ScalarBias, ScalarGain
 from keras_wn.layers.kernels import own_variables
+from keras_wn.layers.selection import call_scale, is_normalized_layer
 
 
 def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:

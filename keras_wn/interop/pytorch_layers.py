@@ -11,11 +11,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_wn.interop.selection import call_scale
 from keras_wn.interop.stored_weight import Leaf, named_leaves, normalized_kernels
 from keras_wn.layers import WeightNormalization
 from keras_wn.layers.gains import Gain
 from keras_wn.layers.kernels import FULL, Kernel, kernels_of, own_variables
+from keras_wn.layers.selection import call_scale
 
 _layers = keras.layers
 

@@ -6,7 +6,6 @@ import keras
 
 from keras_wn import layers as layers_of_ours
 from keras_wn.interop.rebuild import copy_of, copy_state, rebuild
-from keras_wn.interop.selection import has_kernels, is_normalized_layer, selected, units
 from keras_wn.interop.stored_weight import (
     Assignments,
     StoredWeight,
@@ -15,6 +14,7 @@ from keras_wn.interop.stored_weight import (
     weights_but_gains,
 )
 from keras_wn.layers.kernels import kernels_of
+from keras_wn.layers.selection import has_kernels, is_normalized_layer, selected, units
 from keras_wn.layers.wrapped import build_from_config
 
 # Maps a plain Keras class to its weight-normalized subclass.
@@ -70,7 +70,7 @@ def weight_norm(model: keras.Model, layers: Any = None) -> keras.Model:
         raise ValueError(f"weight_norm: model={model!r} is not allowed. Allowed: a Keras model.")
     if not any(kernels_of(layer) for layer in model._flatten_layers() if layer.built):
         raise ValueError(f"weight_norm: model '{model.name}' has no built layer with a kernel.")
-    chosen = selected("weight_norm", model, layers, has_kernels)
+    chosen = selected("weight_norm", model, layers, filter(has_kernels, units(model)))
 
     def to_normalize(layer):
         return [unit for unit in units(layer) if has_kernels(unit) and chosen(unit)]

@@ -50,14 +50,17 @@ class Gain:
         """
         if self.log:
             _check_positive(g, self.variable.path)
-        self.variable.assign(self.held(g))
+        with substitution.full_precision():
+            self.variable.assign(self.held(g))
 
     def held(self, g: Tensor) -> Tensor:
         """Returns the value of the variable for a gain g, in its shape and dtype.
 
         If the variable holds the logarithm, a gain below 2^-100 is taken as 2^-100.
         """
-        return ops.cast(ops.reshape(_held(g, self.log), self.variable.shape), self.variable.dtype)
+        with substitution.full_precision():
+            dtype = self.variable.dtype
+        return ops.cast(ops.reshape(_held(g, self.log), self.variable.shape), dtype)
 
 
 def check_options(
@@ -152,7 +155,9 @@ def _add_variable(layer, kernel, name, initializer, trainable):
             mesh_axis for axis, mesh_axis in enumerate(layout.axes) if axis not in kernel.gain_axes
         ]
         layout = keras.distribution.TensorLayout(shared_axes, layout.device_mesh)
-    with backend.name_scope(layer.name, caller=layer):
+    # The layer may be built inside the call of another layer, in which the kernel reads in the
+    # compute dtype.
+    with substitution.full_precision(), backend.name_scope(layer.name, caller=layer):
         variable = backend.Variable(
             initializer=initializer,
             shape=kernel.gain_shape,
@@ -279,9 +284,9 @@ def effective(kernel: Kernel, gain: Gain | None, factor: Tensor | None = None) -
         factor: Tensor of shape `kernel.gain_shape` that multiplies w. `None` stands for 1.
 
     Returns:
-        Tensor of the shape and dtype of v.
+        Tensor of the shape of v, in the dtype that v reads in.
     """
-    dtype = kernel.variable.dtype
+    dtype = substitution.read_dtype(kernel.variable)
     with substitution.full_precision():
         v, g = kernel.variable.value, _times(gain, factor)
         if g is None or kernel.gain_axes == kernel.fan_in:

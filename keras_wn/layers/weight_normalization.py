@@ -210,10 +210,12 @@ class WeightNormalization(keras.layers.Wrapper):
 
     def call(self, inputs, *args, training=None, **kwargs):
         del training  # The layer reads it from Keras' call context.
-        substitutes = {
-            id(kernel.variable): gains.effective(kernel, gain)
-            for kernel, gain in self.kernels_and_gains()
-        }
+        # The layers that read the kernels cast them by their own policies.
+        with substitution.full_precision():
+            substitutes = {
+                id(kernel.variable): gains.effective(kernel, gain)
+                for kernel, gain in self.kernels_and_gains()
+            }
         return substitution.call_substituted(self, self.layer, substitutes, inputs, *args, **kwargs)
 
     def compute_output_spec(self, inputs, *args, training=None, **kwargs):

@@ -261,9 +261,7 @@ def direction_norm(kernel: Kernel) -> Tensor:
         Tensor of the shape of v with size 1 along `kernel.fan_in`.
     """
     with substitution.full_precision():
-        v = kernel.variable.value
-        v = reparameterizations.centered(v, kernel.fan_in) if kernel.center else v
-        return reparameterizations.norm(v, kernel.fan_in)
+        return reparameterizations.norm(kernel.variable.value, kernel.fan_in, kernel.center)
 
 
 def scale(kernel: Kernel, gain: Gain | None, factor: Tensor | None = None) -> Tensor:

@@ -168,7 +168,8 @@ class Leaf:
             bidirectional layer with its cells, or a layer around others that has weights of its
             own.
         variables: The weights of the layer. Of a layer around others, its own weights alone.
-        path: The path that leads to the layer, as `block_1/conv`.
+        path: The path that leads to the layer, as `block_1/conv`. Empty for the model's own
+            weights.
     """
 
     name: str
@@ -206,7 +207,7 @@ def _leaves(layer, path):
     whole = WeightNormalization | keras.layers.RNN | keras.layers.Bidirectional
     if isinstance(layer, whole) or kernels_of(layer) or not layer._layers:
         return [(path or (layer.name,), layer, layer.weights)]
-    found = [(path or (layer.name,), layer, own_variables(layer))]
+    found = [(path, layer, own_variables(layer))]
     # A model's own order is that of its graph.
     for sublayer in layer.layers if isinstance(layer, keras.Model) else layer._layers:
         found += _leaves(sublayer, (*path, sublayer.name))

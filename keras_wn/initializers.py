@@ -222,7 +222,7 @@ def _first_centering(layer, call, done, inputs, **kwargs):
     if not done:
         done.append(True)
         with full_precision():
-            layer.moving_mean.assign(layer.batch_mean(inputs))
+            layer.moving_mean.assign(layer.batch_mean(inputs, kwargs.get("mask")))
     return call(inputs, **kwargs)
 
 

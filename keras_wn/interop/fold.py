@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -20,10 +21,16 @@ from keras_wn.interop.rebuild import (
     uncompiled,
 )
 from keras_wn.interop.weight_norm_model import SUBCLASSES
-from keras_wn.layers import MeanOnlyBatchNormalization, WeightNormalization, gains
+from keras_wn.layers import (
+    MeanOnlyBatchNormalization,
+    ScalarBias,
+    ScalarGain,
+    WeightNormalization,
+    gains,
+)
 from keras_wn.layers.kernels import LINEAR, kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
-from keras_wn.layers.selection import call_scale, is_normalized_layer, selected, units
+from keras_wn.layers.selection import call_scale, is_normalized_layer, selected
 from keras_wn.layers.wrapped import named_kernels
 
 
@@ -34,7 +41,9 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
     without custom objects. Regularizers and constraints of w stay, on the kernel. Others of this
     package, and its initializers, are dropped with the normalization. A `scale` that a layer of a
     functional model takes from `JoinWeights`, or a constant one, becomes part of its kernel.
-    `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`,
+    `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`, whose numbers are
+    part of its configuration; in a subclassed model and in a layer of your own, whose
+    configurations do not have these, they stay as they are, with their weights.
     `GhostBatchNormalization` becomes `keras.layers.BatchNormalization`, and `BatchStatisticsNoise`
     the identity. `TReLU`, `NormalizedReLU` and the joins have no plain
     counterpart and stay as they are, as layers and as activations of layers.
@@ -82,13 +91,41 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
             f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is "
             "not known. Allowed: functional and Sequential models."
         )
-    chosen = selected("fold", model, layers, filter(is_normalized_layer, units(model)))
+    folded = rebuild(model, *folding(model, layers))
+    return _fold_batch_norms(folded) if fold_bn else folded
+
+
+def folding(model: keras.Model, layers: Any = None) -> tuple[Callable, ...]:
+    """The functions that `rebuild` needs to fold a model.
+
+    Args:
+        model: Built Keras model.
+        layers: As in `fold`.
+
+    Returns:
+        Tuple of the functions `replace`, `carry`, `call` and `opened`.
+
+    Raises:
+        ValueError: If `layers` selects no layer that can be folded.
+    """
+    # The configuration of such a container makes the layers in it anew, without the numbers that a
+    # plain layer would have in its own configuration.
+    in_weights = {
+        id(part)
+        for container in model._flatten_layers()
+        if _is_made_by_its_class(container)
+        for part in container._flatten_layers()
+        if isinstance(part, ScalarGain | ScalarBias)
+    }
+    candidates = [layer for layer in _foldable(model) if id(layer) not in in_weights]
+    can_be_folded = {id(layer) for layer in candidates}
+    chosen = selected("fold", model, layers, candidates)
 
     def is_folded(layer):
-        return (is_normalized_layer(layer) or type(layer) in _COUNTERPARTS) and chosen(layer)
+        return id(layer) in can_be_folded and chosen(layer)
 
     def opened(layer):
-        return not is_normalized_layer(layer) and any(is_folded(unit) for unit in units(layer))
+        return not is_folded(layer) and any(map(is_folded, _foldable(layer)))
 
     def replace(layer):
         return plain(layer) if is_folded(layer) else copy_of(layer)
@@ -96,14 +133,22 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
     def carry(layer, new):
         (carry_folded if is_folded(layer) else copy_state)(layer, new)
 
-    folded = rebuild(model, replace, carry, without_scale, opened)
-    return _fold_batch_norms(folded) if fold_bn else folded
+    return replace, carry, without_scale, opened
 
 
-def holds_normalized(layer: Layer) -> bool:
-    """Whether a layer is around weight-normalized layers, and is not normalized itself."""
-    return not is_normalized_layer(layer) and any(
-        is_normalized_layer(unit) for unit in units(layer)
+def _foldable(layer):
+    """The layers in a layer that have a plain counterpart, or itself."""
+    if is_normalized_layer(layer) or type(layer) in _COUNTERPARTS:
+        return [layer]
+    return [part for sublayer in layer._layers for part in _foldable(sublayer)]
+
+
+def _is_made_by_its_class(layer):
+    """Whether the layers in a layer are made by its `__init__`, and not by its configuration."""
+    return (
+        bool(layer._layers)
+        and not is_graph(layer)
+        and not type(layer).__module__.startswith(("keras.", "keras_wn."))
     )
 
 

@@ -5,7 +5,7 @@ import os
 import keras
 from keras import ops
 
-from keras_wn.interop.fold import carry_folded, holds_normalized, plain, without_scale
+from keras_wn.interop.fold import folding
 from keras_wn.interop.rebuild import finalize_state, rebuild_pairs
 from keras_wn.interop.stored_weight import assign
 from keras_wn.interop.weight_norm_model import assignments_from_plain
@@ -31,8 +31,8 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
     Raises:
         ValueError: If the file cannot be read or does not fit, or if a layer cannot hold a kernel:
-            with `use_gain=False`, or with a `scale` from another layer. Also if the model has a
-            `ScalarGain`, `SkipInit` or `ScalarBias`, whose number is not in the file.
+            with `use_gain=False`, or with a `scale` from another layer. Also if a functional
+            model has a `ScalarGain`, `SkipInit` or `ScalarBias`, whose number is not in the file.
 
     Example:
 
@@ -47,9 +47,10 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
     Reference: ours.
     """
-    twin, pairs, owners = rebuild_pairs(model, plain, without_scale, holds_normalized)
+    replace, carry, call, opened = folding(model)
+    twin, pairs, owners = rebuild_pairs(model, replace, call, opened)
     for layer, new in pairs:
-        carry_folded(layer, new)
+        carry(layer, new)
     try:
         twin.load_weights(path)
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -76,7 +77,7 @@ def _assignments(new, layer):
             f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is "
             "in the file's kernel. Allowed: layers without."
         )
-    if isinstance(layer, ScalarGain | ScalarBias):
+    if isinstance(layer, ScalarGain | ScalarBias) and not new.weights:
         raise ValueError(
             f"load_plain_weights: layer '{layer.name}' is a {type(layer).__name__}, whose number "
             "is part of the plain model and not of its weights. Allowed: models without."

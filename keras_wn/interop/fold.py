@@ -11,6 +11,7 @@ from keras.layers import Layer
 
 from keras_wn import layers as layers_of_ours
 from keras_wn.interop.rebuild import (
+    check_built,
     compile_as,
     copy_into,
     copy_of,
@@ -19,6 +20,7 @@ from keras_wn.interop.rebuild import (
     is_graph,
     rebuild,
     uncompiled,
+    warn_of_class,
 )
 from keras_wn.interop.weight_norm_model import SUBCLASSES
 from keras_wn.layers import (
@@ -62,10 +64,12 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
             around others. None: all.
 
     Returns:
-        Keras model of the same kind and name. If `model` is compiled, so is this one, with a new
-        optimizer; or it is left uncompiled with a warning if Keras cannot make its loss or metrics
-        again. Where a layer of your own or a subclassed model holds folded layers, its `__init__`
-        still makes the others: save such a model by its weights, or export it.
+        Keras model of the same kind and name, and of the same class if it is a subclass of
+        functional models whose `from_config` gives the class back; if not, a warning says so. If
+        `model` is compiled, so is this one, with a new optimizer; or it is left uncompiled with a
+        warning if Keras cannot make its loss or metrics again. Where a layer of your own or a
+        subclassed model holds folded layers, its `__init__` still makes the others: save such a
+        model by its weights, or export it.
 
     Raises:
         ValueError: If the model is not built, if `layers` selects nothing, if a layer takes a
@@ -106,8 +110,9 @@ def folding(model: keras.Model, layers: Any = None) -> tuple[Callable, ...]:
         Tuple of the functions `replace`, `carry`, `call` and `opened`.
 
     Raises:
-        ValueError: If `layers` selects no layer that can be folded.
+        ValueError: If the model is not built, or `layers` selects no layer that can be folded.
     """
+    check_built(model)
     # The configuration of such a container makes the layers in it anew, without the numbers that a
     # plain layer would have in its own configuration.
     in_weights = {
@@ -321,6 +326,9 @@ def _fold_batch_norms(model):
     else:
         with uncompiled(model):
             rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    rebuilt._trainable = model._trainable
+    if type(rebuilt) is not type(model):
+        warn_of_class(model, rebuilt, "it would make the batch normalizations again")
     for layer, new in copies:
         if id(layer) in followers:
             _carry_batch_norm(layer, followers[id(layer)], new)

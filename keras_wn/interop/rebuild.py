@@ -68,9 +68,10 @@ def rebuild_pairs(
     """A clone of a model in which `replace` chooses each layer.
 
     In functional and Sequential models every layer of the graph can be replaced, and so can the
-    layers of models inside of these. A subclassed model, and a layer around others that is opened,
-    is made again by its `get_config`, and the layers that are its attributes, alone or in lists and
-    dicts, are replaced. Its `call` must use them as layers only.
+    layers of models inside of these. A subclass of them keeps its class if its `from_config` gives
+    the class back, and a warning says where not. A subclassed model, and a layer around others that
+    is opened, is made again by its `get_config`, and the layers that are its attributes, alone or
+    in lists and dicts, are replaced. Its `call` must use them as layers only.
 
     Args:
         model: Built Keras model, which is left as it is.
@@ -83,12 +84,7 @@ def rebuild_pairs(
     Raises:
         ValueError: If the model is not built, or is a subclassed one that Keras cannot make again.
     """
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"model={model!r} is not allowed. Allowed: a Keras model.")
-    if not model.built:
-        raise ValueError(
-            f"Model '{model.name}' is not built. Call it on a batch, or give it an Input, first."
-        )
+    check_built(model)
     pairs, owners, replaced = [], [], {}
 
     def clone(layer):
@@ -107,12 +103,25 @@ def rebuild_pairs(
         return replaced[id(layer)]
 
     rebuilt = clone(model)
+    for owner, new in owners:
+        # The layers have their own `trainable` already, and may be thawed in a frozen model.
+        new._trainable = owner._trainable
     built = [
         (layer, new)
         for layer, new in pairs
         if isinstance(layer, keras.layers.Layer) and layer.built
     ]
     return rebuilt, built, owners
+
+
+def check_built(model: Any) -> None:
+    """Raises `ValueError` for all but built models."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model={model!r} is not allowed. Allowed: a Keras model.")
+    if not model.built:
+        raise ValueError(
+            f"Model '{model.name}' is not built. Call it on a batch, or give it an Input, first."
+        )
 
 
 def is_graph(model: Layer) -> bool:
@@ -235,7 +244,46 @@ def _rebuilt(model, clone, call):
         rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
     if not rebuilt.built:
         rebuilt.build(model.input_shape)
+    if type(rebuilt) is not type(model):
+        _give_class_of(model, rebuilt, functools.partial(_built_clone, clone=clone))
     return rebuilt
+
+
+def _give_class_of(model, rebuilt, built_clone):
+    """Gives a clone of a subclass of functional models its class, and its own attributes.
+
+    The attributes that hold layers get clones of these. The others are those that the class makes
+    from the configuration.
+    """
+    try:
+        made = type(model).from_config(model.get_config())
+    # The user's own class may raise anything.
+    except Exception as error:
+        warn_of_class(model, rebuilt, error)
+        return
+    if type(made) is not type(model):
+        warn_of_class(model, rebuilt, f"it returns a {type(made).__name__}")
+        return
+    rebuilt.__class__ = type(model)
+    for name in [*vars(made), *getattr(made, "_modules", {})]:
+        if not hasattr(rebuilt, name) and not name.startswith("_self_"):
+            value = getattr(model, name, None)
+            has_layers = bool(list(_layers_in(value)))
+            setattr(
+                rebuilt,
+                name,
+                _with_layers(value, built_clone) if has_layers else getattr(made, name),
+            )
+
+
+def warn_of_class(model: keras.Model, rebuilt: keras.Model, reason: Any) -> None:
+    """Warns that a clone of a model is not of its class."""
+    warnings.warn(
+        f"Model '{model.name}' ({type(model).__name__}) is returned as a plain "
+        f"{type(rebuilt).__name__} model, because its from_config does not give the class back: "
+        f"{' '.join(str(reason).split())[:200]}",
+        stacklevel=2,
+    )
 
 
 def _rebuilt_by_attributes(owner, clone):

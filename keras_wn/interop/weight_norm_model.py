@@ -42,10 +42,11 @@ def weight_norm(model: keras.Model, layers: Any = None) -> keras.Model:
             layers around others. None: all layers that have kernels.
 
     Returns:
-        Keras model of the same kind and name. If `model` is compiled, so is this one, with a new
-        optimizer; or it is left uncompiled with a warning if Keras cannot make its loss or metrics
-        again. A filter that is zero gets g = 0 and a random v, because it could not leave zero
-        otherwise.
+        Keras model of the same kind and name, and of the same class if it is a subclass of
+        functional models whose `from_config` gives the class back; if not, a warning says so. If
+        `model` is compiled, so is this one, with a new optimizer; or it is left uncompiled with a
+        warning if Keras cannot make its loss or metrics again. A filter that is zero gets g = 0 and
+        a random v, because it could not leave zero otherwise.
 
     Raises:
         ValueError: If the model is not built or has no kernels, if `layers` selects none, if it

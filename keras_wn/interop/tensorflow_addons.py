@@ -18,7 +18,7 @@ from keras_wn.interop.stored_weight import (
     normalized_kernels,
 )
 from keras_wn.layers.kernels import kernels_of
-from keras_wn.layers.wrapped import given_name
+from keras_wn.layers.wrapped import automatic_number
 
 _TRANSPOSES = (
     keras.layers.Conv1DTranspose,
@@ -176,8 +176,8 @@ def _target(leaf):
         for variable in leaf.variables
         if id(variable) not in gains
     ]
-    transposed, has_given_name = _kernels_in(parts, _TRANSPOSES), given_name(leaf.layer) is not None
-    return _Target(leaf.name, variables, normalized, transposed, has_given_name)
+    transposed, is_given = _kernels_in(parts, _TRANSPOSES), automatic_number(leaf.layer) is None
+    return _Target(leaf.name, variables, normalized, transposed, is_given)
 
 
 def _kernels_in(layers, classes):

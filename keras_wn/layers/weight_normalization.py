@@ -38,7 +38,8 @@ class WeightNormalization(keras.layers.Wrapper):
         use_gain: Boolean, whether there is a gain g. If `False`, `w = v / ||v||`, the strict form.
         weights: List of the names of the weights to normalize, for example
             `["recurrent_kernel"]`. Each is the name of a variable, or of the attribute that holds
-            it. `None` stands for all kernels of Keras' own layers.
+            it, or a path `"layer/kernel"` where several layers inside have one of that name. `None`
+            stands for all kernels of Keras' own layers.
         data_init: Boolean, the argument of TensorFlow Addons. If `True`, a warning says to call
             `keras_wn.data_dependent_init` instead.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.

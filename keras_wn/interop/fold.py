@@ -19,6 +19,7 @@ from keras_wn.interop.rebuild import (
     copy_variables,
     is_graph,
     rebuild,
+    replace_in_place,
     uncompiled,
     warn_of_class,
 )
@@ -36,7 +37,9 @@ from keras_wn.layers.selection import call_scale, is_normalized_layer, selected
 from keras_wn.layers.wrapped import named_kernels
 
 
-def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras.Model:
+def fold(
+    model: keras.Model, fold_bn: bool = False, layers: Any = None, in_place: bool = False
+) -> keras.Model:
     """A plain copy of a model: weight-normalized layers become Keras layers whose kernel is w.
 
     The outputs are the same. The copy is for inference and export: it computes no norms, and loads
@@ -62,6 +65,8 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
             of names and classes. The name or class of a model or of a layer around others stands
             for all layers in it. A function is not called with models and with your own layers
             around others. None: all.
+        in_place: Boolean, whether the layers of a subclassed model are replaced in the model
+            itself, which then needs no `get_config`. The model is returned.
 
     Returns:
         Keras model of the same kind and name, and of the same class if it is a subclass of
@@ -72,7 +77,8 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
         model by its weights, or export it.
 
     Raises:
-        ValueError: If the model is not built, if `layers` selects nothing, if a layer takes a
+        ValueError: If the model is not built, if `layers` selects nothing, if `in_place=True` is
+            given for a functional model, whose graph holds its layers, if a layer takes a
             `scale` from another layer than `JoinWeights`, or if Keras cannot make the model, or a
             layer around others, again from its `get_config`. Also for a subclassed model with
             `fold_bn=True`, because Keras does not know the order of its layers.
@@ -95,7 +101,22 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
             f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is "
             "not known. Allowed: functional and Sequential models."
         )
-    folded = rebuild(model, *folding(model, layers))
+    replace, carry, call, opened, is_folded = folding(model, layers)
+    if in_place:
+        if is_graph(model):
+            raise ValueError(
+                f"fold: in_place=True on model '{model.name}' ({type(model).__name__}), whose "
+                "graph holds its layers. Allowed: subclassed models."
+            )
+
+        def replace_or_keep(layer):
+            if is_graph(layer) and opened(layer):
+                return rebuild(layer, replace, carry, call, opened)
+            return plain(layer) if is_folded(layer) else layer
+
+        replace_in_place(model, replace_or_keep, carry, opened)
+        return model
+    folded = rebuild(model, replace, carry, call, opened)
     return _fold_batch_norms(folded) if fold_bn else folded
 
 
@@ -107,7 +128,8 @@ def folding(model: keras.Model, layers: Any = None) -> tuple[Callable, ...]:
         layers: As in `fold`.
 
     Returns:
-        Tuple of the functions `replace`, `carry`, `call` and `opened`.
+        Tuple of the functions `replace`, `carry`, `call` and `opened`, and of a function that tells
+        whether a layer is folded.
 
     Raises:
         ValueError: If the model is not built, or `layers` selects no layer that can be folded.
@@ -138,7 +160,7 @@ def folding(model: keras.Model, layers: Any = None) -> tuple[Callable, ...]:
     def carry(layer, new):
         (carry_folded if is_folded(layer) else copy_state)(layer, new)
 
-    return replace, carry, without_scale, opened
+    return replace, carry, without_scale, opened, is_folded
 
 
 def _foldable(layer):

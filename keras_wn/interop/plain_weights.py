@@ -47,7 +47,7 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
     Reference: ours.
     """
-    replace, carry, call, opened = folding(model)
+    replace, carry, call, opened, _ = folding(model)
     twin, pairs, owners = rebuild_pairs(model, replace, call, opened)
     for layer, new in pairs:
         carry(layer, new)

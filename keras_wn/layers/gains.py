@@ -4,6 +4,7 @@ The last part of the module lets the regularizers and constraints of a kernel ac
 weight w instead of the stored direction v.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -12,7 +13,8 @@ from collections.abc import Callable, Mapping
 
 import keras
 from keras import ops
-from keras.src import backend  # Not exported by Keras: variables with a layout.
+from keras.src import backend  # Not exported by Keras: variables with a layout, global state.
+from keras.src.backend.common.global_state import get_global_attribute
 
 from keras_wn import reparameterizations
 from keras_wn.constraints import EffectiveKernelConstraint, UnitNorm
@@ -23,6 +25,8 @@ from keras_wn.reparameterizations.weight_norm import Tensor
 
 # The smallest gain whose logarithm is kept. The gain of a zero filter is replaced by it.
 _LEAST_GAIN = 2.0**-100
+# The global attribute of Keras that is set in a scope of `not_computed`.
+_NOT_COMPUTED = "keras_wn_gains_not_computed"
 # Constraints that set the norm of a weight and not the signs of its entries.
 _OF_NORMS = (
     keras.constraints.MaxNorm,
@@ -180,6 +184,11 @@ def _add_variable(layer, kernel, name, initializer, trainable):
     return variable
 
 
+def not_computed() -> contextlib.AbstractContextManager:
+    """Opens a scope in which new gains are 1, for layers that are thrown away."""
+    return substitution.global_attribute(_NOT_COMPUTED, True)
+
+
 class _GainInitializer:
     """Initializes the variable of a gain, from another initializer or from the kernel's norm."""
 
@@ -187,6 +196,8 @@ class _GainInitializer:
         self._kernel, self._initializer, self._log = kernel, initializer, log
 
     def __call__(self, shape, dtype=None):
+        if get_global_attribute(_NOT_COMPUTED):
+            return ops.ones(shape, dtype)
         if self._initializer is None:
             g = norm_of(self._kernel)
         else:

@@ -30,7 +30,7 @@ def full_precision() -> contextlib.AbstractContextManager:
     `assign` has no effect on PyTorch.
     """
     # In `AutocastScope(None)`, the dtype of every variable would be Keras' default, float32.
-    return _global_attribute("autocast_scope", None)
+    return global_attribute("autocast_scope", None)
 
 
 def read_dtype(variable: keras.Variable) -> str:
@@ -121,8 +121,8 @@ def call_recomputed(layer: keras.layers.Layer, call: Callable, *args, **kwargs) 
         values, args, kwargs = keras.tree.pack_sequence_as(given, filled)
         with (
             AutocastScope(autocast and autocast.dtype),
-            _global_attribute("current_call_ctx", call_context),
-            _global_attribute(_RECOMPUTING, True),
+            global_attribute("current_call_ctx", call_context),
+            global_attribute(_RECOMPUTING, True),
         ):
             mapping = list(zip(variables, values, strict=True))
             outputs, losses, updates = _call_with(layer, call, mapping, args, kwargs)
@@ -225,7 +225,7 @@ class _RecordingScope(keras.StatelessScope):
 
 
 @contextlib.contextmanager
-def _global_attribute(name, value):
+def global_attribute(name: str, value: Any) -> Iterator[None]:
     """Opens a scope in which one of Keras' global attributes has a value, in this thread."""
     before = get_global_attribute(name)
     set_global_attribute(name, value)

@@ -14,7 +14,9 @@ from keras_wn.layers.kernels import own_variables
 from keras_wn.layers.selection import call_scale, is_normalized_layer
 
 
-def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
+def load_plain_weights(
+    model: keras.Model, path: str | os.PathLike, as_directions: bool = False
+) -> None:
     """Loads a weights file of a plain Keras model into a weight-normalized model of its layers.
 
     Each kernel w in the file gives `v = w` and `g = ||w||`. Layers without weight normalization get
@@ -25,14 +27,17 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
         model: Built Keras model with weight-normalized layers. Its `keras_wn.fold` is the model
             that wrote the file.
         path: A file `name.weights.h5` or `name.keras`, as Keras' `load_weights` takes it.
+        as_directions: Boolean, whether `v = w` in layers with `use_gain=False`, whose weight is
+            then `w / ||w||`. This is right for a network that normalizes its weights itself.
 
     Returns:
         None. All weights of the model are assigned or, with an error, none.
 
     Raises:
         ValueError: If the file cannot be read or does not fit, or if a layer cannot hold a kernel:
-            with `use_gain=False`, or with a `scale` from another layer. Also if a functional
-            model has a `ScalarGain`, `SkipInit` or `ScalarBias`, whose number is not in the file.
+            with `use_gain=False` without `as_directions`, or with a `scale` from another layer.
+            Also if a functional model has a `ScalarGain`, `SkipInit` or `ScalarBias`, whose number
+            is not in the file.
 
     Example:
 
@@ -62,7 +67,7 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
         ) from error
     assignments = []
     for layer, new in pairs:
-        assignments += _assignments(new, layer)
+        assignments += _assignments(new, layer, as_directions)
     for owner, own_twin in owners:
         assignments += zip(
             own_variables(owner), map(ops.convert_to_numpy, own_variables(own_twin)), strict=True
@@ -71,7 +76,7 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
     finalize_state(model)
 
 
-def _assignments(new, layer):
+def _assignments(new, layer, as_directions):
     if call_scale(layer) is not None:
         raise ValueError(
             f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is "
@@ -85,5 +90,5 @@ def _assignments(new, layer):
     if isinstance(layer, BatchStatisticsNoise):
         return []
     if is_normalized_layer(layer):
-        return assignments_from_plain(new, layer)
+        return assignments_from_plain(new, layer, as_directions)
     return list(zip(layer.weights, new.get_weights(), strict=True))

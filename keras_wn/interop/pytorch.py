@@ -22,17 +22,19 @@ def load_torch_state_dict(
     names: Mapping[str, str] | None = None,
     strict: bool = True,
     ignore: str | Sequence[str] = (),
+    as_directions: bool = False,
 ) -> LoadReport:
     """Loads the weights of a PyTorch module into a Keras model.
 
     Both of PyTorch's weight normalizations are read, `torch.nn.utils.weight_norm` (entries
     `weight_g` and `weight_v`) and `torch.nn.utils.parametrizations.weight_norm`
-    (`parametrizations.weight.original0` and `1`), and plain weights. PyTorch's `dim` is seen from
-    the shape of g. A layer here whose norm has the same axes gets v and g as they are: `dim=0`,
-    PyTorch's default, for `WNDense` and convolutions, `dim=1` for transposed convolutions. In any
-    other case the weight w is the same, with `v = w` and `g = ||w||`, and a warning names the
-    `axis` that `keras_wn.layers.WeightNormalization` needs to keep v and g. Plain Keras layers get
-    w.
+    (`parametrizations.weight.original0` and `1`), and plain weights. A `log_weight_norm` beside a
+    `weight` is read as that of NVAE, `w = exp(log_weight_norm) v / (||v|| + 1e-5)`. PyTorch's `dim`
+    is seen from the shape of g. A layer here whose norm has the same axes gets v and g as they are:
+    `dim=0`, PyTorch's default, for `WNDense` and convolutions, `dim=1` for transposed convolutions.
+    In any other case the weight w is the same, with `v = w` and `g = ||w||`, and a warning names
+    the `axis` that `keras_wn.layers.WeightNormalization` needs to keep v and g. Plain Keras layers
+    get w.
 
     Each layer with weights corresponds to a module, by the first of these that holds:
 
@@ -69,6 +71,9 @@ def load_torch_state_dict(
         ignore: Pattern, or list of patterns, of entries and modules of `state_dict` that are left
             out, as `"*filter"` for buffers that the model does not have as weights. `*` stands for
             any characters.
+        as_directions: Boolean, whether a plain weight becomes v in a layer with `use_gain=False`,
+            whose weight is then `v / ||v||`. This is right for a module that normalizes its weights
+            itself. Otherwise such a layer takes weights of norm 1 alone.
 
     Returns:
         `LoadReport`: `loaded`, a dict from layers to modules, which `to_torch_state_dict` takes as
@@ -106,7 +111,8 @@ def load_torch_state_dict(
     for layer in layers:
         if layer.name in found:
             module = found[layer.name]
-            assignments += _assignments(layer, module, modules[module], strict, report, shapes)
+            arguments = layer, module, modules[module], strict, report, shapes, as_directions
+            assignments += _assignments(*arguments)
     assign(assignments)
     for weight, shape in shapes:
         weight.remember_shape(shape)
@@ -323,7 +329,7 @@ def _left(modules, used):
 # Assignments of a load.
 
 
-def _assignments(layer, name, module, strict, report, torch_shapes):
+def _assignments(layer, name, module, strict, report, torch_shapes, as_directions):
     """Pairs of a variable and an array.
 
     Adds weights without a counterpart to the report, and pairs of each other `Weight` and its shape
@@ -356,7 +362,7 @@ def _assignments(layer, name, module, strict, report, torch_shapes):
             (one,) = stored
             g = None if one.g is None else weight.to_keras(one.g)
             in_keras = StoredWeight(weight.to_keras(one.v), g)
-            pairs += in_keras.assignments(weight.owner, weight.kernel, weight.gain)
+            pairs += in_keras.assignments(weight.owner, weight.kernel, weight.gain, as_directions)
             if in_keras.other_axes(weight.kernel) is not None:
                 report.other_axes[layer.name] = in_keras.other_axes(weight.kernel)
     return pairs

@@ -11,6 +11,11 @@ import numpy as np
 
 from keras_wn.interop.stored_weight import StoredWeight
 
+# The entry of NVAE's convolutions that holds the logarithm of their norms, and what NVAE adds to
+# the norm of v.
+_LOG_NORM = "log_weight_norm"
+_EPSILON = 1e-5
+
 
 def modules_of(
     state_dict: Mapping[str, Any], ignore: Sequence[str] = ()
@@ -53,7 +58,26 @@ def modules_of(
         several = number is not None and len(numbers[module]) > 1
         weights_of_module = modules.setdefault(f"{module}.l{number}" if several else module, {})
         weights_of_module[weight] = _stored_weight(f"{module}.{name}".lstrip("."), parts)
+    for module, weights_of_module in modules.items():
+        if _LOG_NORM in weights_of_module and "weight" in weights_of_module:
+            log_norm = weights_of_module.pop(_LOG_NORM)
+            weights_of_module["weight"] = _by_log_norm(
+                module, weights_of_module["weight"], log_norm
+            )
     return modules
+
+
+def _by_log_norm(module, weight, log_norm):
+    """The weight of NVAE, `exp(log_weight_norm) v / (||v|| + 1e-5)`, with a norm per output."""
+    v, shape = weight.v, (len(weight.v), *(1 for _ in weight.v.shape[1:]))
+    if weight.g is not None or log_norm.v.size != len(v):
+        raise ValueError(
+            f"load_torch_state_dict: '{module}.{_LOG_NORM}' has shape {log_norm.v.shape} and the "
+            f"weight {v.shape}. Allowed: a plain weight, and a number for each of its outputs."
+        )
+    norm = np.sqrt(np.sum(np.square(v.astype("float64")), axis=tuple(range(1, v.ndim))))
+    g = np.exp(log_norm.v.astype("float64").ravel()) * norm / (norm + _EPSILON)
+    return StoredWeight(v, g.reshape(shape))
 
 
 def _without(state_dict, patterns):

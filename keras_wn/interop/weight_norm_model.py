@@ -142,14 +142,18 @@ def _carry_trainable(plain, normalized):
 
 
 def assignments_from_plain(
-    plain: keras.layers.Layer, normalized: keras.layers.Layer
+    plain: keras.layers.Layer, normalized: keras.layers.Layer, as_directions: bool = False
 ) -> Assignments:
-    """The assignments that give a weight-normalized layer the weights of a plain one."""
+    """The assignments that give a weight-normalized layer the weights of a plain one.
+
+    With `as_directions`, they become v where the layer has no gain.
+    """
     pairs = normalized_kernels(normalized)
     assignments = []
     for variable, value in zip(weights_but_gains(normalized), plain.get_weights(), strict=True):
         if id(variable) in pairs:
-            assignments += StoredWeight(value, None).assignments(normalized, *pairs[id(variable)])
+            stored = StoredWeight(value, None)
+            assignments += stored.assignments(normalized, *pairs[id(variable)], as_directions)
         else:
             assignments.append((variable, value))
     return assignments

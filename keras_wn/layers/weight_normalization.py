@@ -30,6 +30,10 @@ class WeightNormalization(keras.layers.Wrapper):
     `keras_wn.regularizers.EffectiveKernelRegularizer` or
     `keras_wn.constraints.EffectiveKernelConstraint`.
 
+    A layer that masks its kernel in its `call`, as those of MADE and PixelCNN, needs the mask in
+    its kernel as well, because the norm is that of the whole kernel: give it a `kernel_constraint`
+    that multiplies by the mask, and a kernel that is masked at the start.
+
     Args:
         layer: Keras layer, built or not.
         axis: Integer or tuple, the axes that the norm is taken over, for every kernel. `None`

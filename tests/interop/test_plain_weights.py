@@ -130,3 +130,12 @@ def test_a_file_that_points_to_another_file_is_refused(tmp_path):
             load_plain_weights(model, path)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_plain_weights_as_directions(tmp_path):
+    plain = keras.Sequential([keras.Input((4,)), kl.Dense(3, name="dense")])
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    layer = keras_wn.layers.WNDense(3, use_gain=False, name="dense")
+    model = keras.Sequential([keras.Input((4,)), layer])
+    load_plain_weights(model, tmp_path / "plain.weights.h5", as_directions=True)
+    np.testing.assert_array_equal(to_numpy(layer.v), to_numpy(plain.layers[0].kernel))

@@ -212,6 +212,9 @@ def without_scale(layer: Layer, *args: Any, **kwargs: Any) -> Any:
     """Calls a layer of a folded model. Keras' own layers take no `scale`, and have it in w."""
     if type(layer) in _FOLDED.values():
         kwargs.pop("scale", None)
+    if isinstance(layer, keras.layers.Activation):
+        # Of `BatchStatisticsNoise`, whose statistics heed it.
+        kwargs.pop("mask", None)
     return layer(*args, **kwargs)
 
 

@@ -73,6 +73,13 @@ class EffectiveKernelConstraint(keras.constraints.Constraint):
     `v = w'` and `g = ||w'||`. The length of v, which sets the effective step size, is then that of
     w. A filter that C makes zero keeps its v, with `g = 0`.
 
+    Where only one of v and g is trained, the other stays. Without a trained g (`trainable_gain`,
+    `BoundedWNConv2D`), `v = C(v)`: a constraint of signs such as `NonNeg` holds for w, and one of
+    norms has no effect, which a warning says. A filter that C makes zero is turned round, `C(-v)`.
+    With a frozen v, g becomes that of the w on the line along v that is nearest to `C(w)`. In
+    `fit` on JAX, where a frozen variable is not known to the optimizer, g counts as positive, and
+    the entries of v as equal and positive.
+
     Args:
         constraint: Keras constraint C, as an object, a name or a configuration.
 

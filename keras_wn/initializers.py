@@ -21,8 +21,10 @@ from keras_wn.layers.kernels import LINEAR, kernels_of
 from keras_wn.layers.mean_only_batch_norm import MeanOnlyBatchNormalization
 from keras_wn.layers.norm_prop import UnitFilters
 from keras_wn.layers.reparameterized import Reparameterized
-from keras_wn.layers.substitution import replaced_call
+from keras_wn.layers.selection import selected
+from keras_wn.layers.substitution import full_precision, replaced_call
 from keras_wn.layers.weight_normalization import WeightNormalization
+from keras_wn.layers.wrapped import is_built
 
 __all__ = ["UnitFilters", "data_dependent_init"]
 
@@ -37,6 +39,7 @@ def data_dependent_init(
     model: keras.layers.Layer,
     batch: Any,
     init_scale: float | Callable[[keras.layers.Layer], float] = 1.0,
+    layers: Any = None,
 ) -> None:
     """Sets g and b of weight-normalized layers so that outputs have mean 0 and a given deviation.
 
@@ -49,28 +52,34 @@ def data_dependent_init(
     uses. In distributed training, this is the global batch, not that of a replica.
 
     Args:
-        model: Built Keras model or layer. Dense layers, einsum layers and convolutions are set, no
-            matter whether they are subclasses or wrapped; a separable convolution by its pointwise
-            kernel. Not set are embeddings, recurrent layers, attention, layers inside of recurrent
-            layers and of `TimeDistributed`, wrappers with another `axis`, and layers with
-            `use_gain=False`. In a layer without a bias, only g is set. In an einsum layer whose
-            bias has other axes than its g, the bias is the mean of the `b` above. A layer that is
-            called several times is set in its first call. A `MeanOnlyBatchNormalization` gets the
-            mean of the batch as its moving mean, so that the next layer has the input that it has
-            in training.
+        model: Keras model or layer. If it is not built, `batch` builds it. Dense layers, einsum
+            layers and convolutions are set, no matter whether they are subclasses or wrapped; a
+            separable convolution by its pointwise kernel. Not set are frozen layers, embeddings,
+            recurrent layers, attention, layers inside of recurrent layers and of
+            `TimeDistributed`, wrappers with another `axis`, and layers with `use_gain=False`. In a
+            layer without a bias, or whose bias alone is frozen, only g is set. A g that
+            `trainable_gain=False` keeps from training is set. In an einsum layer whose bias has
+            other axes than its g, the bias is the mean of the `b` above. A layer that is called
+            several times is set in its first call. A `MeanOnlyBatchNormalization` gets the mean of
+            the batch as its moving mean, so that the next layer has the input that it has in
+            training.
         batch: Input of `model`, preprocessed as for training. Or an object that gives batches to
             `fit`: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch `DataLoader` or a
             generator. The first batch is then used, without its targets and sample weights. A
             generator continues with its second batch afterwards.
         init_scale: Non-negative float, the standard deviation of the outputs; or a function that
             returns it for a layer. With 0, g and b are 0.
+        layers: The layers to set: a name, a class, a function from a layer to a boolean, or a list
+            of names and classes. The name or class of a model or of a layer around others stands
+            for all layers in it. A function is not called with models and with your own layers
+            around others. None: all of the above.
 
     Returns:
         None. The variables of g, b and the moving means are assigned. If an error is raised, all of
         them keep the values that they had.
 
     Raises:
-        ValueError: If the model is not built, if it has no layer to set, if `init_scale` is
+        ValueError: If the model has no layer to set, if `layers` selects none, if `init_scale` is
             negative, if there is no batch, or if an output is not finite.
 
     Example:
@@ -86,19 +95,21 @@ def data_dependent_init(
     over the batch gets `g = init_scale`, with a warning. By the paper's formula, its g would be
     infinite.
     """
-    if not model.built:
-        raise ValueError(
-            f"data_dependent_init: model '{model.name}' is not built. "
-            "Call it on a batch, or give it an Input, first."
-        )
-    layers = _layers_outside_of_loops(model)
-    targets = [target for layer in layers if (target := _target(layer)) is not None]
+    batch = _first_batch(batch)
+    if not is_built(model):
+        model(batch, training=False)
+    unfrozen = [layer for layer in _layers_outside_of_loops(model) if layer.trainable]
+    targets = [target for layer in unfrozen if (target := _target(layer)) is not None]
+    centered = [layer for layer in unfrozen if isinstance(layer, MeanOnlyBatchNormalization)]
     if not targets:
         raise ValueError(
-            f"data_dependent_init: model '{model.name}' has no weight-normalized layer with a gain."
+            f"data_dependent_init: model '{model.name}' has no weight-normalized layer with a "
+            "gain that is not frozen."
         )
-    centered = [layer for layer in layers if isinstance(layer, MeanOnlyBatchNormalization)]
-    batch = _first_batch(batch)
+    candidates = [*(target.layer for target in targets), *centered]
+    chosen = selected("data_dependent_init", model, layers, candidates)
+    targets = [target for target in targets if chosen(target.layer)]
+    centered = [layer for layer in centered if chosen(layer)]
     with contextlib.ExitStack() as stack:
         for target in targets:
             scale = _scale_of(target.layer, init_scale)
@@ -107,7 +118,7 @@ def data_dependent_init(
         for layer in centered:
             call = functools.partial(_first_centering, layer, layer.call, [])
             stack.enter_context(replaced_call(layer, call))
-        variables = [v for t in targets for v in (t.gain.variable, t.inner.bias) if v is not None]
+        variables = [v for t in targets for v in (t.gain.variable, t.bias) if v is not None]
         variables += [layer.moving_mean for layer in centered]
         before = [(variable, ops.copy(variable.value)) for variable in variables]
         try:
@@ -174,10 +185,17 @@ class _Target:
     gain: Gain
     inner: keras.layers.Layer
 
+    @property
+    def bias(self) -> keras.Variable | None:
+        """The bias to set. `None` if there is none, or if it is frozen."""
+        bias = self.inner.bias
+        return None if bias is None or not bias.trainable else bias
+
 
 def _target(layer):
     """Returns the `_Target` of a layer, or `None` if it is not one of those that are set."""
-    if not isinstance(layer, Reparameterized | WeightNormalization):
+    # After a call, only layers that are not called are not built.
+    if not isinstance(layer, Reparameterized | WeightNormalization) or not is_built(layer):
         return None
     inner = layer.layer if isinstance(layer, WeightNormalization) else layer
     if not isinstance(inner, (*LINEAR, keras.layers.EinsumDense)):
@@ -203,7 +221,8 @@ def _first_call(target, call, init_scale, done, *args, **kwargs):
 def _first_centering(layer, call, done, inputs, **kwargs):
     if not done:
         done.append(True)
-        layer.moving_mean.assign(layer.batch_mean(inputs))
+        with full_precision():
+            layer.moving_mean.assign(layer.batch_mean(inputs, kwargs.get("mask")))
     return call(inputs, **kwargs)
 
 
@@ -214,9 +233,11 @@ def _set_gain_and_bias(target, call, init_scale, *args, **kwargs):
     activation, inner.activation = inner.activation, activations.linear
     try:
         target.gain.assign(ops.ones(target.gain.variable.shape))
-        if inner.bias is not None:
-            inner.bias.assign(ops.zeros(inner.bias.shape))
-        t = ops.cast(call(*args, **kwargs), "float32")
+        if target.bias is not None:
+            with full_precision():
+                target.bias.assign(ops.zeros(target.bias.shape))
+        t = call(*args, **kwargs)
+        t = ops.cast(t, keras.backend.result_type(t.dtype, "float32"))
     finally:
         inner.activation = activation
     channel_axes = _channel_axes(inner, len(t.shape))
@@ -239,8 +260,9 @@ def _set_gain_and_bias(target, call, init_scale, *args, **kwargs):
     in_order = sorted(channel_axes)
     per_channel = ops.reshape(gain, [t.shape[a] for a in in_order])
     target.gain.assign(ops.transpose(per_channel, [in_order.index(a) for a in channel_axes]))
-    if inner.bias is not None:
-        inner.bias.assign(_reshaped_bias(inner, -mean * gain, t))
+    if target.bias is not None:
+        with full_precision():
+            target.bias.assign(_reshaped_bias(inner, -mean * gain, t))
 
 
 def _channel_axes(layer, rank):

@@ -1,6 +1,8 @@
 """Shows the norms, gains and effective learning rates of a model's weight-normalized layers."""
 
+import collections
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 
@@ -11,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_wn.interop.fold import plain_class
-from keras_wn.interop.selection import is_normalized_layer, units
 from keras_wn.layers.gains import Gain, direction_norm
 from keras_wn.layers.kernels import Kernel, kernels_of
+from keras_wn.layers.selection import is_normalized_layer, units
 
 # A narrower terminal breaks the lines itself, and no cell is cut.
 _LEAST_WIDTH = 80
@@ -27,7 +29,9 @@ class KernelFigures:
     """A kernel of a model, and the figures of its weight normalization.
 
     Attributes:
-        path: The path of the kernel's variable, without the name of the model.
+        path: The path of the kernel's variable, without the name of the model. Where several have
+            the same, the names of all layers around the kernel come before it, and a number comes
+            after it if these are the same as well.
         layer: Keras layer that the kernel belongs to.
         kernel: Its `Kernel`.
         gain: Its `Gain`; `None` in the strict form and in a plain layer.
@@ -64,9 +68,12 @@ class KernelFigures:
 
 
 def kernel_figures(model: keras.layers.Layer) -> list[KernelFigures]:
-    """Lists the kernels of a built model or layer, normalized and plain, in their order."""
-    found = []
-    for layer in units(model):
+    """Lists the kernels of a built model or layer, normalized and plain, in their order.
+
+    Each has a path of its own, and a kernel that is used in several places is listed once.
+    """
+    found = {}
+    for place, layer in _units_with_places(model, ()):
         pairs = (
             layer.kernels_and_gains()
             if is_normalized_layer(layer)
@@ -74,8 +81,27 @@ def kernel_figures(model: keras.layers.Layer) -> list[KernelFigures]:
         )
         for kernel, gain in pairs:
             path = kernel.variable.path.removeprefix(f"{model.name}/")
-            found.append(KernelFigures(path, layer, kernel, gain))
-    return found
+            figures = KernelFigures(path, layer, kernel, gain)
+            found.setdefault(id(kernel.variable), (figures, "/".join((*place, path))))
+    # Paths are the names that layers had when they were built, which several can have.
+    counts = collections.Counter(figures.path for figures, _ in found.values())
+    paths = [
+        figures.path if counts[figures.path] == 1 else longer for figures, longer in found.values()
+    ]
+    counts, numbers = collections.Counter(paths), collections.defaultdict(itertools.count)
+    paths = [path if counts[path] == 1 else f"{path}_{next(numbers[path])}" for path in paths]
+    return [
+        dataclasses.replace(figures, path=path)
+        for (figures, _), path in zip(found.values(), paths, strict=True)
+    ]
+
+
+def _units_with_places(layer, place):
+    """Pairs of the names of the layers around a unit, without the model's, and the unit."""
+    if units(layer) == [layer]:
+        return [(place[:-1], layer)]
+    parts = layer._layers
+    return [pair for part in parts for pair in _units_with_places(part, (*place, part.name))]
 
 
 def current_rate(model: keras.Model) -> float | None:

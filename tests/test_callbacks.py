@@ -132,3 +132,18 @@ def test_missing_tensorboard_is_told(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install tensorboard"):
         WeightNormMonitor()
+
+
+def test_layers_of_one_name_have_a_curve_each(tmp_path):
+    def inner(name):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, keras_wn.layers.WNDense(4, name="fc")(inputs), name=name)
+
+    model = keras.Sequential([keras.Input((4,)), inner("a"), inner("b"), kl.Dense(3)])
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0, callbacks=[WeightNormMonitor(tmp_path)])
+    found = scalars(tmp_path)
+    for name, layer in (("a", model.layers[0]), ("b", model.layers[1])):
+        norms = np.linalg.norm(to_numpy(layer.get_layer("fc").v).astype("float64"), axis=0)
+        last = list(found[f"norm/{name}/fc/kernel"].values())[-1]
+        assert math.isclose(last, norms.mean(), rel_tol=1e-5)

@@ -151,3 +151,46 @@ def test_a_narrow_terminal_breaks_paths_and_loses_nothing():
     assert "Dense" in printed and "lr/‖v‖²" in printed and "…" not in printed
     first_column = "".join(line[:20].strip() for line in printed.splitlines()[1:-2])
     assert first_column == "layer_with_a_rather_long_name/kernel"
+
+
+def nested_models_with_one_name():
+    def inner(name):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, keras_wn.layers.WNDense(4, name="fc")(inputs), name=name)
+
+    x = inputs = keras.Input((4,))
+    shared = keras_wn.layers.WNDense(4, name="shared")
+    for part in (inner("a"), shared, inner("b"), shared):
+        x = part(x)
+    return keras.Model(inputs, x)
+
+
+def test_kernels_of_one_path_are_told_apart_and_shared_ones_count_once():
+    model = nested_models_with_one_name()
+    figures = kernel_figures(model)
+    assert [one.path for one in figures] == ["a/fc/kernel", "shared/kernel", "b/fc/kernel"]
+    lines = []
+    keras_wn.summary(model, print_fn=lines.append)
+    assert "3 of 3 kernels are weight-normalized" in lines[0]
+    # A layer that two nested models share.
+    layer = keras_wn.layers.WNDense(4, name="fc")
+    inputs = keras.Input((4,))
+    one, two = (keras.Model(inputs, layer(inputs), name=name) for name in ("one", "two"))
+    assert len(kernel_figures(keras.Model(inputs, two(one(inputs))))) == 1
+
+
+def test_layers_of_a_list_with_one_name_are_numbered():
+    class Listed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.parts = [keras_wn.layers.WNDense(4, name="fc") for _ in range(3)]
+
+        def call(self, x):
+            for part in self.parts:
+                x = part(x)
+            return x
+
+    model = Listed()
+    model(np.ones((1, 4), "float32"))
+    paths = [one.path for one in kernel_figures(model)]
+    assert len(set(paths)) == 3

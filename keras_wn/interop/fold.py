@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras.layers import Layer
 
 from keras_wn import layers as layers_of_ours
 from keras_wn.interop.rebuild import (
+    check_built,
     compile_as,
     copy_into,
     copy_of,
@@ -17,24 +19,36 @@ from keras_wn.interop.rebuild import (
     copy_variables,
     is_graph,
     rebuild,
+    replace_in_place,
     uncompiled,
+    warn_of_class,
 )
-from keras_wn.interop.selection import call_scale, is_normalized_layer, selected, units
 from keras_wn.interop.weight_norm_model import SUBCLASSES
-from keras_wn.layers import MeanOnlyBatchNormalization, WeightNormalization, gains
+from keras_wn.layers import (
+    MeanOnlyBatchNormalization,
+    ScalarBias,
+    ScalarGain,
+    WeightNormalization,
+    gains,
+)
 from keras_wn.layers.kernels import LINEAR, kernels_of
 from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.selection import call_scale, is_normalized_layer, selected
 from keras_wn.layers.wrapped import named_kernels
 
 
-def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras.Model:
+def fold(
+    model: keras.Model, fold_bn: bool = False, layers: Any = None, in_place: bool = False
+) -> keras.Model:
     """A plain copy of a model: weight-normalized layers become Keras layers whose kernel is w.
 
     The outputs are the same. The copy is for inference and export: it computes no norms, and loads
     without custom objects. Regularizers and constraints of w stay, on the kernel. Others of this
     package, and its initializers, are dropped with the normalization. A `scale` that a layer of a
     functional model takes from `JoinWeights`, or a constant one, becomes part of its kernel.
-    `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`,
+    `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`, whose numbers are
+    part of its configuration; in a subclassed model and in a layer of your own, whose
+    configurations do not have these, they stay as they are, with their weights.
     `GhostBatchNormalization` becomes `keras.layers.BatchNormalization`, and `BatchStatisticsNoise`
     the identity. `TReLU`, `NormalizedReLU` and the joins have no plain
     counterpart and stay as they are, as layers and as activations of layers.
@@ -51,15 +65,20 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
             of names and classes. The name or class of a model or of a layer around others stands
             for all layers in it. A function is not called with models and with your own layers
             around others. None: all.
+        in_place: Boolean, whether the layers of a subclassed model are replaced in the model
+            itself, which then needs no `get_config`. The model is returned.
 
     Returns:
-        Keras model of the same kind and name. If `model` is compiled, so is this one, with a new
-        optimizer; or it is left uncompiled with a warning if Keras cannot make its loss or metrics
-        again. Where a layer of your own or a subclassed model holds folded layers, its `__init__`
-        still makes the others: save such a model by its weights, or export it.
+        Keras model of the same kind and name, and of the same class if it is a subclass of
+        functional models whose `from_config` gives the class back; if not, a warning says so. If
+        `model` is compiled, so is this one, with a new optimizer; or it is left uncompiled with a
+        warning if Keras cannot make its loss or metrics again. Where a layer of your own or a
+        subclassed model holds folded layers, its `__init__` still makes the others: save such a
+        model by its weights, or export it.
 
     Raises:
-        ValueError: If the model is not built, if `layers` selects nothing, if a layer takes a
+        ValueError: If the model is not built, if `layers` selects nothing, if `in_place=True` is
+            given for a functional model, whose graph holds its layers, if a layer takes a
             `scale` from another layer than `JoinWeights`, or if Keras cannot make the model, or a
             layer around others, again from its `get_config`. Also for a subclassed model with
             `fold_bn=True`, because Keras does not know the order of its layers.
@@ -82,13 +101,58 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
             f"fold: fold_bn=True on model '{model.name}' ({type(model).__name__}), whose graph is "
             "not known. Allowed: functional and Sequential models."
         )
-    chosen = selected("fold", model, layers, is_normalized_layer)
+    replace, carry, call, opened, is_folded = folding(model, layers)
+    if in_place:
+        if is_graph(model):
+            raise ValueError(
+                f"fold: in_place=True on model '{model.name}' ({type(model).__name__}), whose "
+                "graph holds its layers. Allowed: subclassed models."
+            )
+
+        def replace_or_keep(layer):
+            if is_graph(layer) and opened(layer):
+                return rebuild(layer, replace, carry, call, opened)
+            return plain(layer) if is_folded(layer) else layer
+
+        replace_in_place(model, replace_or_keep, carry, opened)
+        return model
+    folded = rebuild(model, replace, carry, call, opened)
+    return _fold_batch_norms(folded) if fold_bn else folded
+
+
+def folding(model: keras.Model, layers: Any = None) -> tuple[Callable, ...]:
+    """The functions that `rebuild` needs to fold a model.
+
+    Args:
+        model: Built Keras model.
+        layers: As in `fold`.
+
+    Returns:
+        Tuple of the functions `replace`, `carry`, `call` and `opened`, and of a function that tells
+        whether a layer is folded.
+
+    Raises:
+        ValueError: If the model is not built, or `layers` selects no layer that can be folded.
+    """
+    check_built(model)
+    # The configuration of such a container makes the layers in it anew, without the numbers that a
+    # plain layer would have in its own configuration.
+    in_weights = {
+        id(part)
+        for container in model._flatten_layers()
+        if _is_made_by_its_class(container)
+        for part in container._flatten_layers()
+        if isinstance(part, ScalarGain | ScalarBias)
+    }
+    candidates = [layer for layer in _foldable(model) if id(layer) not in in_weights]
+    can_be_folded = {id(layer) for layer in candidates}
+    chosen = selected("fold", model, layers, candidates)
 
     def is_folded(layer):
-        return (is_normalized_layer(layer) or type(layer) in _COUNTERPARTS) and chosen(layer)
+        return id(layer) in can_be_folded and chosen(layer)
 
     def opened(layer):
-        return not is_normalized_layer(layer) and any(is_folded(unit) for unit in units(layer))
+        return not is_folded(layer) and any(map(is_folded, _foldable(layer)))
 
     def replace(layer):
         return plain(layer) if is_folded(layer) else copy_of(layer)
@@ -96,14 +160,22 @@ def fold(model: keras.Model, fold_bn: bool = False, layers: Any = None) -> keras
     def carry(layer, new):
         (carry_folded if is_folded(layer) else copy_state)(layer, new)
 
-    folded = rebuild(model, replace, carry, without_scale, opened)
-    return _fold_batch_norms(folded) if fold_bn else folded
+    return replace, carry, without_scale, opened, is_folded
 
 
-def holds_normalized(layer: Layer) -> bool:
-    """Whether a layer is around weight-normalized layers, and is not normalized itself."""
-    return not is_normalized_layer(layer) and any(
-        is_normalized_layer(unit) for unit in units(layer)
+def _foldable(layer):
+    """The layers in a layer that have a plain counterpart, or itself."""
+    if is_normalized_layer(layer) or type(layer) in _COUNTERPARTS:
+        return [layer]
+    return [part for sublayer in layer._layers for part in _foldable(sublayer)]
+
+
+def _is_made_by_its_class(layer):
+    """Whether the layers in a layer are made by its `__init__`, and not by its configuration."""
+    return (
+        bool(layer._layers)
+        and not is_graph(layer)
+        and not type(layer).__module__.startswith(("keras.", "keras_wn."))
     )
 
 
@@ -140,6 +212,9 @@ def without_scale(layer: Layer, *args: Any, **kwargs: Any) -> Any:
     """Calls a layer of a folded model. Keras' own layers take no `scale`, and have it in w."""
     if type(layer) in _FOLDED.values():
         kwargs.pop("scale", None)
+    if isinstance(layer, keras.layers.Activation):
+        # Of `BatchStatisticsNoise`, whose statistics heed it.
+        kwargs.pop("mask", None)
     return layer(*args, **kwargs)
 
 
@@ -276,6 +351,9 @@ def _fold_batch_norms(model):
     else:
         with uncompiled(model):
             rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    rebuilt._trainable = model._trainable
+    if type(rebuilt) is not type(model):
+        warn_of_class(model, rebuilt, "it would make the batch normalizations again")
     for layer, new in copies:
         if id(layer) in followers:
             _carry_batch_norm(layer, followers[id(layer)], new)

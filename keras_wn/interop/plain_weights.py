@@ -5,16 +5,18 @@ import os
 import keras
 from keras import ops
 
-from keras_wn.interop.fold import carry_folded, holds_normalized, plain, without_scale
+from keras_wn.interop.fold import folding
 from keras_wn.interop.rebuild import finalize_state, rebuild_pairs
-from keras_wn.interop.selection import call_scale, is_normalized_layer
 from keras_wn.interop.stored_weight import assign
 from keras_wn.interop.weight_norm_model import assignments_from_plain
 from keras_wn.layers import BatchStatisticsNoise, ScalarBias, ScalarGain
 from keras_wn.layers.kernels import own_variables
+from keras_wn.layers.selection import call_scale, is_normalized_layer
 
 
-def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
+def load_plain_weights(
+    model: keras.Model, path: str | os.PathLike, as_directions: bool = False
+) -> None:
     """Loads a weights file of a plain Keras model into a weight-normalized model of its layers.
 
     Each kernel w in the file gives `v = w` and `g = ||w||`. Layers without weight normalization get
@@ -25,14 +27,17 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
         model: Built Keras model with weight-normalized layers. Its `keras_wn.fold` is the model
             that wrote the file.
         path: A file `name.weights.h5` or `name.keras`, as Keras' `load_weights` takes it.
+        as_directions: Boolean, whether `v = w` in layers with `use_gain=False`, whose weight is
+            then `w / ||w||`. This is right for a network that normalizes its weights itself.
 
     Returns:
         None. All weights of the model are assigned or, with an error, none.
 
     Raises:
         ValueError: If the file cannot be read or does not fit, or if a layer cannot hold a kernel:
-            with `use_gain=False`, or with a `scale` from another layer. Also if the model has a
-            `ScalarGain`, `SkipInit` or `ScalarBias`, whose number is not in the file.
+            with `use_gain=False` without `as_directions`, or with a `scale` from another layer.
+            Also if a functional model has a `ScalarGain`, `SkipInit` or `ScalarBias`, whose number
+            is not in the file.
 
     Example:
 
@@ -47,9 +52,10 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
 
     Reference: ours.
     """
-    twin, pairs, owners = rebuild_pairs(model, plain, without_scale, holds_normalized)
+    replace, carry, call, opened, _ = folding(model)
+    twin, pairs, owners = rebuild_pairs(model, replace, call, opened)
     for layer, new in pairs:
-        carry_folded(layer, new)
+        carry(layer, new)
     try:
         twin.load_weights(path)
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -61,7 +67,7 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
         ) from error
     assignments = []
     for layer, new in pairs:
-        assignments += _assignments(new, layer)
+        assignments += _assignments(new, layer, as_directions)
     for owner, own_twin in owners:
         assignments += zip(
             own_variables(owner), map(ops.convert_to_numpy, own_variables(own_twin)), strict=True
@@ -70,13 +76,13 @@ def load_plain_weights(model: keras.Model, path: str | os.PathLike) -> None:
     finalize_state(model)
 
 
-def _assignments(new, layer):
+def _assignments(new, layer, as_directions):
     if call_scale(layer) is not None:
         raise ValueError(
             f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is "
             "in the file's kernel. Allowed: layers without."
         )
-    if isinstance(layer, ScalarGain | ScalarBias):
+    if isinstance(layer, ScalarGain | ScalarBias) and not new.weights:
         raise ValueError(
             f"load_plain_weights: layer '{layer.name}' is a {type(layer).__name__}, whose number "
             "is part of the plain model and not of its weights. Allowed: models without."
@@ -84,5 +90,5 @@ def _assignments(new, layer):
     if isinstance(layer, BatchStatisticsNoise):
         return []
     if is_normalized_layer(layer):
-        return assignments_from_plain(new, layer)
+        return assignments_from_plain(new, layer, as_directions)
     return list(zip(layer.weights, new.get_weights(), strict=True))

@@ -1,8 +1,9 @@
 """Loads the weights of PyTorch modules into Keras models, and takes them back."""
 
 import collections
+import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,25 +21,31 @@ def load_torch_state_dict(
     state_dict: Mapping[str, Any],
     names: Mapping[str, str] | None = None,
     strict: bool = True,
+    ignore: str | Sequence[str] = (),
+    as_directions: bool = False,
 ) -> LoadReport:
     """Loads the weights of a PyTorch module into a Keras model.
 
     Both of PyTorch's weight normalizations are read, `torch.nn.utils.weight_norm` (entries
     `weight_g` and `weight_v`) and `torch.nn.utils.parametrizations.weight_norm`
-    (`parametrizations.weight.original0` and `1`), and plain weights. PyTorch's `dim` is seen from
-    the shape of g. A layer here whose norm has the same axes gets v and g as they are: `dim=0`,
-    PyTorch's default, for `WNDense` and convolutions, `dim=1` for transposed convolutions. In any
-    other case the weight w is the same, with `v = w` and `g = ||w||`, and a warning names the
-    `axis` that `keras_wn.layers.WeightNormalization` needs to keep v and g. Plain Keras layers get
-    w.
+    (`parametrizations.weight.original0` and `1`), and plain weights. A `log_weight_norm` beside a
+    `weight` is read as that of NVAE, `w = exp(log_weight_norm) v / (||v|| + 1e-5)`. PyTorch's `dim`
+    is seen from the shape of g. A layer here whose norm has the same axes gets v and g as they are:
+    `dim=0`, PyTorch's default, for `WNDense` and convolutions, `dim=1` for transposed convolutions.
+    In any other case the weight w is the same, with `v = w` and `g = ||w||`, and a warning names
+    the `axis` that `keras_wn.layers.WeightNormalization` needs to keep v and g. Plain Keras layers
+    get w.
 
     Each layer with weights corresponds to a module, by the first of these that holds:
 
     1. `names` has the layer.
-    2. The layer's name, or the path that leads to it, is the module's name, where `.`, `/` and `_`
-       are the same. All layers that are not in `names` are found so, or none is.
+    2. The layer's name, or the path that leads to it or its end, is the module's name, where `.`,
+       `/` and `_` are the same. A prefix of the modules' names is left out, as `module.`,
+       `_orig_mod.` and `model.`, if all modules have it or more than half of the layers are found
+       so. The model's own weights are the root module's.
     3. There are as many layers as modules: in order, the layers as they come in the model and the
-       modules as in `state_dict`, unless that contradicts a name.
+       modules as in `state_dict`, unless that contradicts a name that agrees. With `strict=False`,
+       only if no name agrees.
 
     A recurrent module of several layers is several modules, `lstm.l0`, `lstm.l1` and so on; one of
     a single layer is `lstm`. A module that is registered twice has two names, either of which may
@@ -59,8 +66,14 @@ def load_torch_state_dict(
         names: Dict from the names of layers to those of modules. A layer whose name is not the
             only one in the model has its path for a name, `block_1/conv`.
         strict: Boolean. True: every layer and every entry has its counterpart. False: the layers
-            that have a counterpart are loaded, by name if only some names are found and in order
-            only if all shapes agree. The rest is left as it is.
+            that have a counterpart are loaded, by name if a name is found and otherwise in order,
+            if all shapes agree. The rest is left as it is.
+        ignore: Pattern, or list of patterns, of entries and modules of `state_dict` that are left
+            out, as `"*filter"` for buffers that the model does not have as weights. `*` stands for
+            any characters.
+        as_directions: Boolean, whether a plain weight becomes v in a layer with `use_gain=False`,
+            whose weight is then `v / ||v||`. This is right for a module that normalizes its weights
+            itself. Otherwise such a layer takes weights of norm 1 alone.
 
     Returns:
         `LoadReport`: `loaded`, a dict from layers to modules, which `to_torch_state_dict` takes as
@@ -69,8 +82,8 @@ def load_torch_state_dict(
 
     Raises:
         ValueError: If `state_dict` is no dict of arrays or has one inside, if a g has no v, if
-            `names` has a name that does not exist, if modules and layers do not correspond, or if
-            shapes differ. Nothing is assigned then.
+            `names` has a name that does not exist, if a pattern of `ignore` fits nothing, if
+            modules and layers do not correspond, or if shapes differ. Nothing is assigned then.
 
     Example:
 
@@ -85,7 +98,7 @@ def load_torch_state_dict(
 
     Reference: `torch.nn.utils.weight_norm` and `torch.nn.Module.load_state_dict`, PyTorch 2.13.
     """
-    modules = modules_of(state_dict)
+    modules = modules_of(state_dict, [ignore] if isinstance(ignore, str) else ignore)
     layers = counterparts(model)
     if strict:
         _refuse_without_counterpart(layers)
@@ -93,18 +106,16 @@ def load_torch_state_dict(
     missing = [layer.name for layer in layers if layer.name not in found]
     report = LoadReport(found, {}, missing, _left(modules, found.values()))
     if strict and (report.missing or report.unexpected):
-        raise ValueError(
-            "load_torch_state_dict: layers and modules do not correspond. Layers without a module: "
-            f"{report.missing}. Modules without a layer: {report.unexpected}. Allowed: the same in "
-            "number and in an order that agrees with the names, or of the same names, or `names` "
-            "for the layers; strict=False leaves the rest as it is."
-        )
-    assignments = []
+        raise ValueError(_mismatch(layers, modules, names or {}, report))
+    assignments, shapes = [], []
     for layer in layers:
         if layer.name in found:
             module = found[layer.name]
-            assignments += _assignments(layer, module, modules[module], strict, report)
+            arguments = layer, module, modules[module], strict, report, shapes, as_directions
+            assignments += _assignments(*arguments)
     assign(assignments)
+    for weight, shape in shapes:
+        weight.remember_shape(shape)
     report.warn_of_other_axes("load_torch_state_dict")
     return report
 
@@ -116,7 +127,8 @@ def to_torch_state_dict(
 
     A weight-normalized layer gives g and v, for `weight_norm(module, dim=0)` in PyTorch, or `dim=1`
     for transposed convolutions; with `WeightNormalization(layer, axis)` for the `dim` that the axes
-    leave. Norms that PyTorch does not have become those of `dim=0` with the same weight w, and a
+    leave. A weight of a layer of your own has the shape that it had in PyTorch when it was loaded.
+    Norms that PyTorch does not have become those of `dim=0` with the same weight w, and a
     warning names the layers. A plain layer gives its weight. The one bias of an LSTM or SimpleRNN
     becomes `bias_ih`, beside a `bias_hh` of zeros.
 
@@ -203,7 +215,7 @@ def _matched(layers, modules, names, strict):
     rest = [layer for layer in layers if layer.name not in names and layer.refusal is None]
     free = [module for module in modules if module not in names.values()]
     by_name = _by_name(rest, free)
-    if len(by_name) < len(rest):
+    if len(by_name) < len(rest) and (strict or not by_name):
         in_order = _in_order(rest, free, modules, names.values())
         contradicts = any(in_order.get(layer) != module for layer, module in by_name.items())
         if in_order and not contradicts:
@@ -214,21 +226,73 @@ def _matched(layers, modules, names, strict):
 
 
 def _by_name(layers, modules):
-    """Dict from layers to modules of the same name, without names that several have."""
-    by_plain_name = collections.defaultdict(set)
+    """Dict from layers to modules of the same name, where all have the same prefix or none."""
+    layer_of = _layers_by_plain_name(layers)
+    by_prefix = collections.defaultdict(lambda: collections.defaultdict(set))
+    sharing = collections.Counter()
     for module in modules:
-        by_plain_name[_plain_name(module)].add(module)
-    found = {}
-    for layer in layers:
-        same = by_plain_name[_plain_name(layer.name)] | by_plain_name[_plain_name(layer.path)]
-        if len(same) == 1:
-            (found[layer.name],) = same
+        parts = module.split(".") if module else []
+        for n in range(len(parts) + 1):
+            prefix, name = tuple(parts[:n]), _plain_name(".".join(parts[n:]))
+            sharing[prefix] += 1
+            if name in layer_of:
+                by_prefix[prefix][layer_of[name]].add(module)
+    likely = [
+        found
+        for prefix, found in by_prefix.items()
+        if not prefix or sharing[prefix] == len(modules) or 2 * len(found) > len(layers)
+    ]
+    best = max(likely, key=len, default={})
+    if sum(len(found) == len(best) for found in likely) > 1:
+        return {}  # Two parts of the state dict have the names of the model.
+    found = {layer: next(iter(same)) for layer, same in best.items() if len(same) == 1}
     counts = collections.Counter(found.values())
     return {layer: module for layer, module in found.items() if counts[module] == 1}
 
 
+def _layers_by_plain_name(layers):
+    """Dict from names to the layers that alone have them as name, path, or end of the path."""
+    own, ends = collections.defaultdict(set), collections.defaultdict(set)
+    for layer in layers:
+        parts = layer.path.split("/") if layer.path else []
+        for name in (layer.name, layer.path):
+            own[_plain_name(name)].add(layer.name)
+        for n in range(1, len(parts)):
+            ends[_plain_name("/".join(parts[n:]))].add(layer.name)
+    return {name: next(iter(same)) for name, same in (ends | own).items() if len(same) == 1}
+
+
 def _plain_name(name):
     return name.replace(".", "_").replace("/", "_")
+
+
+def _mismatch(layers, modules, names, report):
+    """Says how many layers and modules there are, and where they begin to differ."""
+    rest = [layer for layer in layers if layer.name not in names]
+    free = [module for module in modules if module not in names.values()]
+    if _by_name(rest, free):
+        how, first = (
+            "By name",
+            (next(iter(report.missing), None), next(iter(report.unexpected), None)),
+        )
+    else:
+        how, first = "In order", (None, None)
+        for layer, module in itertools.zip_longest(rest, free):
+            if layer is None or module is None or not _fits(layer, modules[module]):
+                first = layer and layer.name, module
+                break
+    listed = " and ".join(
+        f"no {kind}" if name is None else f"{kind} '{name}'"
+        for kind, name in zip(("layer", "module"), first, strict=True)
+    )
+    return (
+        f"load_torch_state_dict: layers and modules do not correspond. The model has {len(layers)} "
+        f"layers with weights, {len(report.missing)} of them without a module, and the state dict "
+        f"{len(modules)} modules, {len(report.unexpected)} of them without a layer. {how}, the "
+        f"first pair that differs is {listed}. Allowed: the same in number and in an order that "
+        "agrees with the names, or of the same names, or `names` for the layers, or `ignore` for "
+        "entries; strict=False leaves the rest as it is."
+    )
 
 
 def _in_order(layers, names, modules, used):
@@ -265,8 +329,12 @@ def _left(modules, used):
 # Assignments of a load.
 
 
-def _assignments(layer, name, module, strict, report):
-    """Pairs of a variable and an array. Adds weights without a counterpart to the report."""
+def _assignments(layer, name, module, strict, report, torch_shapes, as_directions):
+    """Pairs of a variable and an array.
+
+    Adds weights without a counterpart to the report, and pairs of each other `Weight` and its shape
+    in PyTorch to `torch_shapes`.
+    """
     wanted = [entry for weight in layer.weights for entry in weight.entries]
     if strict and set(wanted) != set(module):
         raise ValueError(
@@ -287,13 +355,14 @@ def _assignments(layer, name, module, strict, report):
                 f"Layer '{layer.name}' expected of module '{name}' {' and '.join(weight.entries)} "
                 f"of shape {_listed(weight.torch_shapes)}. Received: {_listed(shapes)}."
             )
+        torch_shapes += [(weight, shape) for shape in shapes]
         if weight.kernel is None:
             pairs.append((weight.variable, weight.to_keras(*(one.w for one in stored))))
         else:
             (one,) = stored
             g = None if one.g is None else weight.to_keras(one.g)
             in_keras = StoredWeight(weight.to_keras(one.v), g)
-            pairs += in_keras.assignments(weight.owner, weight.kernel, weight.gain)
+            pairs += in_keras.assignments(weight.owner, weight.kernel, weight.gain, as_directions)
             if in_keras.other_axes(weight.kernel) is not None:
                 report.other_axes[layer.name] = in_keras.other_axes(weight.kernel)
     return pairs
@@ -309,7 +378,7 @@ def _listed(shapes):
 def _torch_arrays(weight):
     """Triples of an entry, which part of a weight it is (g, v or w), and its array."""
     if weight.kernel is None:
-        arrays = weight.layout.to_torch(ops.convert_to_numpy(weight.variable))
+        arrays = weight.to_torch(ops.convert_to_numpy(weight.variable))
         return [(entry, "w", array) for entry, array in zip(weight.entries, arrays, strict=True)]
     (entry,) = weight.entries
     if _norm_is_known_to_torch(weight):

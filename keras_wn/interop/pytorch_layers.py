@@ -11,13 +11,15 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_wn.interop.selection import call_scale
 from keras_wn.interop.stored_weight import Leaf, named_leaves, normalized_kernels
 from keras_wn.layers import WeightNormalization
 from keras_wn.layers.gains import Gain
 from keras_wn.layers.kernels import FULL, Kernel, kernels_of, own_variables
+from keras_wn.layers.selection import call_scale
 
 _layers = keras.layers
+# The attribute of a variable that holds the shape of a vector in PyTorch.
+_TORCH_SHAPE = "_keras_wn_torch_shape"
 
 ALLOWED = (
     "layers that correspond to PyTorch's Linear, ConvNd, ConvTransposeNd, Embedding, BatchNormNd, "
@@ -72,6 +74,21 @@ class Weight:
         array = np.broadcast_to(0.0, self.variable.shape)
         return [one.shape for one in self.layout.to_torch(array)]
 
+    def to_torch(self, array: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The weight, or its gain, in PyTorch's layout.
+
+        A vector has the shape that it had when it was loaded, because PyTorch's layers of a user's
+        own can have any.
+        """
+        arrays = self.layout.to_torch(array)
+        shape = getattr(self.variable, _TORCH_SHAPE, None)
+        return arrays if shape is None else tuple(array.reshape(shape) for array in arrays)
+
+    def remember_shape(self, shape: tuple[int, ...]) -> None:
+        """Keeps the shape that a vector has in PyTorch, for `to_torch`."""
+        if self.layout is _VECTOR and self.kernel is None:
+            setattr(self.variable, _TORCH_SHAPE, shape)
+
     def to_keras(self, *arrays: np.ndarray) -> np.ndarray:
         """The weight, or its gain, in Keras' layout."""
         return self.layout.to_keras(tuple(self.variable.shape), *arrays)
@@ -90,7 +107,7 @@ class Counterpart:
     Attributes:
         name: The layer's name among the model's `named_leaves`; of a cell in a stack of cells,
             `name/l0` and so on.
-        path: The path that leads to it.
+        path: The path that leads to it. Empty for the model's own weights.
         weights: List of `Weight`.
         recurrent: Boolean, whether PyTorch numbers the entries: `weight_ih_l0`.
         refusal: None, or a sentence that says why PyTorch has no such module.

@@ -1,21 +1,30 @@
 """Reads PyTorch's state dicts: names of entries, modules, and both forms of `weight_norm`."""
 
 import collections
+import fnmatch
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_wn.interop.stored_weight import StoredWeight
 
+# The entry of NVAE's convolutions that holds the logarithm of their norms, and what NVAE adds to
+# the norm of v.
+_LOG_NORM = "log_weight_norm"
+_EPSILON = 1e-5
 
-def modules_of(state_dict: Mapping[str, Any]) -> dict[str, dict[str, StoredWeight]]:
+
+def modules_of(
+    state_dict: Mapping[str, Any], ignore: Sequence[str] = ()
+) -> dict[str, dict[str, StoredWeight]]:
     """The weights in a state dict by the modules that they belong to.
 
     Args:
         state_dict: Dict from names to arrays or PyTorch tensors.
+        ignore: List of patterns of entries and modules that are left out.
 
     Returns:
         Dict from a module's name to a dict from a weight's name to a `StoredWeight` in PyTorch's
@@ -23,10 +32,11 @@ def modules_of(state_dict: Mapping[str, Any]) -> dict[str, dict[str, StoredWeigh
         have no number: `weight_ih`, `weight_ih_reverse`.
 
     Raises:
-        ValueError: If `state_dict` is no dict of arrays or has one inside, if a g has no v, or if
-            the two do not fit.
+        ValueError: If `state_dict` is no dict of arrays or has one inside, if a g has no v, if the
+            two do not fit, or if a pattern fits nothing.
     """
     _check_is_state_dict(state_dict)
+    state_dict = _without(state_dict, ignore)
     weights = collections.defaultdict(dict)
     for entry, value in state_dict.items():
         module, name, part = _parsed(entry)
@@ -48,7 +58,45 @@ def modules_of(state_dict: Mapping[str, Any]) -> dict[str, dict[str, StoredWeigh
         several = number is not None and len(numbers[module]) > 1
         weights_of_module = modules.setdefault(f"{module}.l{number}" if several else module, {})
         weights_of_module[weight] = _stored_weight(f"{module}.{name}".lstrip("."), parts)
+    for module, weights_of_module in modules.items():
+        if _LOG_NORM in weights_of_module and "weight" in weights_of_module:
+            log_norm = weights_of_module.pop(_LOG_NORM)
+            weights_of_module["weight"] = _by_log_norm(
+                module, weights_of_module["weight"], log_norm
+            )
     return modules
+
+
+def _by_log_norm(module, weight, log_norm):
+    """The weight of NVAE, `exp(log_weight_norm) v / (||v|| + 1e-5)`, with a norm per output."""
+    v, shape = weight.v, (len(weight.v), *(1 for _ in weight.v.shape[1:]))
+    if weight.g is not None or log_norm.v.size != len(v):
+        raise ValueError(
+            f"load_torch_state_dict: '{module}.{_LOG_NORM}' has shape {log_norm.v.shape} and the "
+            f"weight {v.shape}. Allowed: a plain weight, and a number for each of its outputs."
+        )
+    norm = np.sqrt(np.sum(np.square(v.astype("float64")), axis=tuple(range(1, v.ndim))))
+    g = np.exp(log_norm.v.astype("float64").ravel()) * norm / (norm + _EPSILON)
+    return StoredWeight(v, g.reshape(shape))
+
+
+def _without(state_dict, patterns):
+    """The entries of which neither the name nor that of a module around them fits a pattern."""
+    ignored = set()
+    for pattern in patterns:
+        fitting = set()
+        for entry in state_dict:
+            parts = entry.split(".")
+            names = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+            if any(fnmatch.fnmatchcase(name, pattern) for name in names):
+                fitting.add(entry)
+        if not fitting:
+            raise ValueError(
+                f"load_torch_state_dict: ignore={pattern!r} fits no entry and no module. Allowed: "
+                f"patterns of names such as {next(iter(state_dict), None)!r}."
+            )
+        ignored |= fitting
+    return {entry: value for entry, value in state_dict.items() if entry not in ignored}
 
 
 def entry_of(module: str, weight: str, part: str, recurrent: bool, parametrizations: bool) -> str:

@@ -20,8 +20,10 @@ from keras.layers import Layer
 from keras.src.models import Functional
 from keras.src.utils.python_utils import is_default
 
-from keras_wn.layers import WeightNormalization
+from keras_wn.layers import WeightNormalization, gains
 from keras_wn.layers.kernels import own_variables
+from keras_wn.layers.reparameterized import Reparameterized
+from keras_wn.layers.substitution import replaced_call
 from keras_wn.layers.wrapped import build_from_config
 
 # Pairs of a layer or model and the new one that takes its place.
@@ -68,9 +70,10 @@ def rebuild_pairs(
     """A clone of a model in which `replace` chooses each layer.
 
     In functional and Sequential models every layer of the graph can be replaced, and so can the
-    layers of models inside of these. A subclassed model, and a layer around others that is opened,
-    is made again by its `get_config`, and the layers that are its attributes, alone or in lists and
-    dicts, are replaced. Its `call` must use them as layers only.
+    layers of models inside of these. A subclass of them keeps its class if its `from_config` gives
+    the class back, and a warning says where not. A subclassed model, and a layer around others that
+    is opened, is made again by its `get_config`, and the layers that are its attributes, alone or
+    in lists and dicts, are replaced. Its `call` must use them as layers only.
 
     Args:
         model: Built Keras model, which is left as it is.
@@ -83,12 +86,7 @@ def rebuild_pairs(
     Raises:
         ValueError: If the model is not built, or is a subclassed one that Keras cannot make again.
     """
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"model={model!r} is not allowed. Allowed: a Keras model.")
-    if not model.built:
-        raise ValueError(
-            f"Model '{model.name}' is not built. Call it on a batch, or give it an Input, first."
-        )
+    check_built(model)
     pairs, owners, replaced = [], [], {}
 
     def clone(layer):
@@ -107,12 +105,25 @@ def rebuild_pairs(
         return replaced[id(layer)]
 
     rebuilt = clone(model)
+    for owner, new in owners:
+        # The layers have their own `trainable` already, and may be thawed in a frozen model.
+        new._trainable = owner._trainable
     built = [
         (layer, new)
         for layer, new in pairs
         if isinstance(layer, keras.layers.Layer) and layer.built
     ]
     return rebuilt, built, owners
+
+
+def check_built(model: Any) -> None:
+    """Raises `ValueError` for all but built models."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model={model!r} is not allowed. Allowed: a Keras model.")
+    if not model.built:
+        raise ValueError(
+            f"Model '{model.name}' is not built. Call it on a batch, or give it an Input, first."
+        )
 
 
 def is_graph(model: Layer) -> bool:
@@ -128,7 +139,9 @@ def compile_as(owners: Pairs) -> None:
     """
     failures = []
     for model, new in owners:
-        if isinstance(model, keras.Model) and model.compiled and not new.compiled:
+        if not isinstance(model, keras.Model) or not model.compiled:
+            continue
+        if new is model or not new.compiled:
             try:
                 _check_own_functions(model)
                 new.compile_from_config(model.get_compile_config())
@@ -235,7 +248,46 @@ def _rebuilt(model, clone, call):
         rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
     if not rebuilt.built:
         rebuilt.build(model.input_shape)
+    if type(rebuilt) is not type(model):
+        _give_class_of(model, rebuilt, functools.partial(_built_clone, clone=clone))
     return rebuilt
+
+
+def _give_class_of(model, rebuilt, built_clone):
+    """Gives a clone of a subclass of functional models its class, and its own attributes.
+
+    The attributes that hold layers get clones of these. The others are those that the class makes
+    from the configuration.
+    """
+    try:
+        made = type(model).from_config(model.get_config())
+    # The user's own class may raise anything.
+    except Exception as error:
+        warn_of_class(model, rebuilt, error)
+        return
+    if type(made) is not type(model):
+        warn_of_class(model, rebuilt, f"it returns a {type(made).__name__}")
+        return
+    rebuilt.__class__ = type(model)
+    for name in [*vars(made), *getattr(made, "_modules", {})]:
+        if not hasattr(rebuilt, name) and not name.startswith("_self_"):
+            value = getattr(model, name, None)
+            has_layers = bool(list(_layers_in(value)))
+            setattr(
+                rebuilt,
+                name,
+                _with_layers(value, built_clone) if has_layers else getattr(made, name),
+            )
+
+
+def warn_of_class(model: keras.Model, rebuilt: keras.Model, reason: Any) -> None:
+    """Warns that a clone of a model is not of its class."""
+    warnings.warn(
+        f"Model '{model.name}' ({type(model).__name__}) is returned as a plain "
+        f"{type(rebuilt).__name__} model, because its from_config does not give the class back: "
+        f"{' '.join(str(reason).split())[:200]}",
+        stacklevel=2,
+    )
 
 
 def _rebuilt_by_attributes(owner, clone):
@@ -246,7 +298,8 @@ def _rebuilt_by_attributes(owner, clone):
         new.name, new.dtype_policy, new.trainable = owner.name, owner.dtype_policy, owner.trainable
         # A layer without a `build` of its own has all its sublayers already.
         if isinstance(owner, keras.Model) or not is_default(owner.build):
-            new.build_from_config(owner.get_build_config())
+            with _without_norms(new):
+                new.build_from_config(owner.get_build_config())
     except (NotImplementedError, TypeError, ValueError) as error:
         kind = "Model" if isinstance(owner, keras.Model) else "Layer"
         raise ValueError(
@@ -262,6 +315,77 @@ def _rebuilt_by_attributes(owner, clone):
     return new
 
 
+@contextlib.contextmanager
+def _without_norms(container):
+    """Scope in which weight-normalized layers compute with v, where only shapes are asked for.
+
+    The layers of a container that is made again are thrown away. To trace their norms would take
+    most of the time.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(gains.not_computed())
+        for layer in container._flatten_layers():
+            if isinstance(layer, Reparameterized):
+                call = functools.partial(_call_without_scale, super(Reparameterized, layer).call)
+                stack.enter_context(replaced_call(layer, call))
+        yield
+
+
+def _call_without_scale(call, inputs, scale=None):
+    del scale  # It does not change the shape.
+    return call(inputs)
+
+
+def replace_in_place(
+    model: keras.Model,
+    replace: Callable[[Layer], Layer | None],
+    carry: Callable[[Layer, Layer], None],
+    opened: Callable[[Layer], bool],
+) -> None:
+    """Replaces layers in a subclassed model itself, which need not have a `get_config`.
+
+    Args:
+        model: Built subclassed Keras model.
+        replace: Function from a layer to what takes its place: a new, unbuilt layer; a built one;
+            or the layer itself, if it stays.
+        carry: As in `rebuild`.
+        opened: Function that tells whether a layer around others holds one that is replaced.
+
+    Raises:
+        ValueError: If a layer is held in a way that cannot be replaced, or if `replace` raises.
+            Nothing is changed then.
+    """
+    containers = [model, *filter(opened, model._flatten_layers(include_self=False))]
+    containers = [layer for layer in containers if not is_graph(layer)]
+    for container in containers:
+        held = {id(layer) for _, value in _attributes(container) for layer in _layers_in(value)}
+        for layer in container._layers:
+            if id(layer) not in held and opened(layer):
+                raise ValueError(_cannot_be_replaced(container, layer))
+    replaced = {}
+
+    def new_of(layer):
+        if id(layer) not in replaced:
+            new = replace(layer)
+            if new is not layer and not new.built:
+                new = _built_clone(layer, lambda layer: new)
+                carry(layer, new)
+            replaced[id(layer)] = (layer, new)
+        return replaced[id(layer)][1]
+
+    # Make all new layers before the first one is put in.
+    for container in containers:
+        for _, value in _attributes(container):
+            for layer in _layers_in(value):
+                new_of(layer)
+    for container in containers:
+        _replace_attributes(container, container, new_of)
+    for function in ("train_function", "test_function", "predict_function"):
+        setattr(model, function, None)
+    # The optimizer has the variables of the layers that were replaced.
+    compile_as([(model, model)])
+
+
 def _is_changed(layer):
     """Whether a rebuild replaced layers in this layer, which its configuration does not tell."""
     return getattr(layer, "_keras_wn_changed", False)
@@ -269,7 +393,7 @@ def _is_changed(layer):
 
 def _replace_attributes(new_owner, owner, built_clone):
     """Sets the new owner's attributes that hold layers to clones of the owner's."""
-    clones = {}
+    clones, layers = {}, list(owner._layers)
 
     def clone(layer):
         clones[id(layer)] = built_clone(layer)
@@ -277,31 +401,39 @@ def _replace_attributes(new_owner, owner, built_clone):
 
     tracker = new_owner._tracker
     tracker.unlock()
-    keras_own = vars(keras.Model() if isinstance(owner, keras.Model) else keras.layers.Layer())
-    # On PyTorch, layers are kept apart from other attributes.
-    names = [*vars(owner), *getattr(owner, "_modules", {})]
-    # Names that start with _self_ are TensorFlow's.
-    for name in [name for name in names if name not in keras_own and not name.startswith("_self_")]:
-        value = getattr(owner, name)
-        if list(_layers_in(value)):
-            for layer in _layers_in(getattr(new_owner, name, None)):
-                tracker.untrack(layer)
-            setattr(new_owner, name, _with_layers(value, clone))
+    for name, value in _attributes(owner):
+        for layer in _layers_in(getattr(new_owner, name, None)):
+            tracker.untrack(layer)
+        setattr(new_owner, name, _with_layers(value, clone))
     tracker.lock()
     # Lists of weights, and files that are read in order, give weights to layers by this order.
-    in_order = [clones[id(layer)] for layer in owner._layers if id(layer) in clones]
+    in_order = [clones[id(layer)] for layer in layers if id(layer) in clones]
     known = {id(layer) for layer in in_order}
     new_owner._layers[:] = [
         *in_order,
         *(layer for layer in new_owner._layers if id(layer) not in known),
     ]
-    for layer in owner._layers:
+    for layer in layers:
         if layer.weights and id(layer) not in clones:
-            raise ValueError(
-                f"'{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way that "
-                "cannot be replaced. Allowed: layers that are attributes, alone or in lists, "
-                "tuples and dicts."
-            )
+            raise ValueError(_cannot_be_replaced(owner, layer))
+
+
+def _attributes(owner):
+    """Pairs of the name and the value of the attributes of a container that hold layers."""
+    keras_own = vars(keras.Model() if isinstance(owner, keras.Model) else keras.layers.Layer())
+    # On PyTorch, layers are kept apart from other attributes.
+    names = [*vars(owner), *getattr(owner, "_modules", {})]
+    # Names that start with _self_ are TensorFlow's.
+    names = [name for name in names if name not in keras_own and not name.startswith("_self_")]
+    found = [(name, getattr(owner, name)) for name in names]
+    return [(name, value) for name, value in found if list(_layers_in(value))]
+
+
+def _cannot_be_replaced(owner, layer):
+    return (
+        f"'{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way that cannot "
+        "be replaced. Allowed: layers that are attributes, alone or in lists, tuples and dicts."
+    )
 
 
 def _layers_in(value):

@@ -55,7 +55,11 @@ class StoredWeight:
         return None if same else self._norm_axes
 
     def assignments(
-        self, layer: keras.layers.Layer, kernel: Kernel, gain: Gain | None
+        self,
+        layer: keras.layers.Layer,
+        kernel: Kernel,
+        gain: Gain | None,
+        as_direction: bool = False,
     ) -> Assignments:
         """The assignments that make `w` the weight of a layer.
 
@@ -65,6 +69,7 @@ class StoredWeight:
             layer: Keras layer that normalizes the kernel, or a plain layer.
             kernel: Its `Kernel`.
             gain: Its `Gain`. None in the strict form, and in a plain layer.
+            as_direction: Boolean, whether a plain weight becomes v in the strict form.
 
         Returns:
             `Assignments`.
@@ -80,6 +85,8 @@ class StoredWeight:
             )
         if id(kernel.variable) not in normalized_kernels(layer):
             return [(kernel.variable, self.w)]
+        if as_direction and gain is None and self.g is None:
+            return [(kernel.variable, self.v)]
         if kernel.center:
             _check_centered(layer, kernel, self.w)
         v, g = self.v, self.g
@@ -93,7 +100,8 @@ class StoredWeight:
                 largest = g.flat[np.argmax(np.abs(g - 1))]
                 raise ValueError(
                     f"Layer '{layer.name}' has use_gain=False and cannot hold a gain of "
-                    f"{largest:.6g}. Allowed: use_gain=True."
+                    f"{largest:.6g}. Allowed: use_gain=True, or as_directions=True for the plain "
+                    "weights of a network that normalizes them itself."
                 )
             return [(kernel.variable, v)]
         if gain.log:
@@ -168,7 +176,8 @@ class Leaf:
             bidirectional layer with its cells, or a layer around others that has weights of its
             own.
         variables: The weights of the layer. Of a layer around others, its own weights alone.
-        path: The path that leads to the layer, as `block_1/conv`.
+        path: The path that leads to the layer, as `block_1/conv`. Empty for the model's own
+            weights.
     """
 
     name: str
@@ -206,7 +215,7 @@ def _leaves(layer, path):
     whole = WeightNormalization | keras.layers.RNN | keras.layers.Bidirectional
     if isinstance(layer, whole) or kernels_of(layer) or not layer._layers:
         return [(path or (layer.name,), layer, layer.weights)]
-    found = [(path or (layer.name,), layer, own_variables(layer))]
+    found = [(path, layer, own_variables(layer))]
     # A model's own order is that of its graph.
     for sublayer in layer.layers if isinstance(layer, keras.Model) else layer._layers:
         found += _leaves(sublayer, (*path, sublayer.name))

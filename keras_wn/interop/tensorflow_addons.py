@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import os
 import re
 
@@ -17,6 +18,7 @@ from keras_wn.interop.stored_weight import (
     normalized_kernels,
 )
 from keras_wn.layers.kernels import kernels_of
+from keras_wn.layers.wrapped import automatic_number
 
 _TRANSPOSES = (
     keras.layers.Conv1DTranspose,
@@ -44,8 +46,10 @@ def load_tfa_weights(
     Optimizers, metrics, and the copies that `data_init=True` makes are not read. A layer that was
     never called in Keras 2 has no g yet, and gets `g = ||v||`, as with `data_init=False`.
 
-    The layers are matched in order, those of nested models and of layers around others as well: a
-    model's as they come in `model.layers`, and a layer's as they became its attributes.
+    The layers are matched by name if all of them have the names of the file's. Otherwise they are
+    matched in order, if no name that was given to a layer contradicts that, those of nested models
+    and of layers around others as well: a model's as they come in `model.layers`, and a layer's as
+    they became its attributes.
 
     Args:
         model: Built Keras model of the same layers in the same order; each normalized here in any
@@ -54,9 +58,9 @@ def load_tfa_weights(
             folder, or the prefix of a checkpoint that `model.save_weights`, `tf.train.Checkpoint`
             or its manager wrote. The last two need TensorFlow.
         names: Dict from a layer's name, or its path `block/conv` where several layers have the
-            name, to the layer's name in the file. Layers that are not in it are matched in order.
-            None: all in order. Parallel branches can have another order in the file; so can, in
-            HDF5 files, the layers of a model or layer around others if some were frozen.
+            name, to the layer's name in the file. Layers that are not in it are matched as
+            above. Parallel branches can have another order in the file; so can, in HDF5 files, the
+            layers of a model or layer around others if some were frozen.
         prefix: The model to read from a checkpoint of several, as `generator`; or the model or
             layer to read from inside of another one. None: all, or the only model in the
             checkpoint.
@@ -134,12 +138,14 @@ class _Target:
         normalized: Dict from `id(variable)` of a normalized kernel to its layer, `Kernel` and
             `Gain`.
         transposed: Set of `id(variable)` of the kernels of transposed convolutions.
+        has_given_name: Boolean, whether the name is not one that Keras derived from the class.
     """
 
     name: str
     variables: list[tuple[str, keras.Variable]]
     normalized: dict[int, tuple]
     transposed: set[int]
+    has_given_name: bool
 
     @property
     def has_weight_g(self) -> bool:
@@ -170,7 +176,8 @@ def _target(leaf):
         for variable in leaf.variables
         if id(variable) not in gains
     ]
-    return _Target(leaf.name, variables, normalized, _kernels_in(parts, _TRANSPOSES))
+    transposed, is_given = _kernels_in(parts, _TRANSPOSES), automatic_number(leaf.layer) is None
+    return _Target(leaf.name, variables, normalized, transposed, is_given)
 
 
 def _kernels_in(layers, classes):
@@ -205,6 +212,8 @@ def _groups(path, targets, stored, names):
     named = {id(item) for group in groups for side in group for item in side}
     targets = [target for target in targets if id(target) not in named]
     stored = [layer for layer in stored if id(layer) not in named]
+    if by_name := _by_name(targets, stored):
+        return groups + by_name
     if unordered := [layer for layer in stored if not layer.order_is_known]:
         raise ValueError(
             f"load_tfa_weights: {path} was written with some layers frozen, so that the order of "
@@ -218,11 +227,57 @@ def _groups(path, targets, stored, names):
         in_order = None
     if in_order is None:
         raise ValueError(
-            f"load_tfa_weights: {path} holds weights of {len(stored)} layers, {_listed(stored)}, "
-            f"and the model has {len(targets)}, {_listed(targets)}. Allowed: the same layers in "
-            "the same order."
+            f"load_tfa_weights: {path} holds weights of {len(stored)} layers, and the model has "
+            f"{len(targets)}. In order, the first pair that differs is "
+            f"{_first_difference(targets, stored)}. Allowed: the same layers in the same order, or "
+            "of the same names."
         )
+    _check_order(in_order, stored)
     return groups + in_order
+
+
+def _by_name(targets, stored):
+    """Groups of one target and one stored layer of its name; empty if not all have the same."""
+    ends = collections.Counter(layer.name.rpartition("/")[2] for layer in stored)
+    by_name = {layer.name: layer for layer in stored}
+    for layer in stored:
+        end = layer.name.rpartition("/")[2]
+        if ends[end] == 1:
+            by_name.setdefault(end, layer)
+    found = [([target], [by_name[target.name]]) for target in targets if target.name in by_name]
+    if not len(found) == len(targets) == len({id(layer) for _, (layer,) in found}) == len(stored):
+        return []
+    try:
+        for group in found:
+            _check_names(*group)
+    except ValueError:
+        return []  # These are names that Keras derived from the classes, in another order.
+    return found
+
+
+def _check_order(groups, stored):
+    """Raises for a target whose name another stored layer has than the one it is loaded from."""
+    names = {layer.name.rpartition("/")[2] for layer in stored}
+    for targets, layers in groups:
+        own = {layer.name.rpartition("/")[2] for layer in layers}
+        for target in targets:
+            if target.has_given_name and target.name in names - own:
+                raise ValueError(
+                    f"load_tfa_weights: in order, layer '{target.name}' is '{layers[0].name}' of "
+                    f"the file, which also has a '{target.name}'. Allowed: names=... with this "
+                    "layer, or the same names for all layers."
+                )
+
+
+def _first_difference(targets, stored):
+    for target, layer in itertools.zip_longest(targets, stored):
+        if target is None or layer is None:
+            break
+        expected = collections.Counter(name for name, _ in target.variables)
+        if expected != collections.Counter(own for _, own, _ in _weights([target], [layer])):
+            break
+    ours = "no layer" if target is None else f"layer '{target.name}'"
+    return f"{ours} and {'no layer' if layer is None else repr(layer.name)} of the file"
 
 
 def _listed(layers):

@@ -6,7 +6,6 @@ import keras
 
 from keras_wn import layers as layers_of_ours
 from keras_wn.interop.rebuild import copy_of, copy_state, rebuild
-from keras_wn.interop.selection import has_kernels, is_normalized_layer, selected, units
 from keras_wn.interop.stored_weight import (
     Assignments,
     StoredWeight,
@@ -15,6 +14,7 @@ from keras_wn.interop.stored_weight import (
     weights_but_gains,
 )
 from keras_wn.layers.kernels import kernels_of
+from keras_wn.layers.selection import has_kernels, is_normalized_layer, selected, units
 from keras_wn.layers.wrapped import build_from_config
 
 # Maps a plain Keras class to its weight-normalized subclass.
@@ -42,10 +42,11 @@ def weight_norm(model: keras.Model, layers: Any = None) -> keras.Model:
             layers around others. None: all layers that have kernels.
 
     Returns:
-        Keras model of the same kind and name. If `model` is compiled, so is this one, with a new
-        optimizer; or it is left uncompiled with a warning if Keras cannot make its loss or metrics
-        again. A filter that is zero gets g = 0 and a random v, because it could not leave zero
-        otherwise.
+        Keras model of the same kind and name, and of the same class if it is a subclass of
+        functional models whose `from_config` gives the class back; if not, a warning says so. If
+        `model` is compiled, so is this one, with a new optimizer; or it is left uncompiled with a
+        warning if Keras cannot make its loss or metrics again. A filter that is zero gets g = 0 and
+        a random v, because it could not leave zero otherwise.
 
     Raises:
         ValueError: If the model is not built or has no kernels, if `layers` selects none, if it
@@ -70,7 +71,7 @@ def weight_norm(model: keras.Model, layers: Any = None) -> keras.Model:
         raise ValueError(f"weight_norm: model={model!r} is not allowed. Allowed: a Keras model.")
     if not any(kernels_of(layer) for layer in model._flatten_layers() if layer.built):
         raise ValueError(f"weight_norm: model '{model.name}' has no built layer with a kernel.")
-    chosen = selected("weight_norm", model, layers, has_kernels)
+    chosen = selected("weight_norm", model, layers, filter(has_kernels, units(model)))
 
     def to_normalize(layer):
         return [unit for unit in units(layer) if has_kernels(unit) and chosen(unit)]
@@ -141,14 +142,18 @@ def _carry_trainable(plain, normalized):
 
 
 def assignments_from_plain(
-    plain: keras.layers.Layer, normalized: keras.layers.Layer
+    plain: keras.layers.Layer, normalized: keras.layers.Layer, as_directions: bool = False
 ) -> Assignments:
-    """The assignments that give a weight-normalized layer the weights of a plain one."""
+    """The assignments that give a weight-normalized layer the weights of a plain one.
+
+    With `as_directions`, they become v where the layer has no gain.
+    """
     pairs = normalized_kernels(normalized)
     assignments = []
     for variable, value in zip(weights_but_gains(normalized), plain.get_weights(), strict=True):
         if id(variable) in pairs:
-            assignments += StoredWeight(value, None).assignments(normalized, *pairs[id(variable)])
+            stored = StoredWeight(value, None)
+            assignments += stored.assignments(normalized, *pairs[id(variable)], as_directions)
         else:
             assignments.append((variable, value))
     return assignments

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_wn.layers import masks
 from keras_wn.reparameterizations.weight_norm import Tensor
 
 # Added to variances, as batch normalization does, so that constant channels have no noise.
@@ -18,7 +19,8 @@ class BatchStatisticsNoise(keras.layers.Layer):
     `y = (x - m') s / s' + m`, where m and s are mean and standard deviation of a channel over the
     images at hand, and m' and s' those of `batch_size` images that are drawn from them, with
     replacement, anew in each step. Batch normalization divides by s' where the whole data would
-    have s; this layer has that noise, and does not normalize. With large batches, y is x.
+    have s; this layer has that noise, and does not normalize. With large batches, y is x. Positions
+    that a mask leaves out do not count.
 
     The four numbers are constants to the gradient. In inference, `y = x`. With `tf.distribute`, the
     images at hand are those of the replica.
@@ -80,35 +82,40 @@ class BatchStatisticsNoise(keras.layers.Layer):
                 f"to {rank - 1}. Received: input_shape={input_shape}."
             )
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False, mask: Tensor | None = None) -> Tensor:
         if not training:
             return inputs
-        scale, shift = self._scale_and_shift(ops.stop_gradient(inputs))
+        scale, shift = self._scale_and_shift(ops.stop_gradient(inputs), mask)
         return inputs * ops.cast(scale, inputs.dtype) + ops.cast(shift, inputs.dtype)
 
-    def _scale_and_shift(self, inputs):
+    def _scale_and_shift(self, inputs, mask):
         """Returns `s / s'` and `m - m' s / s'`, each broadcast along the channels."""
         wide = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         rank = len(inputs.shape)
         positions = [a for a in range(1, rank) if a != self.axis % rank]
-
-        def mean_over_positions(tensor):
-            return ops.mean(tensor, axis=positions, keepdims=True) if positions else tensor
-
+        weights = masks.weights_of(wide, mask)
         # Subtract the mean first, because a difference of large squares would lose digits.
-        mean = ops.mean(wide, axis=[0, *positions], keepdims=True)
+        mean = masks.ratio(*masks.sum_and_count(wide, weights, [0, *positions]))
         deviations = wide - mean
-        means = mean_over_positions(deviations)
-        squares = mean_over_positions(ops.square(deviations))
+        sums, counts = masks.sum_and_count(deviations, weights, positions)
+        squares, _ = masks.sum_and_count(ops.square(deviations), weights, positions)
+        counts = ops.broadcast_to(counts, ops.shape(sums))
         count = ops.shape(wide)[0]
         uniform = keras.random.uniform((self.batch_size,), seed=self.seed_generator)
         drawn = ops.cast(uniform * ops.cast(count, uniform.dtype), "int32")
         # The product may be rounded up to the number of images.
         drawn = ops.minimum(drawn, count - 1)
-        drawn_mean = ops.mean(ops.take(means, drawn, axis=0), axis=0, keepdims=True)
-        drawn_square = ops.mean(ops.take(squares, drawn, axis=0), axis=0, keepdims=True)
+
+        def sum_of_drawn(of_images):
+            return ops.sum(ops.take(of_images, drawn, axis=0), axis=0, keepdims=True)
+
+        drawn_count = sum_of_drawn(counts)
+        drawn_mean = masks.ratio(sum_of_drawn(sums), drawn_count)
+        drawn_square = masks.ratio(sum_of_drawn(squares), drawn_count)
         drawn_variance = ops.maximum(drawn_square - ops.square(drawn_mean), 0.0)
-        variance = ops.mean(squares, axis=0, keepdims=True)
+        variance = masks.ratio(
+            ops.sum(squares, axis=0, keepdims=True), ops.sum(counts, axis=0, keepdims=True)
+        )
         scale = ops.sqrt((variance + _EPSILON) / (drawn_variance + _EPSILON))
         # `drawn_mean` is m' - m, because the deviations have mean 0.
         return scale, mean - scale * (mean + drawn_mean)

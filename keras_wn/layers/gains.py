@@ -4,16 +4,20 @@ The last part of the module lets the regularizers and constraints of a kernel ac
 weight w instead of the stored direction v.
 """
 
+import contextlib
 import dataclasses
 import functools
+import math
+import warnings
 from collections.abc import Callable, Mapping
 
 import keras
 from keras import ops
-from keras.src import backend  # Not exported by Keras: variables with a layout.
+from keras.src import backend  # Not exported by Keras: variables with a layout, global state.
+from keras.src.backend.common.global_state import get_global_attribute
 
 from keras_wn import reparameterizations
-from keras_wn.constraints import EffectiveKernelConstraint
+from keras_wn.constraints import EffectiveKernelConstraint, UnitNorm
 from keras_wn.layers import substitution
 from keras_wn.layers.kernels import Kernel
 from keras_wn.regularizers import EffectiveKernelRegularizer
@@ -21,6 +25,15 @@ from keras_wn.reparameterizations.weight_norm import Tensor
 
 # The smallest gain whose logarithm is kept. The gain of a zero filter is replaced by it.
 _LEAST_GAIN = 2.0**-100
+# The global attribute of Keras that is set in a scope of `not_computed`.
+_NOT_COMPUTED = "keras_wn_gains_not_computed"
+# Constraints that set the norm of a weight and not the signs of its entries.
+_OF_NORMS = (
+    keras.constraints.MaxNorm,
+    keras.constraints.MinMaxNorm,
+    keras.constraints.UnitNorm,
+    UnitNorm,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +63,17 @@ class Gain:
         """
         if self.log:
             _check_positive(g, self.variable.path)
-        self.variable.assign(self.held(g))
+        with substitution.full_precision():
+            self.variable.assign(self.held(g))
 
     def held(self, g: Tensor) -> Tensor:
         """Returns the value of the variable for a gain g, in its shape and dtype.
 
         If the variable holds the logarithm, a gain below 2^-100 is taken as 2^-100.
         """
-        return ops.cast(ops.reshape(_held(g, self.log), self.variable.shape), self.variable.dtype)
+        with substitution.full_precision():
+            dtype = self.variable.dtype
+        return ops.cast(ops.reshape(_held(g, self.log), self.variable.shape), dtype)
 
 
 def check_options(
@@ -152,7 +168,9 @@ def _add_variable(layer, kernel, name, initializer, trainable):
             mesh_axis for axis, mesh_axis in enumerate(layout.axes) if axis not in kernel.gain_axes
         ]
         layout = keras.distribution.TensorLayout(shared_axes, layout.device_mesh)
-    with backend.name_scope(layer.name, caller=layer):
+    # The layer may be built inside the call of another layer, in which the kernel reads in the
+    # compute dtype.
+    with substitution.full_precision(), backend.name_scope(layer.name, caller=layer):
         variable = backend.Variable(
             initializer=initializer,
             shape=kernel.gain_shape,
@@ -166,6 +184,11 @@ def _add_variable(layer, kernel, name, initializer, trainable):
     return variable
 
 
+def not_computed() -> contextlib.AbstractContextManager:
+    """Opens a scope in which new gains are 1, for layers that are thrown away."""
+    return substitution.global_attribute(_NOT_COMPUTED, True)
+
+
 class _GainInitializer:
     """Initializes the variable of a gain, from another initializer or from the kernel's norm."""
 
@@ -173,6 +196,8 @@ class _GainInitializer:
         self._kernel, self._initializer, self._log = kernel, initializer, log
 
     def __call__(self, shape, dtype=None):
+        if get_global_attribute(_NOT_COMPUTED):
+            return ops.ones(shape, dtype)
         if self._initializer is None:
             g = norm_of(self._kernel)
         else:
@@ -247,9 +272,7 @@ def direction_norm(kernel: Kernel) -> Tensor:
         Tensor of the shape of v with size 1 along `kernel.fan_in`.
     """
     with substitution.full_precision():
-        v = kernel.variable.value
-        v = reparameterizations.centered(v, kernel.fan_in) if kernel.center else v
-        return reparameterizations.norm(v, kernel.fan_in)
+        return reparameterizations.norm(kernel.variable.value, kernel.fan_in, kernel.center)
 
 
 def scale(kernel: Kernel, gain: Gain | None, factor: Tensor | None = None) -> Tensor:
@@ -279,9 +302,9 @@ def effective(kernel: Kernel, gain: Gain | None, factor: Tensor | None = None) -
         factor: Tensor of shape `kernel.gain_shape` that multiplies w. `None` stands for 1.
 
     Returns:
-        Tensor of the shape and dtype of v.
+        Tensor of the shape of v, in the dtype that v reads in.
     """
-    dtype = kernel.variable.dtype
+    dtype = substitution.read_dtype(kernel.variable)
     with substitution.full_precision():
         v, g = kernel.variable.value, _times(gain, factor)
         if g is None or kernel.gain_axes == kernel.fan_in:
@@ -332,10 +355,18 @@ def let_act_on_w(kernel: Kernel, gain: Gain | None) -> None:
                 f"EffectiveKernelConstraint of '{variable.path}': center=True cannot hold every w "
                 "that the constraint leaves. Allowed: center=False."
             )
-        # Move the constraint to the gain. It projects w once and sets both v and g, regardless of
-        # which of the two the optimizer updates first.
-        gain.variable.constraint = _Projection(variable.constraint.constraint, kernel, gain)
-        variable.constraint = None
+        constraint = variable.constraint.constraint
+        if not gain.variable.trainable and isinstance(constraint, _OF_NORMS):
+            warnings.warn(
+                f"EffectiveKernelConstraint of '{variable.path}': "
+                f"{type(constraint).__name__} sets the norm of w, which is g, and g is not trained "
+                "and stays. Allowed: trainable_gain=True, or a constraint of the signs of w, as "
+                "keras.constraints.NonNeg.",
+                stacklevel=2,
+            )
+        projection = _Projection(constraint, kernel, gain)
+        gain.variable.constraint = _ConstraintOfGain(projection)
+        variable.constraint = _ConstraintOfDirection(projection)
 
 
 def let_act_on_v(kernel: Kernel, gain: Gain | None) -> None:
@@ -343,22 +374,87 @@ def let_act_on_v(kernel: Kernel, gain: Gain | None) -> None:
     variable = kernel.variable
     if isinstance(variable.regularizer, EffectiveKernelRegularizer):
         variable.regularizer = variable.regularizer.regularizer
-    if gain is not None and isinstance(gain.variable.constraint, _Projection):
-        variable.constraint = gain.variable.constraint.constraint
+    if isinstance(variable.constraint, _ConstraintOfDirection):
+        variable.constraint = variable.constraint.projection.constraint
         gain.variable.constraint = None
 
 
-class _Projection(keras.constraints.Constraint):
-    """Constraint of a gain's variable that projects w, stores the result in v, and returns g."""
+@dataclasses.dataclass(frozen=True)
+class _Projection:
+    """Applies a constraint C to w, by new values of v and g or of the one that is trained.
 
-    def __init__(self, constraint, kernel, gain):
-        self.constraint, self._kernel, self._gain = constraint, kernel, gain
+    With one of them frozen, `w' = C(w)` can be held only if it has the direction, or the norm, that
+    w has anyway. Each method returns the value whose w is next to it.
+    """
 
-    def __call__(self, variable):
-        del variable  # The gain's own variable, which is read through `self._gain`.
-        v, fan_in = self._kernel.variable, self._kernel.fan_in
-        w = self.constraint(effective(self._kernel, self._gain))
-        g = reparameterizations.norm(w, fan_in)
+    constraint: Callable
+    kernel: Kernel
+    gain: Gain
+
+    def of_both(self):
+        """Stores w' in v, and returns its norm."""
+        v = self.kernel.variable
+        w = self.constraint(effective(self.kernel, self.gain))
+        g = reparameterizations.norm(w, self.kernel.fan_in)
         # A filter that becomes zero keeps its direction. Otherwise it could not leave zero again.
         v.assign(ops.where(g == 0, v.value, w))
-        return self._gain.held(g)
+        return g
+
+    def of_direction(self):
+        """Returns `C(v)`; `-C(-v)` where g is negative."""
+        v, sign = self.kernel.variable.value, 1.0
+        if _is_known(self.gain.variable):
+            g = ops.expand_dims(self.gain.value, self.kernel.fan_in)
+            sign = ops.cast(ops.where(g < 0, -1.0, 1.0), v.dtype)
+        projected = sign * self.constraint(sign * v)
+        # The norm of w stays. Turn a direction round of which nothing is left.
+        turned = sign * self.constraint(-sign * v)
+        return ops.where(reparameterizations.norm(projected, self.kernel.fan_in), projected, turned)
+
+    def of_gain(self):
+        """Returns `u . C(g u)`, with the direction `u = v / ||v||`."""
+        v, fan_in = self.kernel.variable, self.kernel.fan_in
+        if _is_known(v):
+            u = effective(self.kernel, None)
+        else:
+            u = ops.full(v.shape, 1 / math.sqrt(math.prod(v.shape[a] for a in fan_in)), v.dtype)
+        w = self.constraint(u * ops.expand_dims(ops.cast(self.gain.value, u.dtype), fan_in))
+        return ops.sum(u * w, axis=fan_in)
+
+
+def _is_known(variable):
+    """Whether an update can read a variable that is not trained.
+
+    On JAX, the update is a function of the trained variables, and Keras takes the values of the
+    others from the model meanwhile.
+    """
+    if not backend.in_stateless_scope():
+        return True
+    return backend.get_stateless_scope().get_current_value(variable) is not None
+
+
+class _ConstraintOfGain(keras.constraints.Constraint):
+    """Projects v and g together or, if v is frozen, g alone."""
+
+    def __init__(self, projection):
+        self.projection = projection
+
+    def __call__(self, g):
+        del g  # The projection reads the variable.
+        projection = self.projection
+        v_is_trained = projection.kernel.variable.trainable
+        return projection.gain.held(projection.of_both() if v_is_trained else projection.of_gain())
+
+
+class _ConstraintOfDirection(keras.constraints.Constraint):
+    """Projects v alone if g is frozen.
+
+    If g is trained, its constraint projects both, once, regardless of which of the two the
+    optimizer updates first.
+    """
+
+    def __init__(self, projection):
+        self.projection = projection
+
+    def __call__(self, v):
+        return v if self.projection.gain.variable.trainable else self.projection.of_direction()

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_wn.layers import masks
 from keras_wn.reparameterizations.weight_norm import Tensor
 
 
@@ -15,16 +16,20 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
     `y = (x - m) / sqrt(v + epsilon) gamma + beta`, where m and v are mean and variance of a channel
     over `ghost_batch` images, those of the part that x belongs to.
 
-    In training, images are divided in their order. A batch of at most `ghost_batch` images is one
-    part; in a graph whose batches have no fixed size, each must be a multiple of `ghost_batch`. The
-    moving statistics take the mean over the parts, and inference is that of
-    `keras.layers.BatchNormalization`. With `tf.distribute`, each replica divides its own images.
+    In training, images are divided in their order; the last part has the rest. The moving
+    statistics take the mean over the parts, by the images in them, and inference is that of
+    `keras.layers.BatchNormalization`. Positions that a mask leaves out do not count. With
+    `tf.distribute`, each replica divides its own images.
 
     Args:
-        ghost_batch: Integer of at least 2, the number of images in a part. It must divide larger
-            batches.
+        ghost_batch: Integer of at least 2, the number of images in a part.
         **kwargs: Arguments of `keras.layers.BatchNormalization`, but for `renorm` and
             `synchronized`.
+
+    Call arguments:
+        inputs: Tensor.
+        training: Boolean.
+        mask: Tensor of booleans, of the shape of the input without the last axis, or `None`.
 
     Input shape:
         Any shape with at least two axes, the first of which counts the images, for example
@@ -35,7 +40,7 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
 
     Raises:
         ValueError: If `ghost_batch` is not an integer of at least 2, if `renorm` or `synchronized`
-            is given, or in training, if `ghost_batch` does not divide the batch.
+            is given, or if the mask has another rank.
 
     Example:
 
@@ -63,36 +68,45 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
             )
         self.ghost_batch = ghost_batch
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False, mask: Tensor | None = None) -> Tensor:
         count = inputs.shape[0]
         is_one_part = count is not None and count <= self.ghost_batch
         if not (training and self.trainable) or is_one_part:
-            return super().call(inputs, training=training)
-        if count is not None and count % self.ghost_batch:
-            raise ValueError(
-                f"GhostBatchNormalization: ghost_batch={self.ghost_batch} does not divide a batch "
-                f"of {count}. Allowed: divisors of the batch, or more than it has."
-            )
+            return super().call(inputs, training=training, mask=mask)
         wide = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        shape = ops.shape(wide)
-        parts = ops.reshape(wide, (-1, self.ghost_batch, *shape[1:]))
-        channel_axis = self.axis % len(inputs.shape) + 1
-        axes = [a for a in range(1, len(inputs.shape) + 1) if a != channel_axis]
-        mean, variance = ops.moments(parts, axes=axes, keepdims=True)
+        weights = masks.weights_of(wide, mask)
+        rank = len(inputs.shape)
+        axes = [a for a in range(1, rank) if a != self.axis % rank]
+        total, count = masks.sum_and_count(wide, weights, axes)
+        count = self._sum_over_parts(ops.broadcast_to(count, ops.shape(total)))
+        mean = masks.ratio(self._sum_over_parts(total), count)
+        deviations = wide - self._of_each_image(mean, wide)
+        squares, _ = masks.sum_and_count(ops.square(deviations), weights, axes)
+        variance = masks.ratio(self._sum_over_parts(squares), count)
         for moving, values in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            new = ops.reshape(ops.mean(values, axis=0), (-1,))
-            moving.assign(
-                moving * self.momentum + ops.cast(new, moving.dtype) * (1 - self.momentum)
-            )
-        parts = (parts - mean) * ops.rsqrt(variance + self.epsilon)
-        broadcast = [1] * len(inputs.shape)
+            new = masks.ratio(ops.sum(values * count, axis=0), ops.sum(count, axis=0))
+            new = ops.cast(ops.reshape(new, (-1,)), moving.dtype)
+            moving.assign(moving * self.momentum + new * (1 - self.momentum))
+        outputs = deviations * self._of_each_image(ops.rsqrt(variance + self.epsilon), wide)
+        broadcast = [1] * rank
         broadcast[self.axis] = -1
-        outputs = ops.reshape(parts, shape)
         if self.scale:
             outputs = outputs * ops.reshape(ops.cast(self.gamma, outputs.dtype), broadcast)
         if self.center:
             outputs = outputs + ops.reshape(ops.cast(self.beta, outputs.dtype), broadcast)
         return ops.cast(outputs, self.compute_dtype)
+
+    def _sum_over_parts(self, of_images):
+        """Sums numbers of the images over each part. The last part is filled with zeros."""
+        others = tuple(of_images.shape[1:])
+        filling = ops.zeros((self.ghost_batch - 1, *others), of_images.dtype)
+        parts = -(-ops.shape(of_images)[0] // self.ghost_batch)
+        filled = ops.concatenate([of_images, filling])[: parts * self.ghost_batch]
+        return ops.sum(ops.reshape(filled, (-1, self.ghost_batch, *others)), axis=1)
+
+    def _of_each_image(self, of_parts, inputs):
+        """Repeats the numbers of each part for its images."""
+        return ops.repeat(of_parts, self.ghost_batch, axis=0)[: ops.shape(inputs)[0]]
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -5,6 +5,7 @@ axes that the norm of weight normalization is taken over.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -22,6 +23,9 @@ class Kernel:
         fan_in: Tuple of the axes that the norm is taken over: all but those of the output units.
         gain_axes: Tuple of the axes along which a gain is constant. `None` stands for `fan_in`.
         center: Boolean, whether the mean over `fan_in` is subtracted from v.
+
+    Raises:
+        ValueError: If `center` is set and a filter has a single entry.
     """
 
     name: str
@@ -33,6 +37,12 @@ class Kernel:
     def __post_init__(self):
         if self.gain_axes is None:
             object.__setattr__(self, "gain_axes", self.fan_in)
+        if self.center and math.prod(self.variable.shape[axis] for axis in self.fan_in) == 1:
+            raise ValueError(
+                f"'{self.variable.path}' has center=True, and filters of a single entry, which are "
+                f"always 0 when they are centered: its shape is {tuple(self.variable.shape)} and "
+                f"the norm is over the axes {self.fan_in}. Allowed: center=False."
+            )
 
     @property
     def units_shape(self) -> tuple[int, ...]:

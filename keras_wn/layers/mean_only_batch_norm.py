@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
+from keras_wn.layers import masks
 from keras_wn.reparameterizations.weight_norm import Tensor
 
 
@@ -47,8 +48,8 @@ class MeanOnlyBatchNormalization(keras.layers.Layer):
 
     Reference: Salimans & Kingma 2016, arXiv 1602.07868, eq. 7. The momentum in the authors' code is
     0.9. Means are computed in float32 or wider. As with `keras.layers.BatchNormalization`, each
-    replica of `tf.distribute` uses its own mean. The layer has no `synchronized` option and does
-    not support masks.
+    replica of `tf.distribute` uses its own mean. The layer has no `synchronized` option.
+    Positions that a mask leaves out do not count in the mean of the batch.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class MeanOnlyBatchNormalization(keras.layers.Layer):
                 "Allowed: at least 0 and less than 1."
             )
         self.axis = axis
+        self.supports_masking = True
         self.momentum = momentum
         self.beta_initializer = initializers.get(beta_initializer)
 
@@ -86,11 +88,11 @@ class MeanOnlyBatchNormalization(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False, mask: Tensor | None = None) -> Tensor:
         wide = keras.backend.result_type(inputs.dtype, "float32")
         moving_mean = ops.cast(self.moving_mean, wide)
         if training and self.trainable:
-            mean = self.batch_mean(inputs)
+            mean = self.batch_mean(inputs, mask)
             self.moving_mean.assign(moving_mean * self.momentum + mean * (1 - self.momentum))
         else:
             mean = moving_mean
@@ -99,18 +101,21 @@ class MeanOnlyBatchNormalization(keras.layers.Layer):
         shift = ops.reshape(ops.cast(self.beta, wide) - mean, shape)
         return ops.cast(ops.cast(inputs, wide) + shift, self.compute_dtype)
 
-    def batch_mean(self, inputs: Tensor) -> Tensor:
+    def batch_mean(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the mean that is subtracted in training.
 
         Args:
             inputs: Tensor, an input of the layer.
+            mask: Tensor of booleans, of the shape of the input without the last axis, or `None`.
 
         Returns:
             Tensor with one number per channel, in float32 or wider.
         """
         inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
         channel_axis = self.axis % len(inputs.shape)
-        return ops.mean(inputs, axis=[a for a in range(len(inputs.shape)) if a != channel_axis])
+        axes = [a for a in range(len(inputs.shape)) if a != channel_axis]
+        total, count = masks.sum_and_count(inputs, masks.weights_of(inputs, mask), axes)
+        return ops.reshape(masks.ratio(total, count), (-1,))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape

@@ -23,9 +23,23 @@ from keras_wn.reparameterizations.weight_norm import Tensor
 _RECOMPUTING = "keras_wn_recomputing"
 
 
-def full_precision() -> AutocastScope:
-    """Returns a scope in which variables read in their own dtype, not in the compute dtype."""
-    return AutocastScope(None)
+def full_precision() -> contextlib.AbstractContextManager:
+    """Opens a scope in which variables have their own dtype, not the compute dtype.
+
+    They must be assigned in such a scope as well: inside the call of a layer with mixed precision,
+    `assign` has no effect on PyTorch.
+    """
+    # In `AutocastScope(None)`, the dtype of every variable would be Keras' default, float32.
+    return global_attribute("autocast_scope", None)
+
+
+def read_dtype(variable: keras.Variable) -> str:
+    """Returns the dtype of `variable.value`: the compute dtype in the call of a layer."""
+    scope = get_autocast_scope()
+    if scope is not None and scope.dtype is None:
+        with full_precision():
+            return variable.dtype
+    return variable.dtype
 
 
 def call_substituted(
@@ -107,8 +121,8 @@ def call_recomputed(layer: keras.layers.Layer, call: Callable, *args, **kwargs) 
         values, args, kwargs = keras.tree.pack_sequence_as(given, filled)
         with (
             AutocastScope(autocast and autocast.dtype),
-            _global_attribute("current_call_ctx", call_context),
-            _global_attribute(_RECOMPUTING, True),
+            global_attribute("current_call_ctx", call_context),
+            global_attribute(_RECOMPUTING, True),
         ):
             mapping = list(zip(variables, values, strict=True))
             outputs, losses, updates = _call_with(layer, call, mapping, args, kwargs)
@@ -166,9 +180,7 @@ def _call_with(layer, call, mapping, args, kwargs):
                 keras_method = functools.partial(type(sublayer).rematerialized_call, sublayer)
                 method = functools.partial(rematerialized, sublayer, keras_method)
                 stack.enter_context(_replaced_method(sublayer, "rematerialized_call", method))
-        scope = stack.enter_context(
-            _RecordingScope(state_mapping=mapping, collect_losses=collect_losses)
-        )
+        scope = stack.enter_context(_RecordingScope(mapping, collect_losses))
         outputs = call(*args, **kwargs)
     layers = layer._flatten_layers()
     losses = [
@@ -187,8 +199,9 @@ def _apply(losses, updates):
 
     Each loss is added by the layer that it came from, so that it counts once.
     """
-    for variable, value in updates:
-        variable.assign(value)
+    with full_precision():
+        for variable, value in updates:
+            variable.assign(value)
     for owner, loss in losses:
         owner.add_loss(loss)
 
@@ -199,9 +212,12 @@ class _RecordingScope(keras.StatelessScope):
     The variables of metrics and the states of recurrent layers are not among a layer's variables.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, mapping, collect_losses):
+        super().__init__(collect_losses=collect_losses)
         self.updated = {}
-        super().__init__(**kwargs)
+        # Keras' own argument would cast each value to the compute dtype of the layer that is being
+        # called, also those that its sublayers read in float32.
+        self.state_mapping = {id(v): ops.convert_to_tensor(value) for v, value in mapping}
 
     def add_update(self, update):
         self.updated[id(update[0])] = update[0]
@@ -209,7 +225,7 @@ class _RecordingScope(keras.StatelessScope):
 
 
 @contextlib.contextmanager
-def _global_attribute(name, value):
+def global_attribute(name: str, value: Any) -> Iterator[None]:
     """Opens a scope in which one of Keras' global attributes has a value, in this thread."""
     before = get_global_attribute(name)
     set_global_attribute(name, value)

@@ -30,6 +30,10 @@ class WeightNormalization(keras.layers.Wrapper):
     `keras_wn.regularizers.EffectiveKernelRegularizer` or
     `keras_wn.constraints.EffectiveKernelConstraint`.
 
+    A layer that masks its kernel in its `call`, as those of MADE and PixelCNN, needs the mask in
+    its kernel as well, because the norm is that of the whole kernel: give it a `kernel_constraint`
+    that multiplies by the mask, and a kernel that is masked at the start.
+
     Args:
         layer: Keras layer, built or not.
         axis: Integer or tuple, the axes that the norm is taken over, for every kernel. `None`
@@ -38,7 +42,8 @@ class WeightNormalization(keras.layers.Wrapper):
         use_gain: Boolean, whether there is a gain g. If `False`, `w = v / ||v||`, the strict form.
         weights: List of the names of the weights to normalize, for example
             `["recurrent_kernel"]`. Each is the name of a variable, or of the attribute that holds
-            it. `None` stands for all kernels of Keras' own layers.
+            it, or a path `"layer/kernel"` where several layers inside have one of that name. `None`
+            stands for all kernels of Keras' own layers.
         data_init: Boolean, the argument of TensorFlow Addons. If `True`, a warning says to call
             `keras_wn.data_dependent_init` instead.
         log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
@@ -210,10 +215,12 @@ class WeightNormalization(keras.layers.Wrapper):
 
     def call(self, inputs, *args, training=None, **kwargs):
         del training  # The layer reads it from Keras' call context.
-        substitutes = {
-            id(kernel.variable): gains.effective(kernel, gain)
-            for kernel, gain in self.kernels_and_gains()
-        }
+        # The layers that read the kernels cast them by their own policies.
+        with substitution.full_precision():
+            substitutes = {
+                id(kernel.variable): gains.effective(kernel, gain)
+                for kernel, gain in self.kernels_and_gains()
+            }
         return substitution.call_substituted(self, self.layer, substitutes, inputs, *args, **kwargs)
 
     def compute_output_spec(self, inputs, *args, training=None, **kwargs):

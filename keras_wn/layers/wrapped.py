@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src import backend  # Not exported by Keras, nor are the next two.
+from keras.src import backend  # Not exported by Keras, nor are the next three.
+from keras.src.backend.common.global_state import get_global_attribute
 from keras.src.utils import naming
 from keras.src.utils.python_utils import is_default
 
@@ -63,9 +64,20 @@ def checked_names(weights: Sequence[str] | None) -> list[str] | None:
 
 def given_name(layer: keras.layers.Layer) -> str | None:
     """Returns the name that was given to a layer, or `None` if Keras derived it from the class."""
+    number = automatic_number(layer)
+    if number is None:
+        return layer.name
+    # A layer that is made for a wrapper has the last of Keras' names, which count from 0.
+    counts = get_global_attribute("object_name_uids") or {}
+    is_last = number == counts.get(naming.to_snake_case(type(layer).__name__), 0) - 1
+    return None if is_last else layer.name
+
+
+def automatic_number(layer: keras.layers.Layer) -> int | None:
+    """Returns the number of a name such as Keras derives from the class, or `None` for others."""
     automatic = naming.to_snake_case(type(layer).__name__)
-    is_automatic = re.fullmatch(rf"{re.escape(automatic)}(_\d+)?", layer.name)
-    return None if is_automatic else layer.name
+    found = re.fullmatch(rf"{re.escape(automatic)}(_(\d+))?", layer.name)
+    return None if found is None else int(found[2] or 0)
 
 
 def is_built(layer: keras.layers.Layer) -> bool:
@@ -130,7 +142,9 @@ def named_kernels(
 
     Args:
         layer: Built Keras layer.
-        weights: List of names of weights. `None` stands for all kernels of Keras' own layers.
+        weights: List of names of weights, or of paths as `layer/weight`, whose layers have their
+            names or those of the attributes that hold them. `None` stands for all kernels of Keras'
+            own layers.
         axis: Integer or tuple, the axes of the norm. `None` stands for those that are known for
             the kernels of Keras' own layers.
         gain_axis: Integer or tuple, the axes along which a gain is constant. `None` stands for
@@ -144,6 +158,8 @@ def named_kernels(
             axis is missing or lies outside of a kernel.
     """
     found = []  # Tuples of the layer that owns the weight, its name, its variable, its fan-in.
+    has_paths = any("/" in path for path in weights or ())
+    places = _places(layer) if has_paths else collections.defaultdict(tuple)
     for sublayer in layer._flatten_layers():
         if hasattr(sublayer, "kernels_and_gains"):
             raise ValueError(
@@ -151,14 +167,23 @@ def named_kernels(
             )
         known = {kernel.name: kernel for kernel in kernels_of(sublayer)}
         found += [(sublayer, k.name, k.variable, k.fan_in) for k in known.values()]
-        for name in weights or ():
-            if name not in known and (variable := _own_weight(sublayer, name)) is not None:
-                found.append((sublayer, name, variable, None))
+        for path in weights or ():
+            name = path.rpartition("/")[2]
+            if name not in known and _leads_to(path, places[id(sublayer)]):
+                if (variable := _own_weight(sublayer, name)) is not None:
+                    found.append((sublayer, name, variable, None))
+
+    def paths_of(owner, name):
+        paths = [path for path in weights if path.rpartition("/")[2] == name]
+        return [path for path in paths if _leads_to(path, places[id(owner)])]
+
     if weights is None and not found:
         raise ValueError(_no_known_kernels(layer))
-    names = {name for _, name, _, _ in found}
-    if missing := [name for name in weights or () if name not in names]:
-        allowed = sorted(names | set(_float_weights(layer)))
+    leading = {path for owner, name, _, _ in found if weights for path in paths_of(owner, name)}
+    if missing := [path for path in weights or () if path not in leading]:
+        counts = collections.Counter(name for _, name, _, _ in found)
+        paths = {f"{owner.name}/{name}" for owner, name, _, _ in found if counts[name] > 1}
+        allowed = sorted({*counts, *paths, *_float_weights(layer)})
         raise ValueError(
             f"WeightNormalization: layer '{layer.name}' has no weights {missing}. "
             f"Allowed: {', '.join(allowed)}."
@@ -168,7 +193,7 @@ def named_kernels(
     kernels, used = {}, {}
     for owner, name, variable, fan_in in found:
         unique = name if counts[name] == 1 else f"{name}_{next(numbers[name])}"
-        if weights is None or name in weights:
+        if weights is None or paths_of(owner, name):
             norm_axes = fan_in if axis is None else _axes("axis", axis, name, variable, layer)
             if norm_axes is None:
                 raise ValueError(_no_axis(owner, name, variable))
@@ -183,6 +208,36 @@ def named_kernels(
             gain_axes = _axes("gain_axis", gain_axis, name, variable, layer)
             kernels[unique] = Kernel(name, variable, norm_axes, gain_axes)
     return kernels
+
+
+def _places(layer):
+    """Dict from the id of a sublayer to where it is: for each step, the names of a layer.
+
+    A layer has its own name, and that of the attribute that holds it. The names of a layer in a
+    list, as in a model, are its own alone.
+    """
+    places = {id(layer): ()}
+    parents = [layer]
+    while parents:
+        parent = parents.pop()
+        for child in parent._layers:
+            if id(child) not in places:
+                # On PyTorch, layers are kept apart from other attributes.
+                attributes = {**vars(parent), **getattr(parent, "_modules", {})}
+                held_as = {name for name, value in attributes.items() if value is child}
+                places[id(child)] = (*places[id(parent)], {child.name, *held_as})
+                parents.append(child)
+    return places
+
+
+def _leads_to(path, place):
+    """Whether the layers that a path `layer/weight` names are the last ones of a place."""
+    layers = path.split("/")[:-1]
+    if len(layers) > len(place):
+        return False
+    return all(
+        name in names for name, names in zip(reversed(layers), reversed(place), strict=False)
+    )
 
 
 def _own_weight(layer, name):

@@ -65,7 +65,7 @@ def make_inverse_norm() -> Callable:
 
 
 def make_weight_norm() -> Callable:
-    """Returns the function `weight_norm(v, g, axis)`, which uses PyTorch's own fused operation.
+    """Returns the function `weight_norm(v, g, axis, least)`, which uses PyTorch's fused operation.
 
     The operation reads v once in the forward pass, and v and dL/dw once in the backward pass. The
     function returns w, or `None` where the caller must use the general formula:
@@ -74,7 +74,8 @@ def make_weight_norm() -> Callable:
     - if `axis` is not all axes but the last, or the fan-in is above 2^13;
     - in forward mode, under the transforms of `torch.func`, and in a compiler or exporter, none of
       which the operation supports;
-    - if a norm is not moderate, because the operation squares entries without scaling them.
+    - if a norm is not moderate, because the operation squares entries without scaling them;
+    - if a norm is smaller than `least`, the norms below which filters count as zero, or `None`.
     """
     import torch
     from torch.autograd import forward_ad
@@ -113,12 +114,14 @@ def make_weight_norm() -> Callable:
             return False
         return all(forward_ad.unpack_dual(x).tangent is None for x in (v, g))
 
-    def weight_norm(v, g, axis):
+    def weight_norm(v, g, axis, least=None):
         if not is_supported(v, g, axis):
             return None
         g = g.reshape((1,) * (v.ndim - 1) + (-1,))
         w, norms = FusedWeightNorm.apply(v.contiguous(), g.contiguous())
-        return w if _is_moderate(norms) else None
+        if not _is_moderate(norms) or (least is not None and bool((norms < least).any())):
+            return None
+        return w
 
     return weight_norm
 

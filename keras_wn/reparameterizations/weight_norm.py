@@ -58,7 +58,8 @@ def weight_norm(
     gradients are those of eq. 3 for norms of `v` from 2^-100 to 2^100, about 1e-30 to 1e30. Outside
     of that range, which the paper does not discuss:
 
-    - A filter whose entries are all smaller than `ZERO`, 2^-100, has `w = 0` and no gradient.
+    - A filter whose entries are all smaller than `ZERO`, 2^-100, has `w = 0` and no gradient. With
+      `center`, so has a filter whose entries are equal up to 4 units in their last digit.
     - Above 2^100, gradients lose their component along `v`, and w is 0 where `g / ||v||` is below
       the smallest normal float32.
     - A NaN makes its own filter and that filter's gradients NaN, and no other.
@@ -66,16 +67,15 @@ def weight_norm(
     v = _at_least_float32(v)
 
     def formula(v, g):
-        v = centered(v, axis) if center else v
-        return v * scale(v, g, axis)
+        return (centered(v, axis) if center else v) * scale(v, g, axis, center)
 
     if g is None or _is_empty(v):
         return formula(v, None)
     g = ops.cast(g, v.dtype)
     name = backend.backend()
     if name == "torch":
-        direction = centered(v, axis) if center else v
-        w = _backend_function("torch", "weight_norm")(direction, g, tuple(axis))
+        direction, least = (centered(v, axis), _least_norm(v, axis)) if center else (v, None)
+        w = _backend_function("torch", "weight_norm")(direction, g, tuple(axis), least)
         if w is not None:
             return w
     if name == "jax" and math.prod(v.shape) <= _LARGEST_RECOMPUTED:
@@ -89,7 +89,8 @@ def weight_norm(
 def centered(v: Tensor, axis: tuple[int, ...]) -> Tensor:
     """Returns `v` minus its mean over `axis`, in float32 or wider.
 
-    `v - mean(v)`, the projection of each filter onto those whose entries sum to 0.
+    `v - mean(v)`, the projection of each filter onto those whose entries sum to 0. A filter of
+    equal entries becomes exactly 0.
 
     Args:
         v: Tensor, the stored direction.
@@ -105,10 +106,17 @@ def centered(v: Tensor, axis: tuple[int, ...]) -> Tensor:
     [[-1.0], [1.0]]
     """
     v = _at_least_float32(v)
-    return v if _is_empty(v) else v - ops.mean(v, axis=axis, keepdims=True)
+    if _is_empty(v):
+        return v
+    # Subtract one of the entries first. This makes the rounding error of the mean one of the
+    # differences of the entries and not of their size. The result does not depend on the entry.
+    v = v - _first_entry(v, axis)
+    return v - ops.mean(v, axis=axis, keepdims=True)
 
 
-def scale(v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,)) -> Tensor:
+def scale(
+    v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,), center: bool = False
+) -> Tensor:
     """Returns the factor that weight normalization multiplies `v` by.
 
     `g / ||v||`; without `g`, `1 / ||v||`.
@@ -117,10 +125,11 @@ def scale(v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,)) -> T
         v: Tensor, the stored direction.
         g: Tensor of the shape of `v` without `axis`, the gain. `None` stands for 1.
         axis: Tuple of the axes that the norm is taken over.
+        center: Boolean, whether the norm is that of `v - mean(v)`.
 
     Returns:
         Tensor of the shape of `v` with size 1 along `axis`, in float32 or wider. It is 0 for a
-        filter whose entries are all smaller than `ZERO`.
+        filter that counts as zero, as in `weight_norm`.
 
     Example:
 
@@ -129,12 +138,21 @@ def scale(v: Tensor, g: Tensor | None = None, axis: tuple[int, ...] = (0,)) -> T
     2.0
     """
     v = _at_least_float32(v)
-    inverse = _norm_of_empty(v, axis) if _is_empty(v) else inverse_norm(v, axis)
+    if _is_empty(v):
+        inverse = _norm_of_empty(v, axis)
+    elif center:
+        inverse = inverse_norm(centered(v, axis), axis)
+        counts_as_zero = inverse * _least_norm(v, axis) > 1.0
+        inverse = ops.where(counts_as_zero, ops.zeros_like(inverse), inverse)
+    else:
+        inverse = inverse_norm(v, axis)
     return inverse if g is None else inverse * ops.expand_dims(ops.cast(g, v.dtype), axis)
 
 
-def norm(v: Tensor, axis: tuple[int, ...]) -> Tensor:
+def norm(v: Tensor, axis: tuple[int, ...], center: bool = False) -> Tensor:
     """Returns the Euclidean norm of `v` over `axis`, in float32 or wider, with the axes kept.
+
+    With `center`, the norm of `v - mean(v)`.
 
     The squares are summed after `v` is divided by its largest entry, so that the sum neither
     overflows nor underflows for any norm that float32 can hold. The norm is taken in float32 under
@@ -144,10 +162,11 @@ def norm(v: Tensor, axis: tuple[int, ...]) -> Tensor:
     Args:
         v: Tensor of shape `(..., filters)`.
         axis: Tuple of the axes to sum over.
+        center: Boolean, whether the mean over `axis` is subtracted from `v` first.
 
     Returns:
-        Tensor of the shape of `v` with size 1 along `axis`. It is 0 for a filter whose entries are
-        all smaller than `ZERO`, 2^-100, and NaN for a filter with a NaN.
+        Tensor of the shape of `v` with size 1 along `axis`. It is 0 for a filter that counts as
+        zero, as in `weight_norm`, and NaN for a filter with a NaN.
 
     Example:
 
@@ -158,6 +177,9 @@ def norm(v: Tensor, axis: tuple[int, ...]) -> Tensor:
     v = _at_least_float32(v)
     if _is_empty(v):
         return _norm_of_empty(v, axis)
+    if center:
+        result = norm(centered(v, axis), axis)
+        return ops.where(result < _least_norm(v, axis), ops.zeros_like(result), result)
     divisor = _divisor([v], axis)
     factor = ops.where(divisor == math.inf, ops.zeros_like(divisor), divisor)
     return factor * _norm_of_scaled([v], divisor, axis)
@@ -219,6 +241,22 @@ def _at_least_float32(v):
     """Converts `v` to a tensor, and to float32 if its dtype is narrower."""
     v = ops.convert_to_tensor(v)
     return v if backend.standardize_dtype(v.dtype) == "float64" else ops.cast(v, "float32")
+
+
+def _first_entry(v, axis):
+    """Returns the first entry of each filter, as a constant, with the axes kept."""
+    first = tuple(slice(0, 1) if a in axis else slice(None) for a in range(len(v.shape)))
+    return ops.stop_gradient(v[first])
+
+
+def _least_norm(v, axis):
+    """Returns the norm below which a filter that is centered counts as zero.
+
+    Its entries are then equal up to rounding: they differ by less than 4 units in the last digit.
+    """
+    unit = 2.0**-52 if backend.standardize_dtype(v.dtype) == "float64" else 2.0**-23
+    size = math.prod(v.shape[a] for a in axis)
+    return 4 * unit * math.sqrt(size) * ops.abs(_first_entry(v, axis))
 
 
 def _is_empty(v):

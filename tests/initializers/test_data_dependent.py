@@ -125,9 +125,140 @@ def test_separable_layer_without_a_gain_of_its_pointwise_kernel_stays():
         keras_wn.data_dependent_init(model, EINSUM)
 
 
-def test_model_that_is_not_built_is_refused():
-    with pytest.raises(ValueError, match="model 'u' is not built. Call it on a batch"):
-        keras_wn.data_dependent_init(keras.Sequential([WNDense(2)], name="u"), BATCH)
+class Own(keras.Model):
+    """A model that Keras builds by its first call."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = WNDense(5, activation="relu")
+        self.second = WNDense(3)
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+@pytest.mark.parametrize("make", [lambda: keras.Sequential([WNDense(5), WNDense(3)]), Own])
+def test_a_model_that_is_not_built_is_built_by_the_batch(make):
+    model = make()
+    keras_wn.data_dependent_init(model, EINSUM)
+    y = to_numpy(model(EINSUM))
+    np.testing.assert_allclose(y.mean(axis=(0, 1)), 0, atol=1e-4)
+    np.testing.assert_allclose(y.std(axis=(0, 1)), 1, rtol=1e-3)
+
+
+MIXED = {
+    "dense": lambda: WNDense(3),
+    "log_gain": lambda: WNDense(3, log_gain=True),
+    "convolution": lambda: keras_wn.layers.WNConv1D(3, 2),
+    "einsum": lambda: keras_wn.layers.WNEinsumDense("abc,cd->abd", (None, 3), bias_axes="d"),
+    "wrapped": lambda: keras_wn.layers.WeightNormalization(keras.layers.Conv1D(3, 2)),
+    "wrapped_log_gain": lambda: keras_wn.layers.WeightNormalization(
+        keras.layers.Dense(3), log_gain=True
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_sets_g_and_b_in_float32(policy, name):
+    def set_by(policy):
+        keras.config.set_dtype_policy(policy)
+        keras.utils.set_random_seed(0)
+        layer = MIXED[name]()
+        model = keras.Sequential([keras.Input((6, 4)), layer])
+        keras_wn.data_dependent_init(model, EINSUM)
+        y = to_numpy(keras.ops.cast(model(EINSUM), "float32"))
+        return y.reshape(-1, 3), [to_numpy(v) for v in layer.variables if len(v.shape) == 1]
+
+    y, variables = set_by(policy)
+    np.testing.assert_allclose(y.mean(axis=0), 0, atol=0.02)
+    np.testing.assert_allclose(y.std(axis=0), 1, rtol=0.02)
+    half = keras.config.dtype_policy().compute_dtype
+    _, exact = set_by("float32")
+    assert len(variables) == 2
+    for value, expected in zip(variables, exact, strict=True):
+        np.testing.assert_allclose(value, expected, atol=0.03)
+        rounded = to_numpy(keras.ops.cast(keras.ops.cast(value, half), "float32"))
+        assert np.any(value != rounded)
+
+
+def test_mixed_precision_sets_the_moving_means_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = centered_net()
+    keras_wn.data_dependent_init(model, BATCH)
+    y = to_numpy(keras.ops.cast(model(BATCH), "float32"))
+    last = model.get_layer("c_bn").moving_mean
+    assert np.any(to_numpy(last) != to_numpy(keras.ops.cast(last, "bfloat16")).astype("float32"))
+    # Of a standard normal x, relu(x) has the mean 0.4.
+    np.testing.assert_allclose(y.mean(axis=(0, 1, 2)), 0.4, atol=0.1)
+
+
+def test_frozen_layers_keep_what_they_have():
+    model = residual_net()
+    for name in ("a1", "head"):
+        model.get_layer(name).trainable = False
+    model.get_layer("b1").bias.trainable = False
+    frozen = {name: model.get_layer(name).get_weights() for name in ("a1", "head")}
+    bias = to_numpy(model.get_layer("b1").bias).copy()
+    keras_wn.data_dependent_init(model, BATCH)
+    for name, weights in frozen.items():
+        for before, after in zip(weights, model.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(before, after, err_msg=name)
+    np.testing.assert_array_equal(to_numpy(model.get_layer("b1").bias), bias)
+    outputs = pre_activations(model, BATCH)
+    for name in ("stem", "b1", "a2", "b2"):
+        np.testing.assert_allclose(outputs[name].std(axis=(0, 1, 2)), 1, rtol=1e-3, err_msg=name)
+    assert np.all(np.abs(outputs["head"].std(axis=0) - 1) > 0.01)
+
+
+def test_a_frozen_sub_model_and_a_frozen_mean_keep_what_they_have():
+    inner = centered_net()
+    model = keras.Sequential([inner, WNDense(3)])
+    inner.trainable = False
+    before = inner.get_weights()
+    keras_wn.data_dependent_init(model, BATCH)
+    for old, new in zip(before, inner.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    with pytest.raises(ValueError, match="has no weight-normalized layer with a gain that is not"):
+        keras_wn.data_dependent_init(inner, BATCH)
+
+
+@pytest.mark.parametrize(
+    "layers, chosen",
+    [
+        ("a1", {"a1"}),
+        (["stem", "head"], {"stem", "head"}),
+        (WNDense, {"head"}),
+        (lambda layer: layer.name.startswith("b"), {"b1", "b2"}),
+        ([WNDense, "b2"], {"head", "b2"}),
+    ],
+)
+def test_layers_chooses_those_that_are_set(layers, chosen):
+    model = residual_net()
+    names = {"stem", "a1", "b1", "a2", "b2", "head"}
+    before = {name: model.get_layer(name).get_weights() for name in names}
+    keras_wn.data_dependent_init(model, BATCH, layers=layers)
+    changed = {
+        name
+        for name in names
+        if any(
+            np.any(old != new)
+            for old, new in zip(before[name], model.get_layer(name).get_weights(), strict=True)
+        )
+    }
+    assert changed == chosen
+    outputs = pre_activations(model, BATCH)
+    for name in chosen:
+        y = outputs[name].reshape(64, -1, outputs[name].shape[-1])
+        np.testing.assert_allclose(y.std(axis=(0, 1)), 1, rtol=1e-3)
+
+
+def test_layers_that_cannot_be_set_are_refused():
+    model = residual_net()
+    model.get_layer("a1").trainable = False
+    for layers in ("a1", "nothing", keras.layers.Add, lambda layer: False):
+        with pytest.raises(ValueError, match="layers=.* selects no such layer .*Allowed: a2, b1"):
+            keras_wn.data_dependent_init(model, BATCH, layers=layers)
 
 
 def test_scale_may_depend_on_the_layer():

@@ -312,3 +312,153 @@ def test_plain_block_is_normalized_as_a_whole_or_in_part(tmp_path):
         np.testing.assert_allclose(
             to_numpy(other(SERIES)), to_numpy(model(SERIES)), rtol=1e-4, atol=1e-5
         )
+
+
+SCALARS = {
+    "skip": lambda: keras_wn.layers.SkipInit(factor=0.5, name="scalar"),
+    "gain": lambda: keras_wn.layers.ScalarGain(name="scalar"),
+    "bias": lambda: keras_wn.layers.ScalarBias(name="scalar"),
+}
+
+
+@keras.saving.register_keras_serializable("tests")
+class ScalarBlock(kl.Layer):
+    """A residual block with a scalar, and with one in a list and one in a model."""
+
+    def __init__(self, kind, **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.dense = WNDense(4, name="dense")
+        self.scalar = SCALARS[kind]()
+        self.others = [SCALARS[kind]()]
+        self.inner = keras.Sequential([SCALARS[kind](), WNDense(4)])
+
+    def build(self, shape):
+        for layer in (self.dense, self.scalar, *self.others, self.inner):
+            layer.build(shape)
+
+    def call(self, x):
+        return x + self.inner(self.others[0](self.scalar(self.dense(x))))
+
+    def get_config(self):
+        return {**super().get_config(), "kind": self.kind}
+
+
+@pytest.mark.parametrize("kind", SCALARS)
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_weights_of_a_folded_block_hold_its_scalars(kind, blocks, tmp_path):
+    def make():
+        x = inputs = keras.Input((4,))
+        for i in range(blocks):
+            x = ScalarBlock(kind, name=f"block{i or ''}")(x)
+        return keras.Model(inputs, x)
+
+    model = make()
+    randomize(model)
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    expected = to_numpy(model(x))
+    folded = keras_wn.fold(model)
+    np.testing.assert_allclose(to_numpy(folded(x)), expected, rtol=1e-4, atol=1e-5)
+    assert type(folded.get_layer("block").dense) is kl.Dense
+    folded.save_weights(tmp_path / "folded.weights.h5")
+    fresh = keras_wn.fold(make())
+    fresh.load_weights(tmp_path / "folded.weights.h5")
+    np.testing.assert_allclose(to_numpy(fresh(x)), expected, rtol=1e-4, atol=1e-5)
+    back = make()
+    keras_wn.interop.load_plain_weights(back, tmp_path / "folded.weights.h5")
+    np.testing.assert_allclose(to_numpy(back(x)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", SCALARS)
+def test_scalars_in_layers_around_them_and_chosen_ones_are_folded(kind, tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((3, 4)),
+            WNDense(4, name="first"),
+            kl.TimeDistributed(SCALARS[kind](), name="around"),
+            keras.Sequential([SCALARS[kind]()], name="inner"),
+            WNDense(4, name="last"),
+        ]
+    )
+    randomize(model)
+    x = np.random.default_rng(0).normal(size=(5, 3, 4)).astype("float32")
+    expected = to_numpy(model(x))
+    folded = keras_wn.fold(model)
+    assert type(folded.get_layer("around").layer) is kl.Rescaling
+    folded.save(tmp_path / "folded.keras")
+    loaded = keras.saving.load_model(tmp_path / "folded.keras")
+    scalar = type(SCALARS[kind]())
+    chosen = keras_wn.fold(model, layers=scalar)
+    assert type(chosen.get_layer("first")) is WNDense
+    assert type(chosen.get_layer("around").layer) is kl.Rescaling
+    assert type(chosen.get_layer("inner").layers[0]) is kl.Rescaling
+    for one in (folded, loaded, chosen):
+        np.testing.assert_allclose(to_numpy(one(x)), expected, rtol=1e-4, atol=1e-5)
+    block = keras.Sequential([keras.Input((4,)), ScalarBlock(kind)])
+    with pytest.raises(ValueError, match="selects no such layer.* Allowed: dense, wn_dense"):
+        keras_wn.fold(block, layers=scalar)
+
+
+class WithoutConfig(keras.Model):
+    """A model that Keras cannot make again, with layers held in several ways."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.first = WNDense(4, name="first")
+        self.parts = [WNDense(4), kl.Dense(4), {"end": WeightNormalization(kl.Dense(4))}]
+        self.again = self.first
+        inputs = keras.Input((4,))
+        self.inner = keras.Model(inputs, WNDense(4, activation="relu")(inputs))
+        self.block = ScalarBlock("skip")
+
+    def call(self, x):
+        x = self.function(self.first(x))
+        x = self.parts[2]["end"](self.parts[1](self.parts[0](x)))
+        return self.block(self.inner(self.again(x)))
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_fold_in_place_needs_no_get_config(compiled):
+    model = WithoutConfig(keras.ops.tanh)
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    model(x)
+    randomize(model)
+    if compiled:
+        model.compile(optimizer="sgd", loss="mse")
+    expected = model.predict(x, verbose=0)
+    with pytest.raises(ValueError, match="cannot be made again from its get_config"):
+        keras_wn.fold(model)
+    assert keras_wn.fold(model, in_place=True) is model
+    for layer in (model.first, model.parts[0], model.parts[2]["end"], model.block.dense):
+        assert type(layer) is kl.Dense
+    assert model.again is model.first
+    assert not any(isinstance(part, WNDense) for part in model._flatten_layers())
+    assert not any("_g" in variable.name for variable in model.weights)
+    np.testing.assert_allclose(to_numpy(model(x)), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-5)
+    assert model.compiled == compiled
+    if compiled:
+        model.fit(x, expected, verbose=0)
+
+
+def test_fold_in_place_refuses_graphs_and_changes_nothing_on_an_error():
+    graph = keras.Sequential([keras.Input((4,)), WNDense(3)], name="graph")
+    with pytest.raises(ValueError, match="in_place=True on model 'graph' .* Allowed: subclassed"):
+        keras_wn.fold(graph, in_place=True)
+
+    class Other(WNDense):
+        pass
+
+    model = WithoutConfig(keras.ops.tanh)
+    x = np.ones((2, 4), "float32")
+    other = Other(4)
+    other(x)
+    model.parts.append(other)
+    model(x)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="may compute something else than its base class"):
+        keras_wn.fold(model, in_place=True)
+    assert type(model.first) is WNDense
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)

@@ -1,5 +1,6 @@
 """Loads weights files of plain models into weight-normalized ones, and the other way round."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -111,3 +112,30 @@ def test_noise_has_nothing_to_load(tmp_path):
     load_plain_weights(model, tmp_path / "plain.weights.h5")
     x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
     np.testing.assert_allclose(to_numpy(model(x)), to_numpy(plain(x)), rtol=1e-5, atol=1e-6)
+
+
+def test_a_file_that_points_to_another_file_is_refused(tmp_path):
+    keras.Sequential([keras.Input((4,)), kl.Dense(3, name="dense")]).save_weights(
+        tmp_path / "good.weights.h5"
+    )
+    model = keras.Sequential([keras.Input((4,)), keras_wn.layers.WNDense(3, name="dense")])
+    before = model.get_weights()
+    for place in ("layers/dense/vars/0", "layers/dense"):
+        path = tmp_path / "link.weights.h5"
+        path.write_bytes((tmp_path / "good.weights.h5").read_bytes())
+        with h5py.File(path, "a") as file:
+            del file[place]
+            file[place] = h5py.ExternalLink("good.weights.h5", f"/{place}")
+        with pytest.raises(ValueError, match="cannot load .*link.weights.h5"):
+            load_plain_weights(model, path)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_plain_weights_as_directions(tmp_path):
+    plain = keras.Sequential([keras.Input((4,)), kl.Dense(3, name="dense")])
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    layer = keras_wn.layers.WNDense(3, use_gain=False, name="dense")
+    model = keras.Sequential([keras.Input((4,)), layer])
+    load_plain_weights(model, tmp_path / "plain.weights.h5", as_directions=True)
+    np.testing.assert_array_equal(to_numpy(layer.v), to_numpy(plain.layers[0].kernel))

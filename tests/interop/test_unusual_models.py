@@ -179,3 +179,97 @@ def test_lora_is_refused_by_name():
     model.layers[0].enable_lora(2)
     with pytest.raises(ValueError, match="layer 'd' has LoRA enabled"):
         keras_wn.weight_norm(model)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Backbone(keras.Model):
+    """A functional model with a constructor of its own, as those of keras-hub."""
+
+    def __init__(self, units, **kwargs):
+        first = kl.Dense(units, name="first")
+        norms = [kl.LayerNormalization(name=f"norm_{i}") for i in range(2)]
+        inputs = keras.Input((4,), name="x")
+        x = inputs
+        for norm in norms:
+            x = norm(first(x)) if norm is norms[0] else norm(x)
+        super().__init__(inputs=inputs, outputs=kl.Dense(3, name="last")(x), **kwargs)
+        self.units = units
+        self.first = first
+        self.norms = norms
+
+    def first_outputs(self, x):
+        return self.norms[0](self.first(x))
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("tests")
+class WithoutConfig(Backbone):
+    def get_config(self):
+        raise NotImplementedError("there is none")
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_subclass_of_functional_models_keeps_its_class(compiled, tmp_path):
+    model = Backbone(5, name="backbone")
+    if compiled:
+        model.compile(optimizer="sgd", loss="mse")
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+    randomize(model)
+    expected, inner = to_numpy(model(x)), to_numpy(model.first_outputs(x))
+    normalized = keras_wn.weight_norm(model)
+    folded = keras_wn.fold(normalized)
+    for one, dense in ((normalized, keras_wn.layers.WNDense), (folded, kl.Dense)):
+        assert type(one) is Backbone and one.units == 5 and one.compiled == compiled
+        assert type(one.first) is dense and one.first is one.get_layer("first")
+        assert one.first is not model.first and one.norms[1] is one.get_layer("norm_1")
+        assert len(one.weights) == len({id(w) for w in one.weights})
+        np.testing.assert_allclose(to_numpy(one(x)), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(to_numpy(one.first_outputs(x)), inner, rtol=1e-4, atol=1e-5)
+    normalized.save_weights(tmp_path / "n.weights.h5")
+    fresh = keras_wn.weight_norm(Backbone(5, name="backbone"))
+    fresh.load_weights(tmp_path / "n.weights.h5")
+    np.testing.assert_allclose(to_numpy(fresh(x)), expected, rtol=1e-4, atol=1e-5)
+    inputs = keras.Input((4,))
+    outer = keras_wn.weight_norm(keras.Model(inputs, model(inputs)))
+    assert type(outer.layers[-1]) is Backbone
+
+
+def test_a_class_that_cannot_be_kept_is_told():
+    model = WithoutConfig(5, name="backbone")
+    with pytest.warns(UserWarning, match=r"'backbone' \(WithoutConfig\) is returned as a plain"):
+        normalized = keras_wn.weight_norm(model)
+    assert type(normalized.get_layer("first")) is keras_wn.layers.WNDense
+
+
+def test_frozen_models_inside_of_models_stay_frozen():
+    def inner(name):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, kl.Dense(4, name=f"{name}_dense")(inputs), name=name)
+
+    frozen, thawed, open_ = inner("frozen"), inner("thawed"), inner("open")
+    x = inputs = keras.Input((4,))
+    for part in (frozen, thawed, open_, keras.Sequential([kl.Dense(4)], name="sequence")):
+        x = part(x)
+    model = keras.Model(inputs, x)
+    frozen.trainable = thawed.trainable = False
+    model.get_layer("sequence").trainable = False
+    # A layer that is thawed in a frozen model.
+    thawed.layers[-1].trainable = True
+    normalized = keras_wn.weight_norm(model)
+    for one in (normalized, keras_wn.fold(normalized), keras_wn.fold(normalized, fold_bn=True)):
+        flags = [one.get_layer(n).trainable for n in ("frozen", "thawed", "open", "sequence")]
+        assert flags == [False, False, True, False]
+        assert not one.get_layer("frozen").trainable_variables
+        assert one.get_layer("thawed").layers[-1].trainable
+        trained = {v.path.split("/")[-2] for v in one.trainable_variables}
+        assert trained == {v.path.split("/")[-2] for v in model.trainable_variables}
+        one.get_layer("frozen").trainable = True
+        assert one.get_layer("frozen").trainable_variables
+    model.trainable = False
+    assert not keras_wn.weight_norm(model).trainable

@@ -110,3 +110,14 @@ def test_the_layer_is_saved(tmp_path):
     model.save(tmp_path / "model.keras")
     layer = keras.saving.load_model(tmp_path / "model.keras").layers[0]
     assert (layer.batch_size, layer.axis, layer.seed) == (8, -1, 3)
+
+
+def test_a_mask_leaves_positions_out_of_the_statistics():
+    """With a mask, the noise is that of the same images without the masked positions."""
+    x = np.random.default_rng(0).normal(3.0, 2.0, (16, 5, 2)).astype("float32")
+    padded = np.concatenate([x, np.full((16, 4, 2), 1e3, "float32")], axis=1)
+    mask = np.concatenate([np.ones((16, 5), "bool"), np.zeros((16, 4), "bool")], axis=1)
+    layer, other = BatchStatisticsNoise(8, seed=0), BatchStatisticsNoise(8, seed=0)
+    expected = to_numpy(layer(x, training=True))
+    found = to_numpy(other(padded, training=True, mask=mask))
+    np.testing.assert_allclose(found[:, :5], expected, rtol=1e-4, atol=1e-5)

@@ -111,6 +111,60 @@ def test_a_constant_filter_has_weight_0():
     np.testing.assert_array_equal(to_numpy(layer(VECTORS)), 0)
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, -7e5, 1e-20])
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_filter_of_equal_entries_has_weight_0_and_no_gradient(value, wrapped):
+    start = keras.initializers.Constant(value)
+    one = keras.initializers.Constant(1.0)
+    if wrapped:
+        inner = kl.Conv2D(5, 3, kernel_initializer=start)
+        layer = WeightNormalization(inner, center=True, gain_initializer=one)
+    else:
+        layer = layers.WNConv2D(5, 3, center=True, kernel_initializer=start, gain_initializer=one)
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 37)).astype("float32")
+    layer(x)
+    v = np.array(to_numpy(layer.v))
+    v[..., 1] = np.random.default_rng(1).normal(size=v.shape[:-1])
+    v[..., 2] *= 1 + 2.0**-23 * np.random.default_rng(2).integers(-1, 2, v.shape[:-1])
+    layer.v.assign(v)
+    w = to_numpy(layer.effective_kernel)
+    np.testing.assert_array_equal(w[..., [0, 2, 3, 4]], 0)
+    np.testing.assert_allclose(np.linalg.norm(w[..., 1]), 1, rtol=1e-5)
+    found = gradients(layer, x, np.ones((2, 3, 3, 5), "float32"))
+    np.testing.assert_array_equal(found["kernel"][..., [0, 2, 3, 4]], 0)
+    assert np.all(np.isfinite(found["kernel"])) and np.any(found["kernel"][..., 1] != 0)
+
+
+@pytest.mark.parametrize("offset", [0.1, 300.0])
+def test_filters_that_differ_little_from_a_constant_sum_to_0(offset):
+    shape = (3, 3, 512, 4)
+    v = (offset * (1 + 1e-4 * np.random.default_rng(0).normal(size=shape))).astype("float32")
+    w = to_numpy(keras_wn.reparameterizations.weight_norm(v, axis=(0, 1, 2), center=True))
+    exact = v.astype("float64") - v.astype("float64").mean((0, 1, 2))
+    exact /= np.sqrt((exact**2).sum((0, 1, 2)))
+    np.testing.assert_allclose(w, exact, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(w.sum((0, 1, 2)), 0, atol=1e-4)
+
+
+def test_a_new_gain_of_a_filter_of_equal_entries_is_0():
+    layer = layers.WNDense(3, center=True, kernel_initializer=keras.initializers.Constant(0.1))
+    layer.build((None, 1000))
+    np.testing.assert_array_equal(to_numpy(layer.g), 0)
+
+
+def test_a_single_entry_cannot_be_centered():
+    for make in (
+        lambda: layers.WNConv2D(3, 1, center=True),
+        lambda: WeightNormalization(kl.Dense(3), center=True, use_gain=False),
+        lambda: layers.WNDense(3, center=True, use_gain=False),
+    ):
+        with pytest.raises(ValueError, match="filters of a single entry, .* Allowed: center=False"):
+            layer = make()
+            layer.build((None, 4, 4, 1) if isinstance(layer, layers.WNConv2D) else (None, 1))
+    with pytest.raises(ValueError, match="filters of a single entry"):
+        layers.WNDepthwiseConv2D(1, center=True).build((None, 4, 4, 3))
+
+
 def test_scaled_ws_divides_by_the_standard_deviation_and_the_root_of_the_fan_in():
     layer = layers.ScaledWSConv2D(5, 3)
     layer(IMAGES)

@@ -153,7 +153,8 @@ def test_keras_layer_suite(name):
         expected_num_non_trainable_weights=NOT_TRAINED.get(name, 0),
         expected_num_losses=0,
         supports_masking=np.isin(
-            layer_class.__name__, ["WNDense", "NormPropDense", "NormalizedReLU", "TReLU"]
+            layer_class.__name__,
+            ["WNDense", "NormPropDense", "NormalizedReLU", "TReLU", "MeanOnlyBatchNormalization"],
         ).item(),
     )
 

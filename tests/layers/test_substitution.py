@@ -234,3 +234,81 @@ def test_losses_of_eager_and_stateless_calls_are_those_of_the_plain_layer(name):
     assert len(listed[0][0]) == len(listed[1][0]) > 0
     for found, expected in zip(*listed, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+class _Counter(keras.layers.Layer):
+    """A layer with a non-trained weight that its call updates, and that is cast to half."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = kl.Dense(4)
+
+    def build(self, shape):
+        self.dense.build(shape)
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.assign(self.calls + 1.0)
+        return self.dense(x)
+
+
+def test_mixed_precision_keeps_updates_of_weights_that_are_cast():
+    layer = WeightNormalization(_Counter(dtype="mixed_bfloat16"), dtype="mixed_bfloat16")
+    layer.build((None, 5))
+    for _ in range(3):
+        layer(X)
+    assert float(to_numpy(layer.layer.calls)) == 3.0
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_float32_layer_in_a_wrapper_with_mixed_precision_computes_in_float32(policy):
+    # The kernel of the plain layer and that of the normalized one are both read in float32.
+    x = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+    parts = [kl.Dense(4, dtype="float32"), kl.PReLU(dtype="float32")]
+    model = keras.Sequential([keras.Input((5,)), *parts])
+    randomize(model)
+    expected = to_numpy(model(x))
+    wrapped = WeightNormalization(model, dtype=policy)
+    np.testing.assert_allclose(to_numpy(wrapped(x)), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda: WNDense(3), lambda: WeightNormalization(kl.Dense(3))])
+def test_a_gain_that_is_made_inside_of_another_call_has_the_dtype_of_its_kernel(make):
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(dtype="mixed_bfloat16")
+            self.inner = make()
+
+        def build(self, shape):
+            pass
+
+        def call(self, x):
+            return self.inner(x)
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    layer = Outer()
+    layer(X)
+    kernel = to_numpy(layer.inner.v)
+    assert layer.inner.g.dtype == layer.inner.v.dtype == "float32"
+    np.testing.assert_allclose(to_numpy(layer.inner.g), np.linalg.norm(kernel, axis=0), rtol=1e-6)
+
+
+def test_a_float64_layer_in_a_model_with_mixed_precision_keeps_float64():
+    x = np.random.default_rng(0).normal(size=(8, 5))
+    dense = kl.Dense(4, dtype="float64")
+    if keras.backend.backend() == "jax":
+        pytest.skip("JAX has no float64 unless it is told to; the other sessions test this")
+    dense.build(x.shape)
+    randomize(dense)
+    expected = to_numpy(dense(x))
+    wrapped = WeightNormalization(dense, dtype="float64")
+
+    class Outer(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(dtype="mixed_bfloat16", autocast=False)
+            self.inner = wrapped
+
+        def call(self, x):
+            return self.inner(x)
+
+    np.testing.assert_allclose(to_numpy(Outer()(x)), expected, rtol=1e-12)

@@ -111,3 +111,71 @@ def test_quantized_kernel_is_refused():
         ValueError, match="Layer 'd': kernel is quantized .* Allowed: kernels of floats"
     ):
         WeightNormalization(dense)(SERIES)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda name: keras.layers.Dense(3, name=name),
+        lambda name: keras.layers.LSTM(3, name=name),
+        lambda name: keras.layers.Conv2D(3, 3, name=name, padding="same"),
+        lambda name: keras.layers.Bidirectional(keras.layers.GRU(2), name=name),
+    ],
+)
+def test_a_given_name_is_kept_even_if_it_is_that_of_the_class(make):
+    keras.backend.clear_session()
+    default = keras.src.utils.naming.to_snake_case(type(make("x")).__name__)
+    # Before and after Keras has given such a name.
+    for _ in range(3):
+        assert WeightNormalization(make(default)).name == default
+        assert WeightNormalization(make(f"{default}_7")).name == f"{default}_7"
+        assert WeightNormalization(make(None)).name.startswith("weight_normalization")
+        make(None)
+
+
+class Two(keras.layers.Layer):
+    """A layer with two kernels of one name, one in a layer inside of another."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = keras.layers.Dense(3)
+        self.b = keras.layers.Dense(3, name="second")
+        self.inner = keras.Sequential([keras.layers.Dense(3, name="third")])
+
+    def build(self, shape):
+        for layer in (self.a, self.b, self.inner):
+            layer.build(shape)
+
+    def call(self, x):
+        return self.inner(self.b(self.a(x)))
+
+
+@pytest.mark.parametrize(
+    "weights, chosen",
+    [
+        (["a/kernel"], "a"),
+        (["second/kernel"], "b"),
+        (["b/kernel", "a/kernel"], "ab"),
+        (["third/kernel"], "i"),
+        (["inner/third/kernel"], "i"),
+        (["kernel"], "abi"),
+        (["kernel", "a/kernel"], "abi"),
+    ],
+)
+def test_a_path_chooses_between_kernels_of_one_name(weights, chosen):
+    layer = WeightNormalization(Two(), weights=weights)
+    x = np.ones((2, 3), "float32")
+    layer(x)
+    two = layer.layer
+    owners = {"a": two.a, "b": two.b, "i": two.inner.layers[0]}
+    expected = {id(owners[key].kernel) for key in chosen}
+    assert {id(kernel.variable) for kernel in layer.kernels.values()} == expected
+    assert len(layer.gains) == len(chosen)
+    copy = WeightNormalization(Two(), weights=layer.get_config()["weights"])
+    copy(x)
+    assert list(copy.gains) == list(layer.gains)
+
+
+def test_a_path_that_leads_nowhere_is_refused():
+    with pytest.raises(ValueError, match=r"has no weights \['c/kernel'\].*second/kernel"):
+        WeightNormalization(Two(), weights=["c/kernel"])(np.ones((2, 3), "float32"))

@@ -391,3 +391,68 @@ def test_bfloat16():
         ["weight_g", "weight_v", "bias"], torch.bfloat16
     )
     load_torch_state_dict(model, state_dict)
+
+
+class LogNormConv(torch.nn.Conv2d):
+    """The weight normalization of NVAE's convolutions."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.log_weight_norm = torch.nn.Parameter(torch.randn(self.out_channels, 1, 1, 1))
+
+    def forward(self, x):
+        norm = self.weight.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+        weight = self.log_weight_norm.exp() * self.weight / (norm + 1e-5)
+        return self._conv_forward(x, weight, self.bias)
+
+
+@pytest.mark.parametrize("log_gain", [True, False])
+@pytest.mark.parametrize("normalized", [True, False])
+def test_log_weight_norm_of_nvae(normalized, log_gain):
+    module = LogNormConv(3, 4, 3)
+    with torch.no_grad():
+        # A filter so small that the 1e-5 in the denominator counts.
+        module.weight[0] *= 1e-5
+    layer = kl.Conv2D(4, 3)
+    if normalized:
+        layer = keras_wn.layers.WNConv2D(4, 3, log_gain=log_gain)
+    model = keras.Sequential([keras.Input((6, 6, 3)), layer])
+    load_torch_state_dict(model, module.state_dict())
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype("float32")
+    expected = module(torch.tensor(x.transpose(0, 3, 1, 2))).detach().numpy()
+    np.testing.assert_allclose(
+        to_numpy(model(x)), expected.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5
+    )
+    if normalized:
+        v = module.weight.detach().numpy().transpose(2, 3, 1, 0)
+        np.testing.assert_array_equal(to_numpy(layer.v), v)
+
+
+def test_a_log_weight_norm_of_another_size_is_refused():
+    state_dict = {"weight": np.ones((4, 3, 3, 3)), "log_weight_norm": np.ones(3)}
+    model = keras.Sequential([keras.Input((6, 6, 3)), kl.Conv2D(4, 3, use_bias=False)])
+    with pytest.raises(ValueError, match=r"log_weight_norm' has shape \(3,\) and the weight"):
+        load_torch_state_dict(model, state_dict)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_plain_weights_as_directions_of_a_net_that_normalizes_by_itself(wrapped):
+    class Normalizing(torch.nn.Linear):
+        def forward(self, x):
+            return torch.nn.functional.linear(
+                x, torch.nn.functional.normalize(self.weight), self.bias
+            )
+
+    module = Normalizing(4, 3)
+    layer = keras_wn.layers.WNDense(3, use_gain=False)
+    if wrapped:
+        layer = keras_wn.layers.WeightNormalization(kl.Dense(3), use_gain=False)
+    model = keras.Sequential([keras.Input((4,)), layer])
+    with pytest.raises(ValueError, match="Allowed: use_gain=True, or as_directions=True"):
+        load_torch_state_dict(model, module.state_dict())
+    load_torch_state_dict(model, module.state_dict(), as_directions=True)
+    np.testing.assert_array_equal(to_numpy(layer.v), module.weight.detach().numpy().T)
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(
+        to_numpy(model(x)), module(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6
+    )

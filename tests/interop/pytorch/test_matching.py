@@ -57,7 +57,7 @@ def test_order_that_contradicts_a_name_is_refused():
     # Numbers from 1 in Keras and from 0 in PyTorch.
     model = dense_model("conv_1", "conv_2")
     before = model.get_weights()
-    expected = r"Layers without a module: \['conv_2'\]. Modules without a layer: \['conv.0'\]"
+    expected = "first pair that differs is layer 'conv_2' and module 'conv.0'"
     with pytest.raises(ValueError, match=expected):
         load_torch_state_dict(model, modules("conv.0", "conv.1"))
     for a, b in zip(before, model.get_weights(), strict=True):
@@ -137,6 +137,92 @@ def test_root_module():
     assert sorted(to_torch_state_dict(model, names={"fc": ""})) == ["bias", "weight"]
 
 
+@pytest.mark.parametrize("prefix", ["module", "_orig_mod", "model", "module._orig_mod.net"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_names_after_a_prefix_that_all_modules_have(prefix, strict):
+    model = dense_model("b", "a", "c")
+    state_dict = modules(*(f"{prefix}.{name}" for name in "abc"))
+    report = load_torch_state_dict(model, state_dict, strict=strict)
+    assert report.loaded == {name: f"{prefix}.{name}" for name in "abc"}
+    assert loaded_values(model) == [1, 0, 2]
+
+
+def test_names_after_a_prefix_that_the_modules_of_one_part_have():
+    model = dense_model("b", "a")
+    state_dict = modules("generator.a", "generator.b", "discriminator.c", "step")
+    report = load_torch_state_dict(model, state_dict, strict=False)
+    assert report.loaded == {"b": "generator.b", "a": "generator.a"}
+    assert report.unexpected == ["discriminator.c", "step"]
+
+
+def test_two_parts_with_the_names_of_the_model_are_refused():
+    model = dense_model("b", "a")
+    state_dict = modules("model.a", "model.b", "average.a", "average.b")
+    with pytest.raises(ValueError, match="has 2 layers .* the state dict 4 modules"):
+        load_torch_state_dict(model, state_dict)
+    assert load_torch_state_dict(model, state_dict, strict=False).loaded == {}
+    report = load_torch_state_dict(model, state_dict, ignore="average")
+    assert report.loaded == {"b": "model.b", "a": "model.a"}
+
+
+def test_names_of_nested_layers_after_prefixes_on_both_sides():
+    def nested(name):
+        return keras.Sequential([keras.Input((3,)), kl.Dense(3, name="fc")], name=name)
+
+    inner = keras.Sequential([keras.Input((3,)), nested("block_0"), nested("block_1")], name="net")
+    model = keras.Sequential([keras.Input((3,)), inner])
+    report = load_torch_state_dict(model, modules("module.block.1.fc", "module.block.0.fc"))
+    assert report.loaded == {
+        "net/block_0/fc": "module.block.0.fc",
+        "net/block_1/fc": "module.block.1.fc",
+    }
+
+
+def test_a_new_head_is_not_the_old_head_of_another_name():
+    for prefix in ("", "module."):
+        model = dense_model("body", "new_head")
+        before = to_numpy(model.layers[-1].kernel).copy()
+        report = load_torch_state_dict(
+            model, modules(f"{prefix}body", f"{prefix}head"), strict=False
+        )
+        assert report.loaded == {"body": f"{prefix}body"} and report.missing == ["new_head"]
+        assert report.unexpected == [f"{prefix}head"]
+        np.testing.assert_array_equal(to_numpy(model.layers[-1].kernel), before)
+
+
+def test_a_wrong_number_of_layers_is_told_by_the_numbers_and_the_first_pair():
+    model = dense_model(*(f"layer_{i}" for i in range(40)))
+    state_dict = modules(*map(str, range(41)))
+    for i in (7, 20):
+        state_dict[f"{i}.weight"] = np.ones((5, 5))
+    with pytest.raises(ValueError) as refused:
+        load_torch_state_dict(model, state_dict)
+    message = str(refused.value)
+    assert "has 40 layers with weights" in message and "41 modules" in message
+    assert "the first pair that differs is layer 'layer_7' and module '7'" in message
+    assert len(message) < 600
+    with pytest.raises(ValueError, match="first pair that differs is no layer and module '2'"):
+        load_torch_state_dict(dense_model("x", "y"), modules("0", "1", "2"))
+    with pytest.raises(ValueError, match="first pair that differs is layer 'y' and no module"):
+        load_torch_state_dict(dense_model("x", "y"), modules("0"))
+
+
+def test_buffers_and_modules_can_be_ignored():
+    model = dense_model("a", "b")
+    state_dict = {
+        "a.filter": np.ones((1, 4)),
+        **modules("a"),
+        "up.filter": np.ones(4),
+        **modules("b", "loss.net"),
+    }
+    with pytest.raises(ValueError, match="has 2 layers .* 4 modules"):
+        load_torch_state_dict(model, state_dict)
+    report = load_torch_state_dict(model, state_dict, ignore=["*filter", "loss"])
+    assert report.loaded == {"a": "a", "b": "b"} and report.unexpected == []
+    with pytest.raises(ValueError, match="ignore='filter' fits no entry and no module. Allowed"):
+        load_torch_state_dict(model, state_dict, ignore="filter")
+
+
 # Not strict.
 
 
@@ -207,7 +293,25 @@ def test_weights_of_your_own_layers():
     report = load_torch_state_dict(model, state_dict, names={"scaled": ""})
     assert report.loaded == {"scaled": "", "fc": "fc"}
     np.testing.assert_array_equal(to_numpy(model.scale), np.arange(3.0))
-    assert to_torch_state_dict(model, names=report.loaded)["scale"].tolist() == [0, 1, 2]
+    given_back = to_torch_state_dict(model, names=report.loaded)["scale"]
+    np.testing.assert_array_equal(given_back, np.arange(3.0).reshape(1, 3, 1))
+
+
+@needs_torch
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_parameters_of_the_root_module(prefix):
+    model = Scaled((1, 3))
+    model(np.ones((1, 3), "float32"))
+    state_dict = {"scale": np.arange(3.0).reshape(3, 1), **modules("fc")}
+    state_dict = {f"{prefix}{name}": array for name, array in state_dict.items()}
+    report = load_torch_state_dict(model, state_dict)
+    assert report.loaded == {"scaled": prefix.rstrip("."), "fc": f"{prefix}fc"}
+    np.testing.assert_array_equal(to_numpy(model.scale), [[0, 1, 2]])
+    given_back = to_torch_state_dict(model, names=report.loaded)
+    assert set(given_back) == set(state_dict)
+    for name, array in state_dict.items():
+        np.testing.assert_array_equal(given_back[name], array)
+    assert set(to_torch_state_dict(model)) == {"scale", "fc.weight", "fc.bias"}
 
 
 def test_weights_of_your_own_layers_whose_layout_is_not_known_are_refused():
@@ -250,7 +354,8 @@ def test_fresh_normalization_without_a_layer_is_no_copy_of_another():
         "3.weight": ones.copy(),
         "3.bias": zeros.copy(),
     }
-    with pytest.raises(ValueError, match="Modules without a layer"):
+    expected = "has 3 layers with weights, .* the state dict 4 modules"
+    with pytest.raises(ValueError, match=expected):
         load_torch_state_dict(model, state_dict)
     # The same memory: one module under two names.
     state_dict |= {"3.weight": state_dict["1.weight"], "3.bias": state_dict["1.bias"]}

@@ -131,8 +131,8 @@ def test_arrays_that_are_not_in_the_file_itself_or_no_numbers(tmp_path):
     [
         (
             {"extra": {"kernel": np.ones((2, 2))}},
-            "holds weights of 3 layers, 'wn', 'dense', 'extra', and the model has 2, "
-            "'first', 'second'",
+            "holds weights of 3 layers, and the model has 2. In order, the first pair that differs "
+            "is no layer and 'extra' of the file. Allowed: the same layers in the same order",
         ),
         (
             {"dense": {"kernel": np.ones((3, 5)), "bias": np.ones(2)}},
@@ -418,3 +418,27 @@ def test_checkpoint_that_is_cut_short(tmp_path):
             file.write_bytes(whole[:length])
             refused(path, "cannot read .*ckpt: ")
         file.write_bytes(whole)
+
+
+def test_layers_of_the_files_names_are_found_in_any_order(tmp_path):
+    weights = {
+        name: {"kernel": np.full((3, 3), i), "bias": np.full(3, i), "g": np.ones(3)}
+        for i, name in enumerate("abc")
+    }
+    path = write(tmp_path / "file.h5", weights)
+
+    def of(*names):
+        layers = [WeightNormalization(kl.Dense(3, name=name)) for name in names]
+        return keras.Sequential([keras.Input((3,)), *layers], name="m")
+
+    target = of("c", "a", "b")
+    report = load_tfa_weights(target, path)
+    assert report.loaded == {"a": "a", "b": "b", "c": "c"}
+    assert [float(to_numpy(layer.layer.bias)[0]) for layer in target.layers] == [2, 0, 1]
+    refused(
+        path,
+        "in order, layer 'c' is 'b' of the file, which also has a 'c'. Allowed: names=",
+        of("a", "c", "other"),
+    )
+    target = of("x", "y", "z")
+    assert load_tfa_weights(target, path).loaded == {"x": "a", "y": "b", "z": "c"}

@@ -1,7 +1,7 @@
-"""Finds the layers of a model that can be normalized or folded, and the scales they take."""
+"""Finds the layers of a model that the user chooses, and the scales that layers take."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -33,24 +33,25 @@ def units(layer: Layer) -> list[Layer]:
 
 
 def selected(
-    caller: str, model: keras.Model, layers: Any, is_candidate: Callable[[Layer], bool]
+    caller: str, model: Layer, layers: Any, candidates: Iterable[Layer]
 ) -> Callable[[Layer], bool]:
     """The function that tells whether the user chose a layer.
 
     Args:
         caller: Name of the function that asks, for its errors.
-        model: Keras model.
+        model: Keras model or layer.
         layers: A name, a class, a function from a layer to a boolean, or a list of names and
             classes. None chooses all. The name or class of a container chooses all layers in it. A
             function is not called with models and with the user's own containers, because
             `layer.trainable`, for example, is true of them whatever it is of the layers in them.
-        is_candidate: Function that tells whether a unit can be chosen.
+        candidates: The layers of the model that can be chosen.
 
     Raises:
         ValueError: If an item is none of these, or chooses no candidate.
     """
     if layers is None:
         return lambda layer: True
+    by_id = {id(layer): layer for layer in candidates}
     chosen = set()
     items = list(layers) if isinstance(layers, list | tuple | set) else [layers]
     if not items:
@@ -60,20 +61,20 @@ def selected(
         )
     for item in items:
         matches = _matching(caller, item)
-        found = [
-            part
+        found = {
+            id(part)
             for layer in model._flatten_layers()
             if matches(layer)
             for part in layer._flatten_layers()
-        ]
-        if not any(is_candidate(part) for part in found):
-            allowed = sorted({unit.name for unit in units(model) if is_candidate(unit)})
+        }
+        if found.isdisjoint(by_id):
+            allowed = sorted({layer.name for layer in by_id.values()})
             raise ValueError(
                 f"{caller}: layers={item!r} selects no such layer of model '{model.name}'. "
                 f"Allowed: {', '.join(allowed) or 'none'}, a layer or model around one of them, "
                 "its class, or a function that is true of it."
             )
-        chosen |= {id(part) for part in found}
+        chosen |= found
     return lambda layer: id(layer) in chosen
 
 

@@ -1,0 +1,55 @@
+"""Sums over the positions of an input, without those that a mask leaves out."""
+
+from keras import ops
+
+from keras_wn.reparameterizations.weight_norm import Tensor
+
+
+def weights_of(inputs: Tensor, mask: Tensor | None) -> Tensor | None:
+    """Returns the weights of the positions of an input: 1, or 0 where the mask is `False`.
+
+    Args:
+        inputs: Tensor.
+        mask: Tensor of booleans, of the shape of the input without the last axis, or `None`.
+
+    Returns:
+        Tensor of the dtype and rank of the input, with size 1 along the last axis, or `None`.
+
+    Raises:
+        ValueError: If the rank of the mask is not one less than that of the input.
+    """
+    if mask is None:
+        return None
+    if len(mask.shape) != len(inputs.shape) - 1:
+        raise ValueError(
+            f"A mask of shape {tuple(mask.shape)} is not allowed for an input of shape "
+            f"{tuple(inputs.shape)}. Allowed: the shape without the last axis."
+        )
+    return ops.expand_dims(ops.cast(mask, inputs.dtype), -1)
+
+
+def sum_and_count(
+    inputs: Tensor, weights: Tensor | None, axes: list[int]
+) -> tuple[Tensor, Tensor | float]:
+    """Returns two numbers for each place of the other axes, whose ratio is the mean over `axes`.
+
+    Args:
+        inputs: Tensor.
+        weights: What `weights_of` returns for it.
+        axes: List of axes, which are kept with size 1.
+
+    Returns:
+        Pair of the weighted sum and the sum of the weights; without weights, of the mean and 1.
+    """
+    if weights is None:
+        return (ops.mean(inputs, axis=axes, keepdims=True) if axes else inputs), 1.0
+    weights = ops.broadcast_to(weights, ops.shape(inputs))
+    sums = [
+        ops.sum(x, axis=axes, keepdims=True) if axes else x for x in (inputs * weights, weights)
+    ]
+    return tuple(sums)
+
+
+def ratio(total: Tensor, count: Tensor | float) -> Tensor:
+    """Returns `total / count`, and 0 where there is nothing to count."""
+    return total / ops.maximum(count, 1.0)

@@ -8,10 +8,10 @@ import numpy as np
 
 from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.table import Table
-from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
 from keras_wn.training import devices, loop
 from keras_wn.training.checkpoints import Checkpoints
+from keras_wn.training.timing import interleaved
 
 # The runners' default of --checkpoint_steps.
 _STEPS = 500

@@ -11,9 +11,9 @@ from absl import flags
 from keras_wn import models
 from keras_wn.benchmarks.request import Request, Variant
 from keras_wn.benchmarks.single_layers import BATCH
+from keras_wn.errors import UsageError
 from keras_wn.training import flag_fields
 from keras_wn.training.config import PRECISIONS
-from keras_wn.training.errors import UsageError
 
 STUDY = ("none", "bn", "wn", "normprop", "wn_trelu")
 _ALL = ("tensorflow", "jax", "torch")

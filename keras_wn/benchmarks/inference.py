@@ -13,7 +13,7 @@ from keras_wn.benchmarks.layer import BACKEND, ENGINE, layers
 from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.single_layers import SHAPES
 from keras_wn.benchmarks.table import Table
-from keras_wn.benchmarks.timing import interleaved
+from keras_wn.training.timing import interleaved
 
 
 def measure(request: Request) -> list[Table]:

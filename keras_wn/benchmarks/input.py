@@ -9,8 +9,8 @@ from PIL import Image
 
 from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.table import Table
-from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import image_folder
+from keras_wn.training.timing import interleaved
 
 _IMAGES = 400
 _CLASSES = 4

@@ -13,7 +13,7 @@ import keras_wn
 from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.single_layers import SHAPES, Shape, tensorflow_step
 from keras_wn.benchmarks.table import Table
-from keras_wn.benchmarks.timing import interleaved
+from keras_wn.training.timing import interleaved
 
 BACKEND = keras.backend.backend()
 ENGINE = f"keras {keras.__version__} on {BACKEND}"

@@ -17,8 +17,8 @@ import numpy as np
 from keras_wn.benchmarks import step
 from keras_wn.benchmarks.request import Request, Variant
 from keras_wn.benchmarks.table import QUARTILES, RATIO, Column, Table
-from keras_wn.benchmarks.timing import compared, progress
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
+from keras_wn.training.timing import compared, progress
 
 _STEPS = 3
 _MEASURED = {

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from keras_wn import methods, models
+from keras_wn.errors import UsageError
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.table import Table
-from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
 from keras_wn.training import devices, loop
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.run import Run
+from keras_wn.training.timing import interleaved
 
 _STEPS = 4
 

@@ -15,10 +15,10 @@ import keras
 from keras_wn.benchmarks.request import Request, Variant
 from keras_wn.benchmarks.runner import new_run
 from keras_wn.benchmarks.table import Column, Table
-from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
+from keras_wn.errors import UsageError
 from keras_wn.training import loop, schedules
-from keras_wn.training.errors import UsageError
+from keras_wn.training.timing import interleaved
 
 # Times both imports in one process, and prints the seconds of one of them.
 _IMPORT = (

@@ -13,8 +13,8 @@ from typing import Any
 from keras_wn.benchmarks import step
 from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.table import Column, Table
-from keras_wn.benchmarks.timing import progress
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
+from keras_wn.training.timing import progress
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from keras_wn.data import digest, partial, reading, tfds_arrays
 from keras_wn.data.hold_out import hold_out
 from keras_wn.data.splits import Examples, Splits
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 AUGMENTATIONS = (None, "standard", "paper")
 # Mean and standard deviation of the 50,000 training images, RGB, 0 to 255.

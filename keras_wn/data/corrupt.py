@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from typing import NoReturn
 
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 _SHOWN = 5  # Names in a message; all are in `names`.
 # What TensorFlow says of damaged records.

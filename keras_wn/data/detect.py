@@ -10,7 +10,7 @@ import numpy as np
 from keras_wn.data import digest, reading
 from keras_wn.data.reading import MAX_PIXELS
 from keras_wn.data.splits import Examples, Splits, check_memory
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 # Data set -> the values of `--image_size` that it takes, the default first. The images of the sets
 # in MNIST's format are averaged to half their size.

@@ -17,7 +17,7 @@ from keras_wn.data.augment import Crop
 from keras_wn.data.corrupt import CorruptImages
 from keras_wn.data.decode import decode
 from keras_wn.data.splits import own_rows, steps_in_epoch
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 _TRIES = 8  # So many corrupt images in a row end a run.
 _BATCHES_AT_ONCE = 4

@@ -12,7 +12,7 @@ import numpy as np
 from keras_wn.data import digest, partial, reading, tfds_arrays
 from keras_wn.data.hold_out import hold_out
 from keras_wn.data.splits import Examples, Splits, check_memory
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 SIZE = 28  # Height and width of an image of any of the sets.
 _SIZES = [size for size in range(SIZE, 0, -1) if SIZE % size == 0]

@@ -6,7 +6,7 @@ import shutil
 import tarfile
 
 from keras_wn.data import image_folder, imagenet_tfds, partial, reading
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 # ImageNet's tars -> their sizes in bytes.
 TARS = {"ILSVRC2012_img_train.tar": 147_897_477_120, "ILSVRC2012_img_val.tar": 6_744_924_160}

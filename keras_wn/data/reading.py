@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 # The default of --max_pixels; the largest image of ImageNet has 38 million.
 MAX_PIXELS = 100_000_000

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_wn.data.corrupt import CorruptImages
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 # Each draw has random numbers of its own, so that no two are alike by their seeds.
 _ORDER, _AUGMENTATION, _SAMPLE, _MIXUP = range(4)

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from keras_wn.data import reading
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 _READ_AT_ONCE = 5000
 

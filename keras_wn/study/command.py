@@ -12,6 +12,7 @@ import keras
 from absl import flags
 
 from keras_wn import methods
+from keras_wn.errors import UsageError
 from keras_wn.study import budgets, claims, report
 from keras_wn.study.findings import findings
 from keras_wn.study.forecast import A100_SECONDS, Forecast, check_test_images
@@ -24,7 +25,6 @@ from keras_wn.study.suites import SUITES
 from keras_wn.study.table import TrialTable
 from keras_wn.study.workers import Worker, Workers
 from keras_wn.training import flag_fields, lock
-from keras_wn.training.errors import UsageError
 from keras_wn.training.monitor import duration
 
 # Trials side by side on a GPU. Few numbers of lanes, each of which is compiled, serve a search of

@@ -9,8 +9,8 @@ from sklearn.model_selection import train_test_split
 
 from keras_wn.data import detect, digits
 from keras_wn.data.splits import Examples, Splits
+from keras_wn.errors import UsageError
 from keras_wn.study.protocol import Protocol
-from keras_wn.training.errors import UsageError
 
 # All batches of an evaluation have one size, so that its step is compiled once.
 _EVALUATED_AT_ONCE = 256

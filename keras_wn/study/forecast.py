@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from keras_wn import models
+from keras_wn.errors import UsageError
 from keras_wn.study.plan import Done, Request, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
 from keras_wn.study.statistics import Difference, pairs_needed
 from keras_wn.study.suites import SUITES
-from keras_wn.training.errors import UsageError
 
 # The noise of a difference in test top-1 from bn's: the standard deviation over seeds in points,
 # and the variance over images of the mean difference, in which wrong is 0 and correct is 1. In the

@@ -5,10 +5,10 @@ import pathlib
 import shutil
 from typing import Any
 
+from keras_wn.errors import UsageError
 from keras_wn.study.plan import TrialSpec
 from keras_wn.training import files
 from keras_wn.training.checkpoints import Checkpoints
-from keras_wn.training.errors import UsageError
 
 
 class KeptState:

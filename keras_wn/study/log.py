@@ -10,9 +10,9 @@ import stat
 import sys
 from typing import Any
 
+from keras_wn.errors import UsageError
 from keras_wn.study import protocol, records
 from keras_wn.training import files
-from keras_wn.training.errors import UsageError
 
 # The last commit that reports studies of protocol 1.
 _LAST_OF_PROTOCOL_1 = "65dc65d"

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from keras_wn import methods, models
+from keras_wn.errors import UsageError
 from keras_wn.study.plan import SPLITS, Done, TrialSpec
 from keras_wn.study.protocol import VERSION, Protocol
 from keras_wn.study.suites import SUITES
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import UsageError
 from keras_wn.training.flag_fields import shortened
 
 STATUSES = ("finished", "diverged", "crashed")

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_wn.benchmarks.timing import interleaved
 from keras_wn.data import digits
 from keras_wn.study.forecast import multiply_adds
 from keras_wn.study.plan import TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
 from keras_wn.training import devices, loop
 from keras_wn.training.config import TrainConfig
+from keras_wn.training.timing import interleaved
 
 # A forecast times as many steps at once as take about this many multiplications, and this many at
 # most, so that a return to Python counts as little as in a trial.

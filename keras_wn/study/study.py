@@ -5,12 +5,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from keras_wn.errors import UsageError
 from keras_wn.study.forecast import Forecast
 from keras_wn.study.log import Log
 from keras_wn.study.plan import Done, Request, TrialSpec
 from keras_wn.study.suites import SUITES
 from keras_wn.study.workers import Workers
-from keras_wn.training.errors import UsageError
 from keras_wn.training.monitor import Screen
 
 _POLL_SECONDS = 2.0

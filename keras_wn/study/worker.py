@@ -24,11 +24,11 @@ def main() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(start["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(start["threads"])
 
+    from keras_wn.errors import UsageError
     from keras_wn.study import side_by_side, step_timing, trial
     from keras_wn.study.plan import TrialSpec, empty_record
     from keras_wn.study.protocol import Protocol
     from keras_wn.training import devices, provenance
-    from keras_wn.training.errors import UsageError
 
     def answer(record):
         answers.write(json.dumps(record) + "\n")

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from keras_wn.errors import UsageError
 from keras_wn.study.plan import TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
-from keras_wn.training.errors import UsageError
 
 # A trial whose process is killed from outside runs again, up to this number of times in all.
 _TRIES = 3

@@ -12,8 +12,8 @@ import h5py
 import keras
 import numpy as np
 
+from keras_wn.errors import UsageError
 from keras_wn.training import files
-from keras_wn.training.errors import UsageError
 
 # The step, and the start of the file's SHA-256. A file that was torn or damaged does not fit its
 # own name.

@@ -10,9 +10,9 @@ from typing import Any
 
 from absl import app, flags
 
+from keras_wn.errors import LostProcessError, UsageError
 from keras_wn.training import flag_fields
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import LostProcessError, UsageError
 
 # The fields of `TrainConfig` that --prepare takes.
 _OF_PREPARE = {"allow_partial", "data_dir", "dataset"}

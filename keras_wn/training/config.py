@@ -12,8 +12,8 @@ from keras_wn import methods, models
 from keras_wn.data import detect
 from keras_wn.data.reading import MAX_PIXELS
 from keras_wn.data.splits import Examples
+from keras_wn.errors import UsageError
 from keras_wn.training import flag_fields, schedules
-from keras_wn.training.errors import UsageError
 from keras_wn.training.flag_fields import NOT_NEGATIVE, POSITIVE, SHARE, flag
 from keras_wn.training.optimizer import DECAY_ON
 

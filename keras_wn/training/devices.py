@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_wn.errors import UsageError
 from keras_wn.training import provenance
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import UsageError
 
 # Flags that may differ between the processes of a run.
 _OWN_FLAGS = ("data_dir", "model_dir", "worker_timeout", "profile_steps")

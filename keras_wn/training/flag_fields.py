@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 REQUIRED = dataclasses.MISSING
 # Names, or a function that returns them where they can grow after this module is imported.

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 # File systems without locks, as some that are shared over a network, answer one of these.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)

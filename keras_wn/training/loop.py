@@ -12,11 +12,11 @@ import numpy as np
 from keras_wn import models
 from keras_wn.data import detect
 from keras_wn.data.splits import Batches, Splits
+from keras_wn.errors import LostProcessError, UsageError
 from keras_wn.training import devices as device_choice
 from keras_wn.training import results, schedules
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
-from keras_wn.training.errors import LostProcessError, UsageError
 from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.optimizer import SGDL2, decayed_paths
 from keras_wn.training.run import Run, announce, as_figures

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_wn.data.splits import Splits
+from keras_wn.errors import UsageError
 from keras_wn.training import files, lock
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import UsageError
 from keras_wn.training.flag_fields import shortened
 
 # Flags that may differ between a run and its continuation.

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from keras_wn.errors import UsageError
 from keras_wn.training import rendezvous
-from keras_wn.training.errors import UsageError
 from keras_wn.training.flag_fields import shortened
 
 # Seconds to wait for the other processes.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 from keras_wn.training.flag_fields import shortened
 
 _PAUSE = 0.1

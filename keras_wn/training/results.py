@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
+from keras_wn.errors import UsageError
 from keras_wn.training import files, monitor
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
 
 _SPLITS = ("train", "validation", "test")

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from keras_wn.errors import UsageError
 from keras_wn.training import multi_worker
-from keras_wn.training.errors import UsageError
 
 
 def build(

@@ -14,7 +14,7 @@ import pytest
 
 from keras_wn.benchmarks import tpu
 from keras_wn.benchmarks.request import Request, Variant
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 from tests.runners.processes import RUNNERS
 
 

@@ -4,7 +4,7 @@ import tensorflow_datasets as tfds
 
 from keras_wn.data import cifar, detect
 from keras_wn.data.hold_out import hold_out
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 from tests.data.binary_cifar import write_binary
 
 MEAN, STD = (np.array(numbers) for numbers in cifar.STATISTICS["cifar10"])

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_wn.data import image_folder as folders
 from keras_wn.data.augment import Crop
 from keras_wn.data.corrupt import CorruptImages
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 
 def broken(data, kind):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_wn.data import detect
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 
 def test_image_folder_is_found(image_folder):

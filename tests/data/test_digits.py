@@ -3,7 +3,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_wn.data import digits
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 SPLITS = digits.load()
 

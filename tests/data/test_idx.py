@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_wn.data import detect, idx
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 DEBIAN = pathlib.Path("/usr/share/datasets/fashion-mnist")
 COUNTS = (6000, 300)

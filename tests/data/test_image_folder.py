@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_wn.data import image_folder as folders
 from keras_wn.data.encoded import mixup_share
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 from tests.data.other_user import message_of
 from tests.data.test_reading import (
     bound_socket,

@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_wn.data import detect, imagenet_tfds, prepare
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 from tests.data.conftest import jpeg
 
 pytestmark = pytest.mark.slow

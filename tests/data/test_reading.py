@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_wn.data import detect, digest, idx, prepare, reading
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 from tests.data.binary_cifar import write_binary
 from tests.data.other_user import message_of
 
@@ -52,7 +52,7 @@ def test_a_folder_that_is_none_is_one_line_that_quotes_it(load, make, tmp_path):
 
 
 @pytest.mark.parametrize("load", LOADS)
-@pytest.mark.parametrize("name", ["line\nline\x1b[31m", "caf\udce9"])
+@pytest.mark.parametrize("name", ["line\nline\x1b[31m", "caf\udce9"], ids=["lines", "Latin-1"])
 def test_an_empty_folder_of_any_name_is_one_line_that_quotes_it(load, name, tmp_path):
     (tmp_path / name).mkdir()
     with pytest.raises(UsageError, match="^--data_dir=") as error:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_wn.data.splits import Examples
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 TEN = Examples(np.arange(10, dtype="float32").reshape(10, 1, 1, 1), np.arange(10) % 3)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_wn.data import detect
-from keras_wn.training.errors import UsageError
+from keras_wn.errors import UsageError
 
 IMAGE = (28, 28, 1)
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 import tensorflow_addons as tfa
 
 # `keras_wn` needs Keras 3, which cannot live in this environment. These modules need no Keras.
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "keras_wn" / "benchmarks"))
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "keras_wn" / "benchmarks"))
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "keras_wn" / "training"))
 
 from single_layers import BATCH, SHAPES, tensorflow_step
 from table import Table

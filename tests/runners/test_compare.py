@@ -8,10 +8,10 @@ import time
 
 import pytest
 
+from keras_wn.errors import UsageError
 from keras_wn.study import budgets, command
 from keras_wn.study.log import Log
 from keras_wn.training import lock
-from keras_wn.training.errors import UsageError
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.runners.processes import RUNNERS, finish, finish_each, start
 from tests.study.made_up import DATA

@@ -7,8 +7,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_wn.data import prepare
+from keras_wn.errors import UsageError
 from keras_wn.training import loop, run
-from keras_wn.training.errors import UsageError
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.data.test_idx import DEBIAN
 from tests.data.test_imagenet_tfds import write_tars

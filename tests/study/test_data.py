@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_wn.data import digits
+from keras_wn.errors import UsageError
 from keras_wn.study import data
-from keras_wn.training.errors import UsageError
 from tests.study.made_up import TINY
 
 SIZE, NOISE = TINY.train_size, TINY.label_noise

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from keras_wn import models
+from keras_wn.errors import UsageError
 from keras_wn.study import budgets
 from keras_wn.study.forecast import Forecast, check_test_images, multiply_adds, rehearse, work_of
 from keras_wn.study.suites import SUITES
-from keras_wn.training.errors import UsageError
 from tests.study.made_up import TINY, World, all_done, log
 
 SUITE_NAMES = tuple(SUITES)

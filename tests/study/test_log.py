@@ -7,10 +7,10 @@ import re
 
 import pytest
 
+from keras_wn.errors import UsageError
 from keras_wn.study import log as log_module
 from keras_wn.study import suites
 from keras_wn.study.log import Log
-from keras_wn.training.errors import UsageError
 from tests.study.made_up import DATA, TINY, result
 
 RECORD = TINY.record(DATA, ("bn", "wn"), ("accuracy",), {"C1": "a rule"})

@@ -6,9 +6,9 @@ import pathlib
 
 import pytest
 
+from keras_wn.errors import UsageError
 from keras_wn.study import records
 from keras_wn.study.log import Log
-from keras_wn.training.errors import UsageError
 from tests.study.made_up import World, log
 
 LOG = pathlib.Path(__file__).parents[2] / "docs/study/trials.jsonl"

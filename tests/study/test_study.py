@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
+from keras_wn.errors import UsageError
 from keras_wn.study.forecast import Forecast
 from keras_wn.study.log import Log
 from keras_wn.study.study import Study
 from keras_wn.study.suites import SUITES
 from keras_wn.study.workers import Workers
-from keras_wn.training.errors import UsageError
 from tests.study.made_up import DATA, PROCESS, TINY, all_done, result
 
 

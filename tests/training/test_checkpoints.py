@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_wn.errors import UsageError
 from keras_wn.training.checkpoints import Checkpoints
-from keras_wn.training.errors import UsageError
 
 
 def variables_of(seed=0, classes=2):

@@ -3,8 +3,8 @@ import sys
 import pytest
 from absl import flags
 
+from keras_wn.errors import UsageError
 from keras_wn.training import command_line
-from keras_wn.training.errors import UsageError
 
 
 def run(monkeypatch, main, *arguments):

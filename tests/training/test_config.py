@@ -2,8 +2,8 @@ import pytest
 
 from keras_wn import methods
 from keras_wn.data import digits
+from keras_wn.errors import UsageError
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import UsageError
 
 
 @pytest.mark.parametrize("norm", methods.names())

@@ -10,8 +10,8 @@ import pytest
 
 from keras_wn import methods
 from keras_wn.data import digits
+from keras_wn.errors import UsageError
 from keras_wn.training import files, loop, run
-from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
 from tests.parameters import each_method, slow
 

@@ -12,9 +12,9 @@ import types
 
 import pytest
 
+from keras_wn.errors import UsageError
 from keras_wn.training import lock
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
 
 

@@ -13,8 +13,8 @@ import time
 import numpy as np
 import pytest
 
+from keras_wn.errors import UsageError
 from keras_wn.training import multi_worker, rendezvous, strategies
-from keras_wn.training.errors import UsageError
 from tests.training import small_step
 
 FLAGS = {"norm": "wn", "accumulation": 2, "agc": 0.5, "ema": 0.5}

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from keras_wn.errors import UsageError
 from keras_wn.training import loop, results
-from keras_wn.training.errors import UsageError
 from keras_wn.training.model_dir import ModelDir
 
 

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_wn.errors import UsageError
 from keras_wn.training import devices, loop, strategies
 from keras_wn.training.config import TrainConfig
-from keras_wn.training.errors import UsageError
 
 EPOCHS = {"train_epochs": 2, "warmup_epochs": 0.5}
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import keras_wn
-from keras_wn.benchmarks import timing
-from keras_wn.benchmarks.timing import interleaved
+from keras_wn.training import timing
+from keras_wn.training.timing import interleaved
 
-BENCHMARKS = pathlib.Path(keras_wn.__file__).parent / "benchmarks"
+PACKAGE = pathlib.Path(keras_wn.__file__).parent
+BENCHMARKS, TRAINING = PACKAGE / "benchmarks", PACKAGE / "training"
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_tensorflow_addons_environment_can_import_what_it_times_with():
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys(["keras", "keras_wn", "rich", "absl"]))  # As if not installed.
-sys.path.insert(0, {str(BENCHMARKS)!r})
+sys.path += [{str(BENCHMARKS)!r}, {str(TRAINING)!r}]
 from single_layers import BATCH, SHAPES, tensorflow_step
 from table import Table
 from timing import interleaved

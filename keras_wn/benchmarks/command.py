@@ -106,7 +106,7 @@ def run() -> None:
     backend = keras.backend.backend()
     if backend not in benchmark.backends:
         raise UsageError(
-            f"--what={values.what} with KERAS_BACKEND={backend}: not there. "
+            f"--what={values.what} with KERAS_BACKEND={backend}: not supported. "
             f"Allowed: KERAS_BACKEND={' or '.join(benchmark.backends)}."
         )
     if values.output and not pathlib.Path(values.output).absolute().parent.is_dir():

@@ -47,8 +47,8 @@ class Crop:
             Float32 tensor of shape `(image_size, image_size, 3)`.
         """
         shape = tf.io.extract_jpeg_shape(data)[:2]
-        # TensorFlow takes a cut off file where the window lies above the cut; whether a file is
-        # good must not hang on the window.
+        # TensorFlow accepts a truncated file if the crop avoids the missing part; reject it whatever
+        # the crop.
         is_whole = tf.strings.substr(data, -2, 2) == b"\xff\xd9"
         is_small = tf.reduce_prod(tf.cast(shape, tf.int64)) <= self.max_pixels
         # No image can be decoded from an empty string.
@@ -82,7 +82,7 @@ class Crop:
                 )
                 < 0.5
             )
-            # While it is bytes: a quarter of the memory.
+            # Mirror the uint8 image, which takes a quarter of the memory.
             image = tf.cond(mirrored, lambda: tf.reverse(image, axis=[1]), lambda: image)
         image = tf.image.resize(image, (self.image_size, self.image_size))
         return tf.ensure_shape(

@@ -46,7 +46,7 @@ def load(
 ) -> Splits:
     """CIFAR with 45,000 images to train, 5,000 to validate and 10,000 to test.
 
-    The validation images are training images, as many of each class.
+    The validation images are training images, equally many of each class.
 
     Args:
         name: `"cifar10"` or `"cifar100"`.

@@ -80,7 +80,7 @@ class EncodedImages:
     ) -> tf.data.Dataset:
         """As `Examples.evaluation_batches`, as a `tf.data.Dataset`."""
         batches = self.source.evaluation_rows(batch_size, replicas, shard)
-        # Evaluation draws nothing, so that positions serve as numbers.
+        # Evaluation is not random, so any number will do as a seed.
         batches = batches.map(lambda positions, data, labels: (positions, positions, data, labels))
         weighted = replicas > 1 or shard[1] > 1
         failed = set()

@@ -14,7 +14,7 @@ _LEAST_TO_STRATIFY = 1000
 
 
 def hold_out(labels: np.ndarray, count: int, data_dir: Any = None) -> tuple[np.ndarray, np.ndarray]:
-    """Chooses the images of a held-out split, as many of each class.
+    """Chooses the images of a held-out split, equally many of each class.
 
     Args:
         labels: Integer array, the labels of all images.

@@ -75,7 +75,7 @@ def load(
 ) -> Splits:
     """A set of 28x28 gray images, with 5,000 of its training images to validate.
 
-    The validation images are the same in every run, and as many of each class. All images are
+    The validation images are the same in every run, and equally many of each class. All images are
     standardized by the mean and the standard deviation of all training pixels. A smaller image has
     the means of blocks of whole pixels. Images are not augmented.
 

@@ -12,7 +12,7 @@ import numpy as np
 from keras_wn.data.corrupt import CorruptImages
 from keras_wn.errors import UsageError
 
-# Each draw has random numbers of its own, so that no two are alike by their seeds.
+# Each kind of draw has its own seed.
 _ORDER, _AUGMENTATION, _SAMPLE, _MIXUP = range(4)
 
 
@@ -145,8 +145,7 @@ class Examples:
                 order = np.random.default_rng((seed, _ORDER, epoch)).permutation(len(self))
                 for step in range(max(first_step, epoch * steps), (epoch + 1) * steps):
                     start = step % steps * batch_size
-                    # Numbers are drawn for the whole batch, so that shards show the same as one
-                    # process.
+                    # Draw for the whole batch, so that sharding does not change it.
                     chosen = order[np.arange(start, start + loaded) % len(self)]
                     draws = _uniform((seed, _AUGMENTATION, step), loaded)
                     images, labels = self._shown(chosen[own], draws[own], one_hot)

@@ -113,7 +113,7 @@ def run() -> int:
     backend = keras.backend.backend()
     if (values.lanes or 1) > 1 and backend != "jax":
         raise UsageError(
-            f"--lanes={values.lanes} with KERAS_BACKEND={backend}: not there. "
+            f"--lanes={values.lanes} with KERAS_BACKEND={backend}: not supported. "
             "Allowed: KERAS_BACKEND=jax, or --lanes=1."
         )
     names = tuple(dict.fromkeys(values.methods))
@@ -187,12 +187,12 @@ def _lanes(values, begun):
         return _LANES if on_jax and begun["gpus"] == 1 and begun["in_memory"] else 1
     if values.lanes > 1 and begun["gpus"] > 1:
         raise UsageError(
-            f"--lanes={values.lanes} with {begun['gpus']} GPUs: not there. Allowed: one GPU, as by "
+            f"--lanes={values.lanes} with {begun['gpus']} GPUs: not supported. Allowed: one GPU, as by "
             "CUDA_VISIBLE_DEVICES=0."
         )
     if values.lanes > 1 and not begun["in_memory"]:
         raise UsageError(
-            f"--lanes={values.lanes} with images that are read from files: not there. "
+            f"--lanes={values.lanes} with images that are read from files: not supported. "
             "Allowed: --lanes=1."
         )
     return values.lanes

@@ -24,7 +24,7 @@ def step_seconds(
     if not len(own):
         return None, None
     last = own.iloc[-1]
-    # A study that was given more methods later has timed none with each group of methods.
+    # A study that was given more methods later has timed the method `none` with each group.
     plain = trials.select(method=UNNORMALIZED, beside=last["beside"], **timed)
     return (
         pd.Series(last["step_seconds"]),

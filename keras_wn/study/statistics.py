@@ -262,7 +262,7 @@ def crossed(first: ArrayLike, second: ArrayLike) -> Difference:
     squares = np.array([m * np.sum(seeds**2), n * np.sum(images**2), np.sum(left**2)])
     freedoms = np.array([n - 1, m - 1, (n - 1) * (m - 1)])
     between_seeds, between_images, rest = squares / freedoms
-    # Chance can make the estimate smaller than what seeds alone give, which it never is in truth.
+    # By chance the estimate can fall below the seeds' part; the true value cannot.
     total = max(between_seeds + between_images - rest, between_seeds)
     if total == 0:
         return Difference(float(mean), 0.0, n - 1, n)

@@ -14,8 +14,8 @@ from keras_wn.training import devices, loop
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.timing import interleaved
 
-# A forecast times as many steps at once as take about this many multiplications, and this many at
-# most, so that a return to Python counts as little as in a trial.
+# Time enough steps that Python's overhead is negligible: about this many multiplications, and this
+# many steps at most.
 _MULTIPLY_ADDS, _STEPS = 5e9, 50
 
 

@@ -130,8 +130,8 @@ class TrainConfig:
     )
     groups: int | None = flag(
         None,
-        "Number of groups of channels of a group normalization, of which a layer takes at most "
-        "half as many as it has channels. The method's own if not given.",
+        "Number of groups of channels of a group normalization, at most half of the layer's "
+        "channels. The method's own if not given.",
         allowed=POSITIVE,
     )
     statistics_batch: int | None = flag(
@@ -143,8 +143,8 @@ class TrainConfig:
     )
     noise: int = flag(
         0,
-        "Size of the batch whose noise, that of its mean and standard deviation, is added behind "
-        "every convolution in training. 0 adds none.",
+        "Adds the noise of the mean and standard deviation of a batch of this size after every "
+        "convolution in training. 0 adds none.",
         allowed=(
             lambda x: x == 0 or 2 <= x <= _LARGEST_NOISE,
             f"2 to {_LARGEST_NOISE}, or 0 for none",

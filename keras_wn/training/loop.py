@@ -193,7 +193,7 @@ def train_steps(
         # Read once: a signal that comes later ends the run after the next step, with its
         # checkpoint.
         stops = stop.signal is not None
-        # Several processes may be told to stop at different steps, whose states do not fit.
+        # Processes may stop at different steps, and their states would not match.
         saves = ends_epoch or is_due(plan.checkpoint_steps) or (stops and run.is_alone)
         # The devices take this step while Python reads the figures of the one before.
         while len(unread) > (0 if logs or saves else 1):
@@ -232,7 +232,7 @@ def load_data(config: TrainConfig) -> Splits:
 
 
 def make_run(config: TrainConfig, splits: Splits, folder: ModelDir, devices: Devices) -> Run:
-    """Says what is trained, and builds it."""
+    """Announces the run and builds it."""
     plan = make_plan(config, splits)
     announce(config, splits, devices, plan)
     keras.config.set_dtype_policy(config.precision)

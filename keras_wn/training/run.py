@@ -150,7 +150,7 @@ class Run:
 
     @contextlib.contextmanager
     def shown(self, first: int) -> Iterator[None]:
-        """Scope of the training, in which its progress is shown, and its profile is taken."""
+        """Shows progress and takes the profile while the scope is open."""
         self._first, self._training_started = first, time.perf_counter()
         self._profiler.advance(first)
         try:

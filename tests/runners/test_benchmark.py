@@ -30,7 +30,7 @@ def test_bad_input_is_one_line_and_exit_status_2():
         "--model=vgg": "--model=vgg: unknown. Allowed: resnet18, ",
         "--batch_size=8,0": "--batch_size=0: not allowed.",
         "--output=/nowhere/a.json": "--output=/nowhere/a.json: no such folder.",
-        "--what=tpu": "--what=tpu with KERAS_BACKEND=tensorflow: not there.",
+        "--what=tpu": "--what=tpu with KERAS_BACKEND=tensorflow: not supported.",
     }
     answers = finish_each(BENCHMARK, [[flag] for flag in messages])
     for (flag, message), (code, out, err) in zip(messages.items(), answers, strict=True):

@@ -39,7 +39,7 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path):
         ),
         (
             ["--budget=tiny", "--lanes=2"],
-            "--lanes=2 with KERAS_BACKEND=tensorflow: not there. Allowed: KERAS_BACKEND=jax",
+            "--lanes=2 with KERAS_BACKEND=tensorflow: not supported. Allowed: KERAS_BACKEND=jax",
         ),
         (["--seeds=1"], "--seeds=1: not allowed. Allowed: 2 to 10000."),
         (["--label_noise=1"], "--label_noise=1.0: not allowed. Allowed: at least 0 and less than"),

@@ -97,7 +97,11 @@ def test_resume_with_other_flags_lists_them_and_changes_nothing(tmp_path):
     code, _, err = finish(
         HERE / "tiny.py", "--dry_run", "--norm=bn", "--seed=1", f"--model_dir={folder}", "--resume"
     )
-    assert code == 2 and "--norm=bn (there: wn)" in err and "--seed=1 (there: 0)" in err
+    assert (
+        code == 2
+        and "--norm=bn (in the folder: wn)" in err
+        and "--seed=1 (in the folder: 0)" in err
+    )
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 

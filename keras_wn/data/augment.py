@@ -47,8 +47,8 @@ class Crop:
             Float32 tensor of shape `(image_size, image_size, 3)`.
         """
         shape = tf.io.extract_jpeg_shape(data)[:2]
-        # TensorFlow accepts a truncated file if the crop avoids the missing part; reject it whatever
-        # the crop.
+        # TensorFlow accepts a truncated file if the crop avoids the missing part; reject it
+        # whatever the crop.
         is_whole = tf.strings.substr(data, -2, 2) == b"\xff\xd9"
         is_small = tf.reduce_prod(tf.cast(shape, tf.int64)) <= self.max_pixels
         # No image can be decoded from an empty string.

@@ -36,10 +36,6 @@ CARD = MethodCard(
     statistics_batch=0,
     learning_rate=0.05,
     learning_rate_range=(0.08, 20.48),
-    decay_effect=(
-        "on a convolution, changes the effective learning rate alone: its scale is normalized "
-        "away; shrinks the classifier"
-    ),
     scale_of_v="kernel as He et al. 2015: variance 2 / fan-in",
     batch_statistics=True,
     ours=("The warm-up.",),

@@ -37,10 +37,6 @@ CARD = MethodCard(
     learning_rate=0.016,
     learning_rate_range=(0.32, 5.12),
     weight_decay=0.0,
-    decay_effect=(
-        "changes the effective learning rate alone: no output depends on ||v||; shrinks the "
-        "classifier"
-    ),
     scale_of_v=(
         "||v|| about rho = sqrt(2 channels / filters), 0.31 to 2.8 in ResNet-50: v as He et al. "
         "2015, variance 2 / fan-out"

@@ -126,7 +126,6 @@ class MethodCard:
         weight_decay: Float, the L2 coefficient of the variables that `decay_on` names.
         decay_on: String, a key of `keras_wn.training.optimizer.DECAY_ON`. Biases and thresholds are
             never decayed.
-        decay_effect: String, the effect of weight decay on the function that the network computes.
         agc: Float, the factor of adaptive gradient clipping, or 0 for none.
         agc_conflict: String, the reason why adaptive gradient clipping does not go with the method,
             or empty.
@@ -159,10 +158,6 @@ class MethodCard:
     warmup_power: float = 1.0
     weight_decay: float = 1e-4
     decay_on: str = "v"
-    decay_effect: str = (
-        "on a convolution, changes the effective learning rate alone: no output depends on ||v||; "
-        "shrinks the classifier"
-    )
     agc: float = 0.0
     agc_conflict: str = ""
     scale_of_v: str

@@ -68,7 +68,6 @@ CARD = MethodCard(
         "the last convolution of each branch and the classifier start at 0, so that there is no "
         "norm to clip in proportion to"
     ),
-    decay_effect="shrinks the weights, and the outputs with them",
     scale_of_v=(
         "kernel with variance 2 / fan-out, in branches times L^(-1 / (m - 1)) for L blocks of m "
         "convolutions; 0 for the last of a branch"

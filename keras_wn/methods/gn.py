@@ -48,10 +48,6 @@ CARD = MethodCard(
     groups=32,
     learning_rate=0.05,
     learning_rate_range=(0.32, 20.48),
-    decay_effect=(
-        "on a convolution, changes the effective learning rate alone: its scale is normalized "
-        "away; shrinks the classifier"
-    ),
     scale_of_v="kernel as He et al. 2015: variance 2 / fan-in",
     ours=(
         "Half as many groups as channels where there are less than 64 channels.",

@@ -18,7 +18,6 @@ CARD = MethodCard(
     convolution=_convolution,
     learning_rate=0.004,
     learning_rate_range=(0.08, 1.28),
-    decay_effect="shrinks the weights, and the outputs with them",
     scale_of_v="kernel as He et al. 2015: variance 2 / fan-in",
     ours=(
         "The whole card: the paper has no such baseline. Its learning rate works, and is not "

@@ -40,10 +40,6 @@ CARD = MethodCard(
     },
     learning_rate=0.008,
     learning_rate_range=(0.08, 1.28),
-    decay_effect=(
-        "none on a convolution, whose v is rescaled to unit norm after the step; shrinks the "
-        "classifier"
-    ),
     scale_of_v="||v|| = 1, restored by the constraint after every step",
     ours=(
         "All that concerns residual nets, which the first paper does not cover: the join "

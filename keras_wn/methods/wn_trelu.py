@@ -40,10 +40,6 @@ CARD = MethodCard(
     },
     learning_rate=0.2,
     learning_rate_range=(0.32, 5.12),
-    decay_effect=(
-        "changes the effective learning rate alone, of the classifier too: no output depends on "
-        "||v||"
-    ),
     scale_of_v="||v|| about sqrt(2): He et al. 2015, variance 2 / fan-in",
     ours=(
         "The plain sum at the join. The author's code has a weighted join, made for generative "

@@ -62,12 +62,10 @@ class Look:
     """The look of a method, which is the same in all figures.
 
     Attributes:
-        title: The method in a few words.
         color: Its color, from the set of Okabe and Ito, which any color vision tells apart.
         marker: Matplotlib's name of its marker, which tells it apart without color.
     """
 
-    title: str
     color: str
     marker: str
 
@@ -76,19 +74,19 @@ class Look:
 # method has the yellow one. The others are from the schemes of Tol,
 # https://sronpersonalpages.nl/~pault/.
 _LOOKS = {
-    "none": Look("no normalization", "#000000", "p"),
-    "bn": Look("batch normalization", "#E69F00", "s"),
-    "wn": Look("weight normalization", "#0072B2", "o"),
-    "normprop": Look("normalization propagation", "#009E73", "D"),
-    "wn_trelu": Look("weight normalization + translated ReLU", "#CC79A7", "^"),
-    "wn_robust": Look("weight normalization, start for residual nets", "#56B4E9", "v"),
-    "wn_mobn": Look("weight normalization + mean-only batch normalization", "#D55E00", "P"),
-    "bwn": Look("bounded weight normalization", "#F0E442", "*"),
-    "cwn": Look("centered weight normalization", "#332288", ">"),
-    "ws": Look("weight standardization + group normalization", "#882255", "X"),
-    "gn": Look("group normalization", "#999933", "<"),
-    "nf": Look("normalizer-free network", "#44AA99", "d"),
-    "fixup": Look("Fixup initialization", "#661100", "H"),
+    "none": Look("#000000", "p"),
+    "bn": Look("#E69F00", "s"),
+    "wn": Look("#0072B2", "o"),
+    "normprop": Look("#009E73", "D"),
+    "wn_trelu": Look("#CC79A7", "^"),
+    "wn_robust": Look("#56B4E9", "v"),
+    "wn_mobn": Look("#D55E00", "P"),
+    "bwn": Look("#F0E442", "*"),
+    "cwn": Look("#332288", ">"),
+    "ws": Look("#882255", "X"),
+    "gn": Look("#999933", "<"),
+    "nf": Look("#44AA99", "d"),
+    "fixup": Look("#661100", "H"),
 }
 # Colors that are hard to see on white without a darker edge.
 _LIGHT = {"#F0E442"}
@@ -97,14 +95,14 @@ _NAME_LENGTH = 14
 
 
 def look_of(method: str) -> Look:
-    """Returns the look of a method. An unknown method is gray, with its name as the title.
+    """Returns the look of a method. An unknown method is gray.
 
     Example:
 
     >>> look_of("wn").color
     '#0072B2'
     """
-    return _LOOKS.get(method, Look(method, "#777777", "h"))
+    return _LOOKS.get(method, Look("#777777", "h"))
 
 
 def line_of(method: str, **options: object) -> dict:

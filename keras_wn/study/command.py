@@ -187,8 +187,8 @@ def _lanes(values, begun):
         return _LANES if on_jax and begun["gpus"] == 1 and begun["in_memory"] else 1
     if values.lanes > 1 and begun["gpus"] > 1:
         raise UsageError(
-            f"--lanes={values.lanes} with {begun['gpus']} GPUs: not supported. Allowed: one GPU, as by "
-            "CUDA_VISIBLE_DEVICES=0."
+            f"--lanes={values.lanes} with {begun['gpus']} GPUs: not supported. Allowed: one GPU, "
+            "as by CUDA_VISIBLE_DEVICES=0."
         )
     if values.lanes > 1 and not begun["in_memory"]:
         raise UsageError(

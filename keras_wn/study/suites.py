@@ -185,7 +185,7 @@ def _cells(method, choice, request, done):
     ranked = sorted(scores, key=lambda cell: (-scores[cell].top1, scores[cell].loss))
     best_of_kind = {}
     for cell in ranked:
-        best_of_kind.setdefault(_kind(cell), cell)
+        best_of_kind.setdefault(cell[0][0], cell)
     first, second, *_ = [*best_of_kind.values(), None]
     if second is not None:
         tried((*first, *second), "combined")
@@ -201,10 +201,6 @@ def _cells(method, choice, request, done):
 
 # The settings that cells of dropout and weight decay have.
 _OF_CLAIM = {"dropout", "weight_decay", "decay_on"}
-
-
-def _kind(cell):
-    return "weight_decay" if cell[0][0] == "weight_decay" else cell[0][0]
 
 
 def _with_cell(request, stage, method, choice, seed, cell, **more):

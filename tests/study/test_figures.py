@@ -18,13 +18,9 @@ from tests.study.made_up import DECISIVE, METHODS, World, log
 def test_each_method_has_a_color_and_a_marker_of_its_own():
     found = [canvas.look_of(method) for method in methods.names()]
     unknown = canvas.look_of("another")
-    for attribute in ("color", "marker", "title"):
+    for attribute in ("color", "marker"):
         values = {getattr(look, attribute) for look in [*found, unknown]}
         assert len(values) == len(found) + 1, attribute
-
-
-def test_an_unknown_method_is_drawn_too():
-    assert canvas.look_of("another").title == "another"
 
 
 @pytest.mark.parametrize(

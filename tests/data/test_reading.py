@@ -1,5 +1,6 @@
 """Folders and files that cannot be read: one line for each, and no waiting."""
 
+import logging
 import os
 import socket
 
@@ -27,6 +28,14 @@ def itself(path):
 def file(path):
     path.write_bytes(b"")
     return path
+
+
+@pytest.fixture(autouse=True)
+def _no_log():
+    """TensorFlow Datasets logs paths that are no text, which pytest's workers cannot send."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("load", LOADS)

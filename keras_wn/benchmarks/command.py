@@ -48,15 +48,12 @@ BENCHMARKS = {
     "inference": Benchmark("inference of one layer, plain and folded", (), 64, BATCH, _ALL),
     "memory": Benchmark("peak memory of a training step of the methods", STUDY, 224, 32, _ALL),
     "tpu": Benchmark("training steps of the methods, compiled for a TPU", STUDY, 224, 32, ("jax",)),
-    "startup": Benchmark("importing, and the first training step, with plain Keras"),
-    "runner": Benchmark("the runner's training loop with a bare step on data in memory"),
     "replicas": Benchmark(
         "replicas on this processor with one, at the same global batch, and the methods on each"
     ),
     "input": Benchmark(
         "the pipeline of JPEGs with a bare loop of fused decoding and cropping", (), 224
     ),
-    "checkpoint": Benchmark("a checkpoint with a training step"),
 }
 
 

@@ -3,7 +3,6 @@
 import pytest
 
 from keras_wn import methods
-from keras_wn.benchmarks.command import STUDY
 
 
 def slow(*values):
@@ -13,4 +12,4 @@ def slow(*values):
 
 def each_method():
     """Names of all methods; those beyond the paper's study are slow."""
-    return [name if name in STUDY else slow(name) for name in methods.names()]
+    return [name if name in methods.PAPER else slow(name) for name in methods.names()]

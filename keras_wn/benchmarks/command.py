@@ -8,14 +8,13 @@ import pathlib
 import keras
 from absl import flags
 
-from keras_wn import models
+from keras_wn import methods, models
 from keras_wn.benchmarks.request import Request, Variant
 from keras_wn.benchmarks.single_layers import BATCH
 from keras_wn.errors import UsageError
 from keras_wn.training import flag_fields
 from keras_wn.training.config import PRECISIONS
 
-STUDY = ("none", "bn", "wn", "normprop", "wn_trelu")
 _ALL = ("tensorflow", "jax", "torch")
 
 
@@ -41,13 +40,17 @@ class Benchmark:
 # A benchmark is named as its module in this folder, whose `measure` makes a list of `Table` from a
 # `Request`.
 BENCHMARKS = {
-    "step": Benchmark("training steps of the methods", STUDY, 224, 32, _ALL),
+    "step": Benchmark("training steps of the methods", methods.PAPER, 224, 32, _ALL),
     "layer": Benchmark(
         "training steps of one layer, plain and weight-normalized", (), 64, BATCH, _ALL
     ),
     "inference": Benchmark("inference of one layer, plain and folded", (), 64, BATCH, _ALL),
-    "memory": Benchmark("peak memory of a training step of the methods", STUDY, 224, 32, _ALL),
-    "tpu": Benchmark("training steps of the methods, compiled for a TPU", STUDY, 224, 32, ("jax",)),
+    "memory": Benchmark(
+        "peak memory of a training step of the methods", methods.PAPER, 224, 32, _ALL
+    ),
+    "tpu": Benchmark(
+        "training steps of the methods, compiled for a TPU", methods.PAPER, 224, 32, ("jax",)
+    ),
     "replicas": Benchmark(
         "replicas on this processor with one, at the same global batch, and the methods on each"
     ),

@@ -33,6 +33,10 @@ _MODULES = (
     nf,
     fixup,
 )
+# The paper's "WN algorithms". A claim about them is a claim about each of them.
+FAMILY = ("wn", "normprop", "wn_trelu")
+# The methods of the paper, with those that they are compared with.
+PAPER = ("none", "bn", *FAMILY)
 _CARDS = {module.CARD.name: module.CARD for module in _MODULES}
 
 
@@ -74,4 +78,4 @@ def get(method: str | MethodCard) -> MethodCard:
     return _CARDS[method]
 
 
-__all__ = ["JOINS", "MethodCard", "Place", "get", "join_of", "names"]
+__all__ = ["FAMILY", "JOINS", "PAPER", "MethodCard", "Place", "get", "join_of", "names"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from keras_wn import methods
 from keras_wn.study.protocol import Protocol
 
 # As the paper's authors trained: polynomial decay of power 2, momentum 0.9.
@@ -28,7 +29,7 @@ _CELLS = [
     *([["mixup", alpha]] for alpha in (0.1, 0.2, 1.0)),
     *([["noise", size]] for size in (16, 64, 256)),
 ]
-_FAMILY = ["bn", "wn", "normprop", "wn_trelu"]
+_FAMILY = ["bn", *methods.FAMILY]
 
 
 def _condition(models, methods=None, warmup_epochs=(0.0,), options=((),), **data):

@@ -34,7 +34,6 @@ _LANES = 16
 _MOST = 1024
 # Plans that take longer, in seconds, are started with --yes.
 _LONG = 24 * 3600
-_METHODS = ("none", "bn", "wn", "normprop", "wn_trelu")
 
 
 def define() -> None:
@@ -42,7 +41,7 @@ def define() -> None:
     flags.DEFINE_list(
         "suite", ["accuracy", "stability"], f"What to compare: {', '.join(SUITES)}, or all."
     )
-    flags.DEFINE_list("methods", list(_METHODS), f"Methods: {', '.join(methods.names())}.")
+    flags.DEFINE_list("methods", list(methods.PAPER), f"Methods: {', '.join(methods.names())}.")
     flags.DEFINE_enum(
         "budget",
         "small",

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Iterable
 
+from keras_wn import methods
 from keras_wn.study.claims import Claim
 from keras_wn.study.formatting import significant, with_unit
 from keras_wn.study.judges import REPORTED_GAP
-from keras_wn.study.table import FAMILY, TrialTable
+from keras_wn.study.table import TrialTable
 from keras_wn.study.verdicts import EQUAL, FAILS, HOLDS, UNDECIDED, UNMEASURED, Piece, Verdict
 
 _NOT_MEASURED = "was not measured in this study"
@@ -36,7 +37,7 @@ def _accuracy(verdict):
         FAILS: "fewer images correctly than batch normalization",
         EQUAL: "as many images correctly as batch normalization",
     }
-    pieces = [piece for piece in verdict.pieces if piece.question.name in FAMILY]
+    pieces = [piece for piece in verdict.pieces if piece.question.name in methods.FAMILY]
     parts = [
         f"{names} {'classifies' if one else 'classify'} {words[outcome]}"
         for outcome, names, one in _grouped(pieces, lambda p: with_unit(p.estimate, "points"))

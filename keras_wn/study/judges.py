@@ -18,7 +18,7 @@ from keras_wn.study.questions import (
     share_closed,
 )
 from keras_wn.study.statistics import Difference
-from keras_wn.study.table import FAMILY, TrialTable
+from keras_wn.study.table import TrialTable
 from keras_wn.study.verdicts import (
     CONFIDENCE,
     EQUAL,
@@ -82,7 +82,7 @@ def slowdown(trials: TrialTable) -> Verdict:
             below=HOLDS,
         )
         for batch_size in _timed_batches(trials)
-        for method in FAMILY
+        for method in methods.FAMILY
     ]
     return conclude(
         _decided_by_rounds(trials, questions),
@@ -107,12 +107,12 @@ def small_data(trials: TrialTable) -> Verdict:
     baseline, margin = trials.finals(BASELINE), trials.protocol.margin
     questions = [
         accuracy_question(trials, method, trials.finals(method), baseline, margin=margin)
-        for method in FAMILY
+        for method in methods.FAMILY
     ]
     others = [
         accuracy_question(trials, method, trials.finals(method), baseline, margin=margin)
         for method in trials.request.methods
-        if method not in (*FAMILY, BASELINE) and len(trials.finals(method))
+        if method not in (*methods.FAMILY, BASELINE) and len(trials.finals(method))
     ]
     return conclude(
         [*_decided_by_seeds(trials, questions), *_decided_by_seeds(trials, others, beside=True)],
@@ -222,7 +222,7 @@ def regularization(trials: TrialTable) -> Verdict:
 def stability(trials: TrialTable) -> Verdict:
     """C6: whether deep nets train less stably with the paper's methods."""
     limits, seeds = plain_limits(trials), trials.protocol.stability["seeds"]
-    measured = limits[limits["method"].isin(FAMILY)]["model"]
+    measured = limits[limits["method"].isin(methods.FAMILY)]["model"]
     model = max(set(measured), key=table.depth, default=None)
     margin = math.log2(LIMIT_FACTOR)
     questions = [
@@ -234,7 +234,7 @@ def stability(trials: TrialTable) -> Verdict:
             seeds,
             margin=margin,
         )
-        for method in FAMILY
+        for method in methods.FAMILY
     ]
     return conclude(
         decide(questions, (seeds,), trials.protocol.level),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from keras_wn import methods
 from keras_wn.study import claims, figures, forest, judges, plan, statistics, table
 from keras_wn.study.blocks import Paragraph, Section, Table, figures_of
 from keras_wn.study.claims import Claim
@@ -173,7 +174,7 @@ def _accuracy(trials, verdict, links):
     at_edge = [
         f"the {' and the '.join(choice.edges)} of {method}".replace("_", " ")
         for method, choice in trials.choices.items()
-        if choice.edges and method in (BASELINE, *table.FAMILY)
+        if choice.edges and method in (BASELINE, *methods.FAMILY)
     ]
     if at_edge:
         yield Paragraph(

@@ -14,17 +14,14 @@ import pandas as pd
 from keras_wn import methods as cards
 from keras_wn.study import limits, statistics, suites
 from keras_wn.study.limits import Limit
-from keras_wn.study.plan import BASELINE, SPLITS, UNNORMALIZED, Done, Request, TrialSpec
+from keras_wn.study.plan import SPLITS, Done, Request, TrialSpec
 from keras_wn.study.protocol import Protocol
 from keras_wn.study.records import STATUSES, trials_of
 from keras_wn.study.search import Choice
 from keras_wn.study.statistics import Difference
 
-# The paper's "WN algorithms". A claim about them is a claim about each of them.
-FAMILY = ("wn", "normprop", "wn_trelu")
 SECONDS = ("training", "evaluation", "building")
 
-_FIRST = (UNNORMALIZED, BASELINE, *FAMILY)
 _SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(TrialSpec))
 _COLUMNS = (
     *("id", "process", *_SPEC_FIELDS, "status", "error", "epochs", "exploratory"),
@@ -212,7 +209,7 @@ def method_place(name: str) -> tuple[int, str]:
     >>> sorted(["wn_mobn", "wn", "a_new_one", "bn"], key=method_place)
     ['bn', 'wn', 'wn_mobn', 'a_new_one']
     """
-    names = [*_FIRST, *(name for name in cards.names() if name not in _FIRST)]
+    names = [*cards.PAPER, *(name for name in cards.names() if name not in cards.PAPER)]
     return names.index(name) if name in names else len(names), name
 
 

@@ -99,3 +99,41 @@ def test_auto_is_one_device_without_xla_on_a_cpu():
 def test_one_process_is_the_chief(name, virtual, replicas):
     there = devices.find(TrainConfig(strategy=name, virtual_devices=virtual).resolved())
     assert (there.replicas, there.workers, there.is_chief) == (replicas, 1, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other, differs", [({"images": "a"}, False), ({"images": "b"}, True)])
+def test_processes_on_jax_compare_texts(monkeypatch, other, differs):
+    """Two processes of JAX need two machines, or a TPU. What they exchange is made up here."""
+    from jax.experimental import multihost_utils
+
+    sent = []
+    both = devices.Devices(None, replicas=2, workers=2)
+
+    def gather(array):
+        assert array.dtype == np.int32
+        sent.append(array)
+        return np.stack([array, sent[0]])
+
+    monkeypatch.setattr(multihost_utils, "process_allgather", gather)
+    both.check_same(other)
+    if differs:
+        with pytest.raises(UsageError, match="images: process 1 has another one than process 0"):
+            both.check_same({"images": "a"})
+    else:
+        both.check_same({"images": "a"})
+
+
+def test_processes_on_tensorflow_compare_texts_by_their_devices(monkeypatch):
+    rows = []
+
+    def gathered(strategy, numbers):
+        # Two processes of two devices each.
+        rows.append(numbers)
+        return np.stack([rows[0], rows[0], numbers, numbers])
+
+    monkeypatch.setattr(strategies, "gathered", gathered)
+    both = devices.Devices("a strategy", replicas=4, workers=2, worker=1)
+    both.check_same({"images": "a", "step": "3"})
+    with pytest.raises(UsageError, match=r"step: process 1 has .* \(here, in process 1: 4\)"):
+        both.check_same({"images": "a", "step": "4"})

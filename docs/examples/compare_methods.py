@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from keras_wn import methods
-from keras_wn.study import budgets, plan, search, statistics, trial
+from keras_wn.study import budgets, estimates, plan, search, trial
 
 SEEDS = range(5)
 # Learning rate, weight decay and share of the warm-up. The study's search chose them on the
@@ -51,7 +51,7 @@ for method, setting in SETTINGS.items():
 # %%
 figure, axes = plt.subplots(figsize=(6, 2.4), layout="constrained")
 for place, method in enumerate(["wn", "normprop"]):
-    found = statistics.paired(accuracy[method], accuracy["bn"]).interval(0.95)
+    found = estimates.paired(accuracy[method], accuracy["bn"]).interval(0.95)
     print(f"{method} minus bn: {found.value:+.1f} points [{found.low:+.1f}, {found.high:+.1f}]")
     axes.plot([found.low, found.high], [place, place], color="tab:blue")
     axes.plot(found.value, place, "o", color="tab:blue")

@@ -15,9 +15,9 @@ import numpy as np
 
 from keras_wn import models
 from keras_wn.errors import UsageError
+from keras_wn.study.estimates import Difference, pairs_needed
 from keras_wn.study.plan import Done, Request, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
-from keras_wn.study.statistics import Difference, pairs_needed
 from keras_wn.study.suites import SUITES
 
 # The noise of a difference in test top-1 from bn's: the standard deviation over seeds in points,

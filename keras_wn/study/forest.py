@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from keras_wn.study import statistics
+from keras_wn.study import estimates
 from keras_wn.study.canvas import Panel, look_of, panel, short
+from keras_wn.study.estimates import Difference, Estimate
 from keras_wn.study.formatting import MISSING, interval, points, significant, with_unit
 from keras_wn.study.plan import BASELINE
 from keras_wn.study.search import Bracket
-from keras_wn.study.statistics import Difference, Estimate
 from keras_wn.study.table import unfinished
 from keras_wn.study.verdicts import CONFIDENCE, Piece
 
@@ -200,7 +200,7 @@ def limit_row(label: str, method: str, limits: pd.DataFrame, is_apart: bool) -> 
 
 def mean_of_limits(limits: pd.DataFrame) -> Estimate:
     """The mean in octaves, which has no interval if limits lie beyond the grid."""
-    estimate = statistics.of_mean(limits["octaves"]).interval(CONFIDENCE)
+    estimate = estimates.of_mean(limits["octaves"]).interval(CONFIDENCE)
     return without_interval(estimate) if limits["is_censored"].any() else estimate
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from keras_wn.study.statistics import Estimate
+from keras_wn.study.estimates import Estimate
 
 MISSING = "–"
 

@@ -4,7 +4,8 @@ import dataclasses
 import math
 
 from keras_wn import methods
-from keras_wn.study import statistics, table
+from keras_wn.study import estimates, table
+from keras_wn.study.estimates import Difference
 from keras_wn.study.formatting import with_unit
 from keras_wn.study.plan import BASELINE
 from keras_wn.study.questions import (
@@ -17,7 +18,6 @@ from keras_wn.study.questions import (
     scored_trials,
     share_closed,
 )
-from keras_wn.study.statistics import Difference
 from keras_wn.study.table import TrialTable
 from keras_wn.study.verdicts import (
     CONFIDENCE,
@@ -332,7 +332,7 @@ def _meets_both(pairs, protocol):
 
     # To meet both, each test must say so. To miss one, either may, at half the level.
     met, missed = (
-        statistics.holm(
+        estimates.holm(
             [p_values(look, test, together) for look in range(reached)], counts, protocol.level
         )
         for test, together in (

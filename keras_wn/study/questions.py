@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from keras_wn.study import statistics, table
+from keras_wn.study import estimates, table
+from keras_wn.study.estimates import Estimate
 from keras_wn.study.formatting import counted
 from keras_wn.study.plan import BASELINE, UNNORMALIZED
-from keras_wn.study.statistics import Estimate
 from keras_wn.study.table import TrialTable
 from keras_wn.study.verdicts import CONFIDENCE, FAILS, HOLDS, Question
 
@@ -43,7 +43,7 @@ def cost_question(
 ) -> Question:
     """A question on the seconds of a step by round, and on those of none in the same rounds."""
     own, plain = step_seconds(trials, method, batch_size)
-    found = None if own is None or plain is None else statistics.of_mean(ratio(own, plain))
+    found = None if own is None or plain is None else estimates.of_mean(ratio(own, plain))
     timed = [trials.select(suite="cost", method=m) for m in (method, UNNORMALIZED)]
     name = f"{method}, batch of {batch_size}"
     return Question(name, quantity, unit, (found,), pairs="rounds", trials=_ids(*timed), **rule)
@@ -118,7 +118,7 @@ def share_closed(trials: TrialTable) -> Estimate | None:
     common = closed.index.intersection(gap.index)
     if len(common) < 2:
         return None
-    return statistics.share_of(closed[common], gap[common], CONFIDENCE)
+    return estimates.share_of(closed[common], gap[common], CONFIDENCE)
 
 
 def plain_limits(trials: TrialTable) -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """Builds the first figure of the report, and the section of each claim."""
 
-import statistics as averages
+import statistics
 from collections.abc import Iterator
 
 import pandas as pd
 
 from keras_wn import methods
-from keras_wn.study import claims, figures, forest, judges, plan, statistics, table
+from keras_wn.study import claims, estimates, figures, forest, judges, plan, table
 from keras_wn.study.blocks import Paragraph, Section, Table, figures_of
 from keras_wn.study.claims import Claim
 from keras_wn.study.formatting import (
@@ -128,7 +128,7 @@ def _step_times(trials, links):
             if seconds is None:
                 cells += [MISSING, MISSING]
                 continue
-            milliseconds = fixed(1000 * averages.median(seconds), 0)
+            milliseconds = fixed(1000 * statistics.median(seconds), 0)
             ratio = (seconds / plain).quantile([0.25, 0.5, 0.75]) if plain is not None else None
             text = (
                 MISSING
@@ -196,9 +196,7 @@ def _tops(trials, links):
         done = table.finished(finals)
         cells = []
         for split in SPLITS:
-            found = (
-                statistics.of_mean(100 * done[split]).interval(CONFIDENCE) if len(done) else None
-            )
+            found = estimates.of_mean(100 * done[split]).interval(CONFIDENCE) if len(done) else None
             cells.append(links.link(interval(found, lambda x: fixed(x, 1)), finals["id"]))
         counts = table.count_by_status(finals)
         endings = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -347,7 +345,7 @@ def _limits(trials, links):
         known = found[found["bracket"].notna()]
         text = MISSING
         if len(known):
-            estimate = statistics.of_mean(known["octaves"]).interval(CONFIDENCE)
+            estimate = estimates.of_mean(known["octaves"]).interval(CONFIDENCE)
             text = forest.rates(estimate, known["bracket"])
         ids = [trial for trials_ in found["trials"] for trial in trials_]
         words = figures.condition_in_words(*condition)

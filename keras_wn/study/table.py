@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from keras_wn import methods as cards
-from keras_wn.study import limits, statistics, suites
+from keras_wn.study import estimates, limits, suites
+from keras_wn.study.estimates import Difference
 from keras_wn.study.limits import Limit
 from keras_wn.study.plan import SPLITS, Done, Request, TrialSpec
 from keras_wn.study.protocol import Protocol
 from keras_wn.study.records import STATUSES, trials_of
 from keras_wn.study.search import Choice
-from keras_wn.study.statistics import Difference
 
 SECONDS = ("training", "evaluation", "building")
 
@@ -156,9 +156,9 @@ class TrialTable:
             and first["correct"].map(bool).all()
             and second["correct"].map(bool).all()
         ):
-            found = statistics.crossed(self._correct(first), self._correct(second))
+            found = estimates.crossed(self._correct(first), self._correct(second))
         else:
-            found = statistics.paired(first[split], second[split])
+            found = estimates.paired(first[split], second[split])
         scaled = {name: 100 * getattr(found, name) for name in ("value", "error", "fixed")}
         return dataclasses.replace(found, **scaled)
 
@@ -240,7 +240,7 @@ def paired_difference(first: pd.Series, second: pd.Series) -> Difference | None:
     1.0
     """
     values = (first - second).dropna()
-    return statistics.of_mean(values) if len(values) else None
+    return estimates.of_mean(values) if len(values) else None
 
 
 def count_by_status(trials: pd.DataFrame) -> dict[str, int]:

@@ -23,7 +23,7 @@ from keras_wn.study.kept_state import KeptState
 from keras_wn.study.plan import SPLITS, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
 from keras_wn.training import devices as device_choice
-from keras_wn.training import loop, monitor, provenance, signal
+from keras_wn.training import loop, monitor, provenance, signal_report
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
 from keras_wn.training.run import evaluate, weights_are_finite
 from keras_wn.training.stop import StopRequest
@@ -363,7 +363,9 @@ class Trial:
         train = self._draw.splits.train
         images, labels = train.sample(min(_SIGNAL_IMAGES, len(train)), self._spec.seed)
         one_hot = np.eye(self._draw.splits.classes, dtype="float32")[labels]
-        blocks, gradient_norm = signal.measure(self._step.model, images, one_hot, self._step.loss)
+        blocks, gradient_norm = signal_report.measure(
+            self._step.model, images, one_hot, self._step.loss
+        )
         figures = {"gradient_norm": gradient_norm, "blocks": list(map(dataclasses.asdict, blocks))}
         self.signals.append({"epoch": self.epochs, **figures})
 

@@ -4,8 +4,8 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
-from keras_wn.study import statistics
-from keras_wn.study.statistics import Difference, Estimate
+from keras_wn.study import estimates
+from keras_wn.study.estimates import Difference, Estimate
 
 HOLDS = "holds"
 FAILS = "fails"
@@ -130,7 +130,7 @@ def decide(
         return found.p_within(question.margin) if question.margin else 1.0
 
     on_bound, on_equality = (
-        statistics.holm([p_values(look, test) for look in range(reached)], counts, level)
+        estimates.holm([p_values(look, test) for look in range(reached)], counts, level)
         for test in (bound_test, equality_test)
     )
     pieces = []
@@ -156,7 +156,7 @@ def pairs_to_decide(question: Question, found: Difference, level: float) -> floa
     distances = [abs(found.value - question.bound)]
     if question.margin:
         distances.append(question.margin - abs(found.value))
-    return statistics.pairs_needed(found, max(distances), level)
+    return estimates.pairs_needed(found, max(distances), level)
 
 
 def combined(outcomes: Iterable[str]) -> str:

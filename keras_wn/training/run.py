@@ -14,7 +14,7 @@ from keras import ops
 from keras_wn.data.splits import Splits
 from keras_wn.event_file import Scalars
 from keras_wn.training import devices as device_choice
-from keras_wn.training import files, provenance, results, signal
+from keras_wn.training import files, provenance, results, signal_report
 from keras_wn.training.checkpoints import Checkpoints
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
@@ -140,13 +140,15 @@ class Run:
             )
             method.initialize(self.model, images)
         if self.devices.is_chief:
-            blocks, _ = signal.measure(self.model, *self._sample(config.batch_size), self.step.loss)
+            blocks, _ = signal_report.measure(
+                self.model, *self._sample(config.batch_size), self.step.loss
+            )
             title = (
                 f"Signal by residual block at the start: {config.model}, {method.title}, "
                 f"join {config.join}"
             )
-            print(f"{title}\n{signal.table(blocks)}", flush=True)
-            signal.write(blocks, title, self.folder.signal_json, self.folder.signal_png)
+            print(f"{title}\n{signal_report.table(blocks)}", flush=True)
+            signal_report.write(blocks, title, self.folder.signal_json, self.folder.signal_png)
 
     @contextlib.contextmanager
     def shown(self, first: int) -> Iterator[None]:
@@ -294,7 +296,7 @@ class Run:
 
     def _watch(self, step, training, validation):
         images, labels = self._sample(min(_WATCHED_IMAGES, self.config.batch_size))
-        blocks, gradient_norm = signal.measure(self.model, images, labels, self.step.loss)
+        blocks, gradient_norm = signal_report.measure(self.model, images, labels, self.step.loss)
         values = {"gradient_norm": gradient_norm}
         values |= {f"variance/{block.block}": block.variance for block in blocks}
         values |= {f"block_gradient_norm/{block.block}": block.gradient_norm for block in blocks}

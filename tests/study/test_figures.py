@@ -9,8 +9,8 @@ import pytest
 
 from keras_wn import methods
 from keras_wn.study import canvas, figures, forest, formatting, sections
+from keras_wn.study.estimates import Estimate
 from keras_wn.study.search import Bracket
-from keras_wn.study.statistics import Estimate
 from keras_wn.study.table import TrialTable
 from tests.study.made_up import DECISIVE, METHODS, World, log
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from keras_wn.study.statistics import (
+from keras_wn.study.estimates import (
     Difference,
     crossed,
     holm,

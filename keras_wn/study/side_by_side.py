@@ -73,8 +73,8 @@ def run(trials: Trials, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
     lanes.load(starts)
     ready = time.perf_counter()
     in_lanes = [
-        LaneTrial(spec, Lane(lanes, number), draw)
-        for number, (spec, draw) in enumerate(zip(specs, draws, strict=True))
+        LaneTrial(spec, Lane(lanes, number), draw, loop.make_plan(config, draw.splits))
+        for number, (spec, draw, config) in enumerate(zip(specs, draws, configs, strict=True))
     ]
     _train(lanes, in_lanes, draws, configs)
     measuring = sum(trial.seconds for trial in in_lanes)
@@ -93,9 +93,7 @@ def run(trials: Trials, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
 
 
 def _train(lanes, trials, draws, configs):
-    plans = [
-        loop.make_plan(config, draw.splits) for config, draw in zip(configs, draws, strict=True)
-    ]
+    plans = [trial.plan for trial in trials]
     batches = [
         loop.training_batches(config, draw.splits, 0)
         for config, draw in zip(configs, draws, strict=True)

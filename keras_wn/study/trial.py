@@ -26,6 +26,7 @@ from keras_wn.training import devices as device_choice
 from keras_wn.training import loop, monitor, provenance, signal_report
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
 from keras_wn.training.run import evaluate, weights_are_finite
+from keras_wn.training.schedules import Plan
 from keras_wn.training.stop import StopRequest
 
 # Networks, starts of each network, and draws of the data that are kept in memory.
@@ -79,18 +80,18 @@ class Trials:
         effective = {"start": effective_rate(network.step.model, spec.learning_rate)}
         ready = time.perf_counter()
 
-        trial = Trial(spec, network.step, draw)
+        # A trial logs and keeps its state at the ends of epochs alone.
+        plan = loop.make_plan(config, draw.splits)
+        plan = dataclasses.replace(plan, log_steps=None, checkpoint_steps=None)
+        trial = Trial(spec, network.step, draw, plan)
         first, kept = 0, None
         if not self.in_memory:
             # A trial on images in memory takes minutes. It keeps no state, and starts over.
             kept = KeptState(self._folder / spec.id, spec, network.step, trial)
             first = kept.restore()
         trial.begin(kept, first)
-        # A trial logs and keeps its state at the ends of epochs alone.
-        plan = loop.make_plan(config, draw.splits)
-        plan = dataclasses.replace(plan, log_steps=None, checkpoint_steps=None)
         batches = loop.training_batches(config, draw.splits, first)
-        finite = loop.train_steps(network.step, batches, plan, trial, StopRequest(), first)
+        finite = loop.train_steps(trial, batches, first)
         trained = time.perf_counter()
         results = trial.results(finite)
         if kept:
@@ -258,8 +259,11 @@ class Trial:
         spec: `TrialSpec`.
         step: `TensorFlowStep` or `JaxStep`.
         draw: `Draw`.
+        plan: `Plan`.
 
     Attributes:
+        step, plan: As given.
+        stop: `StopRequest` to which nobody listens: the study ends its processes.
         epochs: Epochs that are done.
         curves: Dict of lists, the figures by epoch; empty if the trial asks for none.
         signals: List of dicts, the signal by block at the epochs that the trial asks for.
@@ -268,8 +272,9 @@ class Trial:
 
     is_alone = True
 
-    def __init__(self, spec: TrialSpec, step: Any, draw: Draw):
-        self._spec, self._step, self._draw = spec, step, draw
+    def __init__(self, spec: TrialSpec, step: Any, draw: Draw, plan: Plan):
+        self._spec, self._draw = spec, draw
+        self.step, self.plan, self.stop = step, plan, StopRequest()
         self._kept: KeptState | None = None
         self.epochs, self.seconds, self.signals = 0, 0.0, []
         self.curves = (
@@ -282,7 +287,7 @@ class Trial:
         """Measures the signal at the start, if it is asked for."""
         self._kept = kept
         # The step may still hold the state of the trial before.
-        self._step.load()
+        self.step.load()
         if 0 in self._spec.signal_epochs and not first:
             self._timed(self._measure_signal)
 
@@ -315,7 +320,7 @@ class Trial:
         Args:
             finite: Whether the loss and the weights stayed finite.
         """
-        self._step.store()
+        self.step.store()
         final = self._figures() if finite else {}
         finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
         if final and self._spec.curve_epochs:
@@ -325,7 +330,7 @@ class Trial:
             "epochs": self.epochs,
             "final": final,
             "correct": self._correct_images() if finite and self._spec.keeps_correct else None,
-            "effective_rate": {"end": effective_rate(self._step.model, self._spec.learning_rate)},
+            "effective_rate": {"end": effective_rate(self.step.model, self._spec.learning_rate)},
             "curves": self.curves,
             "signal": self.signals,
         }
@@ -333,14 +338,14 @@ class Trial:
     def _correct_images(self):
         """Tells which test images are classified correctly: a bit for each, in base 64."""
         found = [
-            np.asarray(self._step.correct(images, labels))[np.asarray(weights) > 0]
+            np.asarray(self.step.correct(images, labels))[np.asarray(weights) > 0]
             for images, labels, weights in self._draw.evaluation_batches["test"]
         ]
         return base64.b64encode(np.packbits(np.concatenate(found)).tobytes()).decode()
 
     def _weights_are_finite(self):
-        self._step.store()
-        return weights_are_finite(self._step.model)
+        self.step.store()
+        return weights_are_finite(self.step.model)
 
     def _timed(self, measure: Callable):
         start = time.perf_counter()
@@ -348,9 +353,9 @@ class Trial:
         self.seconds += time.perf_counter() - start
 
     def _figures(self):
-        self._step.store()
+        self.step.store()
         batches = self._draw.evaluation_batches
-        return {name: evaluate(self._step, batches[name]) for name in self._spec.splits}
+        return {name: evaluate(self.step, batches[name]) for name in self._spec.splits}
 
     def _extend_curves(self, figures):
         self.curves["epoch"].append(self.epochs)
@@ -359,12 +364,12 @@ class Trial:
             self.curves[name].append(figures[name]["top1"])
 
     def _measure_signal(self):
-        self._step.store()
+        self.step.store()
         train = self._draw.splits.train
         images, labels = train.sample(min(_SIGNAL_IMAGES, len(train)), self._spec.seed)
         one_hot = np.eye(self._draw.splits.classes, dtype="float32")[labels]
         blocks, gradient_norm = signal_report.measure(
-            self._step.model, images, one_hot, self._step.loss
+            self.step.model, images, one_hot, self.step.loss
         )
         figures = {"gradient_norm": gradient_norm, "blocks": list(map(dataclasses.asdict, blocks))}
         self.signals.append({"epoch": self.epochs, **figures})

@@ -21,7 +21,6 @@ from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.optimizer import SGDL2, decayed_paths
 from keras_wn.training.run import Run, announce, as_figures
 from keras_wn.training.schedules import Plan
-from keras_wn.training.stop import StopRequest
 
 _LOG_STEPS = 100
 
@@ -119,15 +118,9 @@ def _train_in(
             if signal_only:
                 return None
             with run.shown(first):
+                # The batches are not kept in this function, so that an error ends the pipeline.
                 finite = train_steps(
-                    run.step,
-                    # Not kept in this function, so that an error ends the pipeline.
-                    training_batches(config, splits, first, devices.shard),
-                    run.plan,
-                    run,
-                    run.stop,
-                    first,
-                    sums,
+                    run, training_batches(config, splits, first, devices.shard), first, sums
                 )
             final = run.evaluate_all()
         finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
@@ -148,25 +141,15 @@ def _train_in(
         ) from error
 
 
-def train_steps(
-    step: Any,
-    batches: Iterator,
-    plan: Plan,
-    run: Any,
-    stop: StopRequest,
-    first: int = 0,
-    sums: Sequence[float] = (),
-) -> bool:
+def train_steps(run: Any, batches: Iterator, first: int = 0, sums: Sequence[float] = ()) -> bool:
     """Takes the steps of a run, and at fixed steps logs, evaluates, saves and stops.
 
     Args:
-        step: `TensorFlowStep` or `JaxStep`.
+        run: `Run`, or another object with its `step`, its `plan` and its `stop`, with `is_alone`,
+            whether no other process trains with it, and with the methods `advance(step)`,
+            `log(step, figures)`, `end_epoch(epoch, figures)`, which tells whether the run goes on,
+            and `checkpoint(step, sums)`.
         batches: Iterator over images and labels, `plan.steps_per_loop` batches at a time.
-        plan: `Plan`.
-        run: `Run`, or another object with the methods `advance(step)`, `log(step, figures)`,
-            `end_epoch(epoch, figures)`, which tells whether the run goes on, and
-            `checkpoint(step, sums)`, and with `is_alone`, whether no other process trains with it.
-        stop: `StopRequest`.
         first: Steps that are done.
         sums: Sums of the figures since the epoch began, as a checkpoint has them.
 
@@ -177,7 +160,7 @@ def train_steps(
         Stopped: If the run was told to stop. Its state is that of the last checkpoint.
     """
     sums = np.array(sums if len(sums) else [0.0] * 4)
-    unread = []
+    step, plan, unread = run.step, run.plan, []
     step.load()
     for number in range(first, len(plan.rates), plan.steps_per_loop):
         done = number + plan.steps_per_loop
@@ -192,7 +175,7 @@ def train_steps(
         unread.append(step.train(images, labels, plan.rates[number:done], plan.decay))
         # Read once: a signal that comes later ends the run after the next step, with its
         # checkpoint.
-        stops = stop.signal is not None
+        stops = run.stop.signal is not None
         # Processes may stop at different steps, and their states would not match.
         saves = ends_epoch or is_due(plan.checkpoint_steps) or (stops and run.is_alone)
         # The devices take this step while Python reads the figures of the one before.
@@ -211,7 +194,7 @@ def train_steps(
         if saves:
             run.checkpoint(done, sums)
         if stops:
-            stop.check()
+            run.stop.check()
     return True
 
 

@@ -97,6 +97,8 @@ class Run:
         self.step_ends: list[float] = []
         self._speeds: list[float] = []
         self._started = time.perf_counter()
+        # Where the training began, in steps and in time, from which the time left is told.
+        self._first, self._training_started = 0, self._started
         self._best: float | None = None
         self._checkpoints = Checkpoints(
             folder.checkpoints,

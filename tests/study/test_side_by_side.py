@@ -59,10 +59,10 @@ def test_a_network_that_diverges_late_is_measured(tmp_path, request_of):
     spec = request_of().spec("accuracy", "x", "none", Setting(0.05, 1e-4, 0.2), seed=0)
     draw, config = trials.prepared(spec)
     network = trials.network(spec, config)
-    trial = Trial(spec, network.step, draw)
+    trial = Trial(spec, network.step, draw, loop.make_plan(config, draw.splits))
     trial.begin()
     batches = loop.training_batches(config, draw.splits, 0)
-    rates = loop.make_plan(config, draw.splits).rates[: config.steps_per_loop]
+    rates = trial.plan.rates[: config.steps_per_loop]
     for epoch, loss in ((1, 2.0), (2, float("nan"))):
         network.step.train(*next(batches), rates, 0.0)
         assert trial.end_epoch(epoch, {"loss": loss}) == np.isfinite(loss)

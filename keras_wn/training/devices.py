@@ -17,7 +17,7 @@ from keras_wn.training import provenance
 from keras_wn.training.config import TrainConfig
 
 # Flags that may differ between the processes of a run.
-_OWN_FLAGS = ("data_dir", "model_dir", "worker_timeout", "profile_steps")
+_OWN_FLAGS = ("data_dir", "model_dir", "worker_timeout", "profile_steps", "xla")
 # Keras' own name: set by the user for a run of several processes that JAX cannot find by itself.
 _ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
 

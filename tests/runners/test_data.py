@@ -99,7 +99,9 @@ def test_images_that_are_all_broken_are_one_line(
 ):
     empty(image_folder, "train")
     flags = (f"--data_dir={image_folder}", f"--model_dir={tmp_path}/run", f"--norm={norm}")
-    code, _, err = finish(HERE / "tiny.py", *SMALL, *flags)
+    # Methods that do not start from data read none before they train.
+    small = SMALL if norm == "wn" else SMALL[:-1]
+    code, _, err = finish(HERE / "tiny.py", *small, *flags)
     line = err.splitlines()[-1]
     assert code == 2 and "Traceback" not in err
     assert line.startswith("tiny.py: error: 8 images in a row cannot be decoded. Images that")

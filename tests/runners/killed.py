@@ -17,7 +17,7 @@ import sys
 
 FLAGS = ("--norm=wn", "--dry_run", "--checkpoint_steps=1")
 # File operations of the start and of the end of a run, all of which are tried.
-EDGE, BETWEEN = 18, 4
+EDGE, BETWEEN = 12, 6
 # Events of Python before an operation on a file, and the places of the paths in their arguments.
 EVENTS = {
     "open": (0,),

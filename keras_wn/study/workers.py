@@ -19,7 +19,7 @@ from keras_wn.study.protocol import Protocol
 
 # A trial whose process is killed from outside runs again, up to this number of times in all.
 _TRIES = 3
-# How a process ends that another one has killed. A fault of its own ends it in other ways.
+# Exit statuses of a process that another one has killed. A fault of its own gives others.
 _KILLED = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 
 

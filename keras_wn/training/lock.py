@@ -92,7 +92,7 @@ def _is_ours(number):
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        # What the file says must do.
+        # Without a lock, the content of the file decides.
         return not _is_alive(_read(number))
     return True
 

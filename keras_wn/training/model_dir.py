@@ -86,7 +86,7 @@ class ModelDir:
         if resume and overwrite:
             raise UsageError("--resume and --overwrite exclude each other. Allowed: one of them.")
         if overwrite and any(p.exists() for p in self._own_paths()):
-            self._record_there()  # What is not a run of ours is not replaced.
+            self._record_there()  # Refuse to replace a folder that is not a run's.
         if self.config_json.exists() and not overwrite:
             self._check_same_run(resume)
             if splits is not None:

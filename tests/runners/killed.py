@@ -1,4 +1,4 @@
-"""Kills a run behind each of its file operations, and looks whether it can go on.
+"""Kills a run at its file operations, and looks whether it can go on.
 
 `python tests/runners/killed.py FOLDER FIRST` runs a tiny run in FOLDER again and again, where FIRST
 is `start` for a new run or `overwrite` for one that replaces another. Each time it is killed at

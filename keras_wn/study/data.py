@@ -43,7 +43,7 @@ def load(protocol: Protocol) -> Splits:
             f"--dataset={protocol.dataset}: only where the images are in memory. "
             "Allowed: with any but imagenet."
         )
-    sizes = [size for size, _, _ in protocol.work["points"]]
+    sizes = [size for size, _, _ in protocol.of("work").points]
     largest = len(splits.train) - splits.classes
     for size in (protocol.train_size, *sizes):
         if size not in (None, len(splits.train)) and not splits.classes <= size <= largest:

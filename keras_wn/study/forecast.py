@@ -16,9 +16,9 @@ import numpy as np
 from keras_wn import models
 from keras_wn.errors import UsageError
 from keras_wn.study.estimates import Difference, pairs_needed
-from keras_wn.study.plan import Done, Request, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
-from keras_wn.study.suites import SUITES
+from keras_wn.study.questions import SUITES
+from keras_wn.study.specs import Done, Planner, TrialSpec, empty_record
 
 # The noise of a difference in test top-1 from bn's: the standard deviation over seeds in points,
 # and the variance over images of the mean difference, in which wrong is 0 and correct is 1. In the
@@ -35,11 +35,11 @@ A100_SECONDS = 1 / (2375 * 3.86e9)
 _LIMIT, _LIMIT_SPREAD = -1.0, 0.5
 
 
-def rehearse(request: Request, suites: Iterable[str], done: Done) -> list[TrialSpec]:
+def rehearse(planner: Planner, suites: Iterable[str], done: Done) -> list[TrialSpec]:
     """The trials that a plan is likely to have, those that are done among them.
 
     Args:
-        request: `Request`.
+        planner: `Planner`.
         suites: Names.
         done: The trials that are done. The others get made-up results.
 
@@ -49,14 +49,14 @@ def rehearse(request: Request, suites: Iterable[str], done: Done) -> list[TrialS
     Example:
 
     >>> from keras_wn.study import budgets
-    >>> specs = rehearse(Request(budgets.get("tiny"), ("bn", "wn"), 10), ["accuracy"], {})
+    >>> specs = rehearse(Planner(budgets.get("tiny"), ("bn", "wn"), 10), ["accuracy"], {})
     >>> sorted({spec.stage for spec in specs})
     ['final', 'tune']
     """
     known, planned = dict(done), {}
     for suite in suites:
         while True:
-            specs = {spec.id: spec for spec in SUITES[suite](request, known)}
+            specs = {spec.id: spec for spec in SUITES[suite].plan(planner, known)}
             planned |= specs
             new = [spec for spec in specs.values() if spec.id not in known]
             if not new:
@@ -107,7 +107,7 @@ class Forecast:
     is in proportion to the multiplications.
 
     Args:
-        request: `Request`.
+        planner: `Planner`.
         suites: Names.
         done: The trials that are done.
         train_images: Training images of the whole data set.
@@ -122,7 +122,7 @@ class Forecast:
 
     def __init__(
         self,
-        request: Request,
+        planner: Planner,
         suites: Sequence[str],
         done: Done,
         train_images: int,
@@ -130,10 +130,10 @@ class Forecast:
         jobs: int = 1,
     ):
         self.jobs, self.seconds_per_multiply_add, self.seconds_per_network = jobs, None, 0.0
-        self._protocol, self._train_images, self._share = request.protocol, train_images, share
+        self._protocol, self._train_images, self._share = planner.protocol, train_images, share
         # The log may have trials of other methods and suites, which tell nothing of this plan.
         self._before = set(done)
-        specs = [spec for spec in rehearse(request, suites, done) if spec.id not in done]
+        specs = [spec for spec in rehearse(planner, suites, done) if spec.id not in done]
         self._networks = len({spec.network for spec in specs})
         self._expected = collections.Counter(_kind(vars(spec)) for spec in specs)
         self._work = {
@@ -221,13 +221,9 @@ def check_test_images(protocol: Protocol, images: int) -> None:
 def work_of(spec: TrialSpec, protocol: Protocol, train_images: int) -> float:
     """The multiplications of a trial's forward passes while it trains."""
     if spec.together:
-        cost = protocol.cost
-        return (
-            multiply_adds(spec.model, cost["image_size"])
-            * spec.batch_size
-            * cost["steps"]
-            * cost["rounds"]
-        )
+        asked = protocol.of("cost")
+        images = spec.batch_size * asked.steps * asked.rounds
+        return multiply_adds(spec.model, asked.image_size) * images
     images = (spec.train_size or train_images) * spec.train_epochs
     return multiply_adds(spec.model, protocol.image_size) * images
 

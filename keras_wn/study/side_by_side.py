@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_wn.study.plan import TrialSpec
+from keras_wn.study.specs import TrialSpec
 from keras_wn.study.trial import Trial, Trials, effective_rate, trial_record
 from keras_wn.training import loop
 from keras_wn.training.run import as_figures

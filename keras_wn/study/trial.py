@@ -20,8 +20,8 @@ from keras_wn.data.splits import Examples, Splits
 from keras_wn.study import data
 from keras_wn.study.data import Draw
 from keras_wn.study.kept_state import KeptState
-from keras_wn.study.plan import SPLITS, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
+from keras_wn.study.specs import SPLITS, TrialSpec, empty_record
 from keras_wn.training import devices as device_choice
 from keras_wn.training import loop, monitor, provenance, signal_report
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig

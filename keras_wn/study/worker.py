@@ -25,9 +25,8 @@ def main() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(start["threads"])
 
     from keras_wn.errors import UsageError
-    from keras_wn.study import side_by_side, step_timing, trial
-    from keras_wn.study.plan import TrialSpec, empty_record
-    from keras_wn.study.protocol import Protocol
+    from keras_wn.study import fields, records, side_by_side, step_timing, trial
+    from keras_wn.study.specs import TrialSpec, empty_record
     from keras_wn.training import devices, provenance
 
     def answer(record):
@@ -41,7 +40,7 @@ def main() -> None:
             return [trials.run(specs[0])]
         return side_by_side.run(trials, specs)
 
-    protocol = Protocol(**start["protocol"])
+    protocol = records.protocol_of(start["protocol"])
     try:
         trials = trial.Trials(protocol, pathlib.Path(start["folder"]))
     except UsageError as error:
@@ -58,12 +57,12 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         if isinstance(asked, dict):
-            spec = TrialSpec.from_record(asked)
+            spec = fields.read(TrialSpec, asked)
             answer({"seconds": step_timing.seconds_per_multiply_add(protocol, spec)})
             continue
-        specs = [TrialSpec.from_record(record) for record in asked]
+        specs = [fields.read(TrialSpec, spec) for spec in asked]
         try:
-            records = run(trials, specs)
+            results = run(trials, specs)
         except UsageError as error:
             answer({"error": str(error)})
             return
@@ -71,9 +70,9 @@ def main() -> None:
         except Exception as error:
             traceback.print_exc()
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
-            records = [{**empty_record(spec), "error": text} for spec in specs]
+            results = [{**empty_record(spec), "error": text} for spec in specs]
             trials = trial.Trials(protocol, pathlib.Path(start["folder"]))
-        answer(records)
+        answer(results)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_wn.errors import UsageError
-from keras_wn.study.plan import TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
+from keras_wn.study.specs import TrialSpec, empty_record
 
 # A trial whose process is killed from outside runs again, up to this number of times in all.
 _TRIES = 3
@@ -41,7 +41,7 @@ class Worker:
     def __init__(self, protocol: Protocol, threads: int, folder: pathlib.Path):
         self.networks: set[tuple] = set()
         self._start = {
-            "protocol": dataclasses.asdict(protocol),
+            "protocol": protocol.values(),
             "threads": threads,
             "folder": os.fspath(folder / "running"),
             "command": " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_wn.errors import UsageError
+from keras_wn.study import fields
 from keras_wn.study.forecast import Forecast
 from keras_wn.study.log import Log
 from keras_wn.study.questions import SUITES
@@ -102,7 +103,7 @@ class Study:
             self._log.append(*({**record, "process": process["id"]} for record in records))
             for record in records:
                 if seconds := record["seconds"].get("total"):
-                    self._forecast.learn(record, seconds)
+                    self._forecast.learn(fields.read(TrialSpec, record["spec"]), seconds)
 
     def _is_mine(self, spec):
         return self._shard_of(spec) == self._shard[0]

@@ -54,7 +54,7 @@ def test_multiplications_are_those_of_the_convolutions_and_the_classifier():
     assert multiply_adds("cifar_resnet8", 16) == expected
 
 
-def test_time_is_that_of_trials_of_a_kind_or_else_in_proportion_to_their_work(planner_of):
+def test_time_is_in_proportion_to_the_work_at_the_speed_of_the_trials_that_ran(planner_of):
     planner = planner_of(methods=("bn",))
     forecast = Forecast(planner, ("accuracy", "stability"), {}, 128, jobs=2)
     assert forecast.seconds_left({}) is None
@@ -64,15 +64,12 @@ def test_time_is_that_of_trials_of_a_kind_or_else_in_proportion_to_their_work(pl
     assert forecast.seconds_left({}) == pytest.approx(1e-9 * work / 2)
     forecast.seconds_per_network = 3.0
     assert forecast.seconds_left({}) == pytest.approx((1e-9 * work + 3.0) / 2)
-    # Now a trial tells the time of its kind, and by it that of the others.
+    # Now a trial tells the time of all of them, that of their networks included.
     first = specs[0]
-    tuned = [spec for spec in specs if spec.stage == "tune"]
-    forecast.learn({"spec": dataclasses.asdict(first)}, 10.0)
-    others = work - sum(work_of(spec, TINY, 128) for spec in tuned)
-    expected = 10.0 * (len(tuned) + others / work_of(first, TINY, 128)) / 2
+    forecast.learn(first, 10.0)
+    expected = 10.0 * work / work_of(first, TINY, 128) / 2
     assert forecast.seconds_left({}) == pytest.approx(expected)
-    done = {first.id: {"spec": dataclasses.asdict(first)}}
-    assert forecast.seconds_left(done) == pytest.approx(expected - 10.0 / 2)
+    assert forecast.seconds_left({first.id: {}}) == pytest.approx(expected - 10.0 / 2)
 
 
 def test_steps_that_are_timed_have_the_machine_to_themselves(planner_of):

@@ -24,10 +24,10 @@ from keras_wn.study.workers import Worker, Workers
 from keras_wn.training import flag_fields, lock
 from keras_wn.training.monitor import duration
 
-# Trials side by side on a GPU. Few numbers of lanes, each of which is compiled, serve a search of
+# Lanes on a GPU. Few numbers of them, each of which is compiled, serve a search of
 # 48 trials, its extension by 16, and 20 final trials.
 _LANES = 16
-# Trials side by side at most, of whatever kind.
+# Processes or lanes at most.
 _MOST = 1024
 # Plans that take longer, in seconds, are started with --yes.
 _LONG = 24 * 3600
@@ -51,14 +51,15 @@ def define() -> None:
     flags.DEFINE_integer(
         "jobs",
         None,
-        "Trials side by side; as many as cores without a GPU, else 1, if not given.",
+        "Processes that run trials at the same time; as many as cores without a GPU, else 1, if "
+        "not given.",
         lower_bound=1,
         upper_bound=_MOST,
     )
     flags.DEFINE_integer(
         "lanes",
         None,
-        "Trials of one network that train side by side in one step, on JAX; 16 with a GPU on JAX, "
+        "Trials of one network that train in the lanes of one step, on JAX; 16 with a GPU on JAX, "
         "else 1, if not given.",
         lower_bound=1,
         upper_bound=_MOST,

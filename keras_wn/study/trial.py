@@ -27,6 +27,7 @@ from keras_wn.training import loop, monitor, provenance, signal_report
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
 from keras_wn.training.run import evaluate, weights_are_finite
 from keras_wn.training.schedules import Plan
+from keras_wn.training.scores import rank_of_truth
 from keras_wn.training.stop import StopRequest
 
 # Networks, starts of each network, and draws of the data that are kept in memory.
@@ -197,7 +198,7 @@ class Network:
 
     def __init__(self, config: TrainConfig, splits: Splits, devices: device_choice.Devices):
         self.is_compiled = False
-        # `side_by_side` keeps its compiled step here.
+        # `lanes.py` keeps its compiled step here.
         self.lanes: Any = None
         self._devices = devices
         self._starts: dict[tuple, list[np.ndarray]] = {}
@@ -338,7 +339,7 @@ class Trial:
     def _correct_images(self):
         """Tells which test images are classified correctly: a bit for each, in base 64."""
         found = [
-            np.asarray(self.step.correct(images, labels))[np.asarray(weights) > 0]
+            np.asarray(rank_of_truth(labels, self.step.logits(images)) < 1)[np.asarray(weights) > 0]
             for images, labels, weights in self._draw.evaluation_batches["test"]
         ]
         return base64.b64encode(np.packbits(np.concatenate(found)).tobytes()).decode()

@@ -1,4 +1,4 @@
-"""Starts processes that run trials side by side, and hands trials to them."""
+"""Starts the processes that run trials, and hands trials to them."""
 
 import concurrent.futures
 import contextlib
@@ -104,7 +104,7 @@ class Worker:
         left, run again, twice at most. A process that ends by itself has crashed in its trial.
 
         Args:
-            specs: List of `TrialSpec` that train side by side, or all of the cost suite.
+            specs: List of `TrialSpec` that train in lanes, or all of the cost suite.
 
         Returns:
             Pair of the record of the process and the records of the trials.
@@ -165,10 +165,10 @@ class Workers:
     """Hands trials to the workers, those of a network to the worker that has built it.
 
     Args:
-        make: Function that makes a `Worker`, given the number of workers side by side.
+        make: Function that makes a `Worker`, given the number of workers at the same time.
         jobs: The number of workers.
         first: `Worker` that has begun, as the first of them. None makes it as well.
-        lanes: The number of trials that a worker trains side by side.
+        lanes: The number of trials that a worker trains in lanes.
     """
 
     def __init__(
@@ -241,12 +241,12 @@ class Workers:
         for worker in self._idle:
             for spec in beside_others:
                 if spec.network in worker.networks:
-                    return worker, self._side_by_side(spec, beside_others)
+                    return worker, self._for_lanes(spec, beside_others)
         elsewhere = {spec.network for _, specs in self._busy.values() for spec in specs}
         # Prefers a network that no other worker has.
         new = [spec for spec in beside_others if spec.network not in elsewhere]
         chosen = (new or beside_others)[0]
-        return self._idle[0], self._side_by_side(chosen, beside_others)
+        return self._idle[0], self._for_lanes(chosen, beside_others)
 
-    def _side_by_side(self, chosen, specs):
+    def _for_lanes(self, chosen, specs):
         return [spec for spec in specs if spec.lane == chosen.lane][: self._lanes]

@@ -105,7 +105,7 @@ def test_limits_are_enclosed_for_every_seed_of_every_condition(planner_of):
     assert len(found[1].trials) < len(found[0].trials)
 
 
-def test_seeds_that_search_side_by_side_do_not_wait_for_each_other(planner_of):
+def test_seeds_that_search_at_once_do_not_wait_for_each_other(planner_of):
     asked = dataclasses.replace(TINY.of("stability"), side_by_side=True)
     planner = planner_of(protocol=TINY.changed(asked))
     seeds = {spec.seed for spec in stability.plan(planner, {})}

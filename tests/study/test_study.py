@@ -138,10 +138,10 @@ def test_a_network_stays_with_its_worker_while_there_is_another_for_the_others(s
     assert len(given) >= 8 and len(builders) == 2
 
 
-def test_trials_of_one_network_are_handed_out_side_by_side(study, log, planner_of):
+def test_trials_of_one_network_are_handed_out_for_lanes_together(study, log, planner_of):
     given = []
     study(given, tuple(SUITES), lanes=3).run()
     assert len(ids(given)) == len(set(ids(given))) == len(log.trials())
-    side_by_side = [specs for _, specs in given if not specs[0].together]
-    assert max(map(len, side_by_side)) == 3
-    assert all(len({spec.lane for spec in specs}) == 1 for specs in side_by_side)
+    in_lanes = [specs for _, specs in given if not specs[0].together]
+    assert max(map(len, in_lanes)) == 3
+    assert all(len({spec.lane for spec in specs}) == 1 for specs in in_lanes)

@@ -149,7 +149,7 @@ def judge_share(trials: TrialTable) -> Verdict:
     )
     return conclude(
         pieces,
-        needs="steps of bn and of none timed side by side",
+        needs="steps of bn and of none timed in turns",
         remark="The share on this machine is tested, and not its cause.",
     )
 
@@ -166,9 +166,7 @@ def judge_slowdown(trials: TrialTable) -> Verdict:
         above=FAILS,
         below=HOLDS,
     )
-    return conclude(
-        pieces, needs="steps of wn, normprop or wn_trelu and of none timed side by side"
-    )
+    return conclude(pieces, needs="steps of wn, normprop or wn_trelu and of none timed in turns")
 
 
 def _evidence_of_share(trials: TrialTable, verdict: Verdict, links: TrialLinks) -> Iterator[Block]:

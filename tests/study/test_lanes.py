@@ -1,4 +1,4 @@
-"""Trials that train side by side on JAX end as each of them does alone."""
+"""Trials that train in lanes on JAX end as each of them does alone."""
 
 import keras
 import numpy as np
@@ -10,12 +10,12 @@ from keras_wn.training import loop
 from tests.study.made_up import TINY
 
 pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="JAX trains side by side: `nox -s backend`."
+    keras.backend.backend() != "jax", reason="JAX has lanes: `nox -s backend`."
 )
 
 
-def test_side_by_side_and_alone_end_alike(tmp_path, planner_of):
-    from keras_wn.study import side_by_side
+def test_trials_in_lanes_and_alone_end_alike(tmp_path, planner_of):
+    from keras_wn.study import lanes
 
     settings = (Setting(0.05, 1e-4, 0.2), Setting(1e25, 0.0, 0.0))
     specs = [
@@ -33,7 +33,7 @@ def test_side_by_side_and_alone_end_alike(tmp_path, planner_of):
         for seed, setting in enumerate(settings)
     ]
     trials = Trials(TINY, tmp_path)
-    together = side_by_side.run(trials, specs)
+    together = lanes.run(trials, specs)
     for spec, record in zip(specs, together, strict=True):
         alone = trials.run(spec)
         for key in ("id", "spec", "status", "epochs"):

@@ -25,7 +25,7 @@ from keras_wn.study.specs import SPLITS, TrialSpec, empty_record
 from keras_wn.training import devices as device_choice
 from keras_wn.training import loop, monitor, provenance, signal_report
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
-from keras_wn.training.run import evaluate, weights_are_finite
+from keras_wn.training.run import evaluate, is_finite, losses_are_finite
 from keras_wn.training.schedules import Plan
 from keras_wn.training.scores import rank_of_truth
 from keras_wn.training.stop import StopRequest
@@ -301,7 +301,7 @@ class Trial:
     def end_epoch(self, epoch: int, figures: dict[str, float]) -> bool:
         """Measures at the asked epochs. Returns whether the loss and the weights are finite."""
         self.epochs = epoch
-        if not np.isfinite(figures["loss"]):
+        if not losses_are_finite([figures]):
             return False
         if epoch in self._spec.signal_epochs:
             self._timed(self._measure_signal)
@@ -323,7 +323,7 @@ class Trial:
         """
         self.step.store()
         final = self._figures() if finite else {}
-        finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
+        finite = finite and losses_are_finite(final.values())
         if final and self._spec.curve_epochs:
             self._extend_curves(final)
         return {
@@ -346,7 +346,7 @@ class Trial:
 
     def _weights_are_finite(self):
         self.step.store()
-        return weights_are_finite(self.step.model)
+        return is_finite(self.step.model)
 
     def _timed(self, measure: Callable):
         start = time.perf_counter()

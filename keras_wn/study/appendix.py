@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from keras_wn.study import canvas, table
 from keras_wn.study.blocks import Bullets, Code, Paragraph, Section, Table, figures_of
-from keras_wn.study.canvas import Panel, line_of, look_of, panel
+from keras_wn.study.canvas import Panel, line_of, panel, style_of
 from keras_wn.study.formatting import MISSING, counted, fixed, significant, top1
 from keras_wn.study.table import SECONDS, TrialTable
 from keras_wn.study.trial_lists import TrialLinks
@@ -72,7 +72,7 @@ def _draw_tuned(figure, trials, found, key, title, is_log):
     axes = figure.subplots()
     names = table.methods_of(found)
     for method in names:
-        color, tune = look_of(method).color, found[found["method"] == method]
+        color, tune = style_of(method).color, found[found["method"] == method]
         done = tune[tune["status"] == "finished"]
         axes.plot(done[key], 100 * (1 - done["validation"]), **line_of(method, ls="", ms=3))
         diverged = tune.loc[tune["status"] == "diverged", key]

@@ -134,8 +134,8 @@ def run() -> int:
 def _work(protocol, names, suites, log, shard, values):
     cores = _cores()
 
-    def make(beside):
-        return Worker(protocol, max(1, cores // beside), log.path.parent)
+    def make(count):
+        return Worker(protocol, max(1, cores // count), log.path.parent)
 
     first = make(values.jobs or cores)
     try:

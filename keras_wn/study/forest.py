@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from keras_wn.study.canvas import Panel, look_of, panel
+from keras_wn.study.canvas import Panel, panel, style_of
 from keras_wn.study.estimates import Difference, Estimate
 from keras_wn.study.formatting import MISSING, points, significant
 from keras_wn.study.table import unfinished
@@ -122,10 +122,16 @@ def row_of_trials(
 
 
 def _draw_estimate(axes: Axes, place: float, method: str, estimate: Estimate):
-    look = look_of(method)
+    method_style = style_of(method)
     if math.isfinite(estimate.low) and math.isfinite(estimate.high):
-        axes.plot([estimate.low, estimate.high], [place, place], color=look.color, lw=2.5)
-    style = {"marker": look.marker, "ms": 7, "color": look.color, "mec": "#000000", "mew": 0.7}
+        axes.plot([estimate.low, estimate.high], [place, place], color=method_style.color, lw=2.5)
+    style = {
+        "marker": method_style.marker,
+        "ms": 7,
+        "color": method_style.color,
+        "mec": "#000000",
+        "mew": 0.7,
+    }
     axes.plot(estimate.value, place, ls="", **style)
 
 

@@ -98,10 +98,10 @@ def row_of(trial: str) -> str:
 
 
 def _rows(found):
-    return tuple((row_of(trial.id), _cells(trial)) for trial in found.itertuples())
+    return tuple((row_of(trial.id), _entries(trial)) for trial in found.itertuples())
 
 
-def _cells(trial):
+def _entries(trial):
     steps = " ".join(fixed(1000 * seconds, 0) for seconds in trial.step_seconds if seconds)
     seconds = sum(getattr(trial, f"{part}_seconds") for part in table.SECONDS)
     return (

@@ -48,6 +48,7 @@ class Worker:
         }
         self._log_path = folder / "workers.log"
         self._process: subprocess.Popen | None = None
+        self._process_line: dict[str, Any] = {}
         self._is_closed = False
 
     def begin(self) -> dict[str, Any]:
@@ -233,20 +234,20 @@ class Workers:
 
     def _match(self, ready):
         """An idle worker and the trials for it, or (None, None) if the ready trials must wait."""
-        beside_others = [spec for spec in ready if not spec.together]
-        if not beside_others:
+        shared = [spec for spec in ready if not spec.together]
+        if not shared:
             # Such trials wait until all else is done, and take the whole machine.
             group = [spec for spec in ready if spec.together == ready[0].together]
             return (None, None) if self._busy else (self._only(), group)
         for worker in self._idle:
-            for spec in beside_others:
+            for spec in shared:
                 if spec.network in worker.networks:
-                    return worker, self._for_lanes(spec, beside_others)
+                    return worker, self._for_lanes(spec, shared)
         elsewhere = {spec.network for _, specs in self._busy.values() for spec in specs}
         # Prefers a network that no other worker has.
-        new = [spec for spec in beside_others if spec.network not in elsewhere]
-        chosen = (new or beside_others)[0]
-        return self._idle[0], self._for_lanes(chosen, beside_others)
+        new = [spec for spec in shared if spec.network not in elsewhere]
+        chosen = (new or shared)[0]
+        return self._idle[0], self._for_lanes(chosen, shared)
 
     def _for_lanes(self, chosen, specs):
         return [spec for spec in specs if spec.lane == chosen.lane][: self._lanes]

@@ -17,10 +17,10 @@ from tests.study.made_up import DECISIVE, METHODS, World, log
 
 
 def test_each_method_has_a_color_and_a_marker_of_its_own():
-    found = [canvas.look_of(method) for method in methods.names()]
-    unknown = canvas.look_of("another")
+    found = [canvas.style_of(method) for method in methods.names()]
+    unknown = canvas.style_of("another")
     for attribute in ("color", "marker"):
-        values = {getattr(look, attribute) for look in [*found, unknown]}
+        values = {getattr(style, attribute) for style in [*found, unknown]}
         assert len(values) == len(found) + 1, attribute
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from keras_wn import methods
 from keras_wn.study import canvas, comparisons, estimates, forest, search, table
 from keras_wn.study.blocks import Block, Paragraph, Table, figures_of
-from keras_wn.study.canvas import Panel, line_of, look_of, panel
+from keras_wn.study.canvas import Panel, line_of, panel, style_of
 from keras_wn.study.formatting import fixed, interval, points, with_unit
 from keras_wn.study.question import (
     ABSTRACT,
@@ -212,7 +212,7 @@ def _draw_curves(figure: Figure, finals, split):
         )
         by_epoch = (100 * (1 - by_point["top1"])).groupby(by_point["epoch"])
         low, middle, high = by_epoch.min(), by_epoch.median(), by_epoch.max()
-        axes.fill_between(low.index, low, high, color=look_of(method).color, alpha=0.12, lw=0)
+        axes.fill_between(low.index, low, high, color=style_of(method).color, alpha=0.12, lw=0)
         axes.plot(middle.index, middle, **line_of(method))
     canvas.scale_errors(axes)
     axes.set_xlabel("epoch")

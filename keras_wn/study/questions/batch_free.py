@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from keras_wn import methods
 from keras_wn.study import canvas, comparisons, estimates, forest, limits, table
 from keras_wn.study.blocks import Block, figures_of
-from keras_wn.study.canvas import Panel, line_of, look_of, panel
+from keras_wn.study.canvas import Panel, line_of, panel, style_of
 from keras_wn.study.estimates import Difference
 from keras_wn.study.formatting import listed
 from keras_wn.study.question import Claim, Question, Verdicts
@@ -164,12 +164,12 @@ def _draw(pairs: Sequence[tuple[Piece, Piece]], margin: float) -> list[Panel]:
     def draw(figure):
         axes = figure.subplots()
         for accuracy, limit in pairs:
-            look = look_of(accuracy.comparison.name)
+            color = style_of(accuracy.comparison.name).color
             x, y = limit.estimate, accuracy.estimate
             if limit.comparison.is_bound:
                 x = forest.without_interval(x)
-            axes.plot([x.low, x.high], [y.value] * 2, color=look.color, lw=1.2)
-            axes.plot([x.value] * 2, [y.low, y.high], color=look.color, lw=1.2)
+            axes.plot([x.low, x.high], [y.value] * 2, color=color, lw=1.2)
+            axes.plot([x.value] * 2, [y.low, y.high], color=color, lw=1.2)
             axes.plot(x.value, y.value, **line_of(accuracy.comparison.name, ls="", ms=7, mec="k"))
         axes.axhline(0, color="#555555", lw=1)
         axes.axvline(0, color="#555555", lw=1)

@@ -101,7 +101,6 @@ class NormPropDense(_NormProp, WNDense):
     norm, and whose kernel has the constraint `keras_wn.constraints.UnitNorm`.
 
     Args:
-        units: Positive integer, the dimension of the output.
         *args, **kwargs: Arguments of `WNDense`. `kernel_initializer`, `kernel_constraint` and
             `gain_initializer` have the defaults above, and must be given by keyword.
 
@@ -127,15 +126,12 @@ class NormPropDense(_NormProp, WNDense):
 class NormPropConv2D(_NormProp, WNConv2D):
     """2D convolution with normalization propagation, to be followed by `NormalizedReLU`.
 
-    `y = gamma (v * x) / ||v|| + beta`, where a constraint restores `||v|| = 1` after every step.
-    This is a `WNConv2D` whose gain gamma starts at 1/1.21, whose v starts as Glorot's rescaled to
-    unit norm, and whose kernel has the constraint `keras_wn.constraints.UnitNorm`.
+    `y = gamma (v * x) / ||v|| + beta`. This is a `WNConv2D` with the gain, the start of v and the
+    constraint of `NormPropDense`.
 
     Args:
-        filters: Positive integer, the number of filters.
-        kernel_size: Integer, or a tuple of 2 integers.
         *args, **kwargs: Arguments of `WNConv2D`. `kernel_initializer`, `kernel_constraint` and
-            `gain_initializer` have the defaults above, and must be given by keyword.
+            `gain_initializer` have other defaults, and must be given by keyword.
 
     Input shape:
         `(batch_size, height, width, channels)`, where each element has mean 0 and variance 1.

@@ -22,7 +22,6 @@ PARTS = (
         for name in (
             "reparameterizations",
             "layers",
-            "initializers",
             "interop",
             "methods",
             "models",
@@ -31,6 +30,8 @@ PARTS = (
     ),
     "tests/test_callbacks.py",
     "tests/test_constraints.py",
+    "tests/test_data_dependent_init.py",
+    "tests/test_initializers.py",
     "tests/test_model_summary.py",
     "tests/test_registration.py",
 )

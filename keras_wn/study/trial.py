@@ -17,13 +17,14 @@ import numpy as np
 from keras import ops
 
 from keras_wn.data.splits import Examples, Splits
+from keras_wn.model_summary import kernel_norms
 from keras_wn.study import data
 from keras_wn.study.data import Draw
 from keras_wn.study.kept_state import KeptState
 from keras_wn.study.plan import SPLITS, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
 from keras_wn.training import devices as device_choice
-from keras_wn.training import loop, monitor, provenance, signal_report
+from keras_wn.training import loop, provenance, signal_report
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
 from keras_wn.training.run import evaluate, weights_are_finite
 from keras_wn.training.schedules import Plan
@@ -179,7 +180,7 @@ def effective_rate(model: keras.Model, rate: float) -> float | None:
     """
     found = [
         value
-        for name, value in monitor.kernel_norms(model, rate).items()
+        for name, value in kernel_norms(model, rate).items()
         if name.startswith("effective") and "logits" not in name and value != math.inf
     ]
     logarithms = np.log(found)

@@ -1,4 +1,4 @@
-"""Shows a run: norms of its kernels, profiles, and progress and tables on the screen."""
+"""Writes profiles of a run, and shows progress and tables on the screen."""
 
 import contextlib
 import io
@@ -8,7 +8,6 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
-import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,29 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from keras_wn.model_summary import kernel_figures
-
 # Where no terminal shows a bar.
 _SECONDS_BETWEEN_LINES = 30.0
-
-
-def kernel_norms(model: keras.Model, rate: float) -> dict[str, float]:
-    """Norms of a model's kernels, and the effective learning rates that follow from them.
-
-    Args:
-        model: Built Keras model.
-        rate: Learning rate.
-
-    Returns:
-        Dict: for each kernel `norm/<path>`, ||v|| averaged over its units, and
-        `effective_learning_rate/<path>`, the learning rate divided by the mean square of ||v||.
-        The latter is the step of v's direction where the length of v has no effect.
-    """
-    values = {}
-    for figures in kernel_figures(model):
-        values[f"norm/{figures.path}"] = float(np.mean(figures.norms()))
-        values[f"effective_learning_rate/{figures.path}"] = figures.effective_rate(rate)
-    return values
 
 
 class Profiler:

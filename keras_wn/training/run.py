@@ -13,13 +13,14 @@ from keras import ops
 
 from keras_wn.data.splits import Splits
 from keras_wn.event_file import Scalars
+from keras_wn.model_summary import kernel_norms
 from keras_wn.training import devices as device_choice
 from keras_wn.training import files, provenance, results, signal_report
 from keras_wn.training.checkpoints import Checkpoints
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.model_dir import ModelDir
-from keras_wn.training.monitor import Profiler, Screen, duration, kernel_norms
+from keras_wn.training.monitor import Profiler, Screen, duration
 from keras_wn.training.schedules import Plan
 from keras_wn.training.stop import StopRequest
 

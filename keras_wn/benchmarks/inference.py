@@ -12,7 +12,7 @@ import keras_wn
 from keras_wn.benchmarks.layer import BACKEND, ENGINE, layers
 from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.single_layers import SHAPES
-from keras_wn.benchmarks.table import Table
+from keras_wn.training.text_table import Table
 from keras_wn.training.timing import interleaved
 
 

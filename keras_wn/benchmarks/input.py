@@ -8,8 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_wn.benchmarks.request import Request
-from keras_wn.benchmarks.table import Table
 from keras_wn.data import image_folder
+from keras_wn.training.text_table import Table
 from keras_wn.training.timing import interleaved
 
 _IMAGES = 400

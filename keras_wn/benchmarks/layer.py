@@ -12,7 +12,7 @@ import numpy as np
 import keras_wn
 from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.single_layers import SHAPES, Shape, tensorflow_step
-from keras_wn.benchmarks.table import Table
+from keras_wn.training.text_table import Table
 from keras_wn.training.timing import interleaved
 
 BACKEND = keras.backend.backend()

@@ -16,8 +16,8 @@ import numpy as np
 
 from keras_wn.benchmarks import step
 from keras_wn.benchmarks.request import Request, Variant
-from keras_wn.benchmarks.table import QUARTILES, RATIO, Column, Table
 from keras_wn.errors import UsageError
+from keras_wn.training.text_table import QUARTILES, RATIO, Column, Table
 from keras_wn.training.timing import compared, progress
 
 _STEPS = 3

@@ -3,10 +3,10 @@
 import numpy as np
 
 from keras_wn.benchmarks.request import Request
-from keras_wn.benchmarks.table import Table
 from keras_wn.data import digits
 from keras_wn.training import devices as device_choice
 from keras_wn.training import loop
+from keras_wn.training.text_table import Table
 from keras_wn.training.timing import Comparison, interleaved
 
 _STEPS = 4

@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_wn import methods
 from keras_wn.benchmarks.request import Request, Variant
-from keras_wn.benchmarks.table import TIMES, Column, Table
 from keras_wn.training.optimizer import SGDL2, decayed_paths
+from keras_wn.training.text_table import TIMES, Column, Table
 from keras_wn.training.timing import interleaved
 
 _CLASSES = 1000

@@ -12,8 +12,8 @@ from typing import Any
 
 from keras_wn.benchmarks import step
 from keras_wn.benchmarks.request import Request
-from keras_wn.benchmarks.table import Column, Table
 from keras_wn.errors import UsageError
+from keras_wn.training.text_table import Column, Table
 from keras_wn.training.timing import progress
 
 

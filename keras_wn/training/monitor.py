@@ -1,11 +1,10 @@
-"""Writes profiles of a run, and shows progress and tables on the screen."""
+"""Writes profiles of a run, and shows progress on the screen."""
 
 import contextlib
-import io
 import pathlib
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import keras
 from rich.console import Console
@@ -17,7 +16,6 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 # Where no terminal shows a bar.
@@ -165,24 +163,3 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as text, with the first column to the left and the others to the right.
-
-    Example:
-
-    >>> print(table(["method", "top-1"], [["bn", "0.97"], ["wn_trelu", "0.968"]]))
-    method    top-1
-    bn         0.97
-    wn_trelu  0.968
-    """
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        shown.add_column(heading, justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        shown.add_row(*row)
-    # Wide enough for every table, so that a narrow terminal breaks lines and loses no cell.
-    console = Console(file=io.StringIO(), width=500, markup=False, color_system=None)
-    console.print(shown)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from keras_wn.data import detect, digits
+from keras_wn.data import datasets, digits
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.errors import UsageError
 from keras_wn.study.protocol import Protocol
@@ -33,7 +33,7 @@ def load(protocol: Protocol) -> Splits:
     if protocol.dataset == "digits" and protocol.data_dir is None:
         splits = digits.load(protocol.image_size, digits.HELD_OUT_BY_STUDY)
     else:
-        splits = detect.load(
+        splits = datasets.load(
             protocol.dataset, protocol.data_dir, protocol.image_size, protocol.augment
         )
     in_memory = isinstance(splits.train, Examples)

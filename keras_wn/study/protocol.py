@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from keras_wn import models
-from keras_wn.data.detect import AUGMENTATIONS, DATASETS
+from keras_wn.data import datasets
 from keras_wn.training import flag_fields, schedules
 from keras_wn.training.config import PRECISIONS
 from keras_wn.training.flag_fields import REQUIRED, SHARE, flag
@@ -47,7 +47,7 @@ class Protocol:
         cost: Dict: `model`, `image_size`, `batch_sizes`, `steps` a round, `rounds`.
     """
 
-    dataset: str = flag(REQUIRED, "Data set; the budget's if not given.", DATASETS)
+    dataset: str = flag(REQUIRED, "Data set; the budget's if not given.", datasets.NAMES)
     data_dir: str | None = flag(REQUIRED, "Folder that holds the data set.")
     image_size: int = flag(
         REQUIRED,
@@ -57,7 +57,7 @@ class Protocol:
     augment: str = flag(
         REQUIRED,
         "How training images are cropped and mirrored; the budget's if not given.",
-        AUGMENTATIONS,
+        datasets.AUGMENTATIONS,
     )
     train_size: int | None = flag(
         REQUIRED,

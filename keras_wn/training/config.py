@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from keras_wn import methods, models
-from keras_wn.data import detect
+from keras_wn.data import datasets
 from keras_wn.data.reading import MAX_PIXELS
 from keras_wn.data.splits import Examples
 from keras_wn.errors import UsageError
@@ -38,7 +38,7 @@ class TrainConfig:
     dataset: str | None = flag(
         None,
         "Data set. ImageNet if --data_dir is given, else the embedded digits, if not given.",
-        detect.DATASETS,
+        datasets.NAMES,
     )
     data_dir: str | None = flag(
         None,
@@ -52,7 +52,7 @@ class TrainConfig:
         allowed=(lambda x: x >= 8, "8 or more"),
     )
     augment: str = flag(
-        "standard", "How training images are cropped and mirrored.", detect.AUGMENTATIONS
+        "standard", "How training images are cropped and mirrored.", datasets.AUGMENTATIONS
     )
     max_corrupt: int = flag(
         100,
@@ -245,7 +245,7 @@ class TrainConfig:
         flag_fields.check_ranges(self)
         config = self
         if self.image_size is None:
-            config = dataclasses.replace(self, image_size=detect.SIZES[self.dataset][0])
+            config = dataclasses.replace(self, image_size=datasets.DATASETS[self.dataset].sizes[0])
         filled = {
             f: getattr(self.method, _CARD_VALUES[f])
             for f in _CARD_VALUES
@@ -293,11 +293,11 @@ class TrainConfig:
                 "--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one "
                 "of them."
             )
-        sizes = detect.SIZES[self.dataset]
-        if self.image_size not in sizes and self.dataset not in detect.RESIZED:
+        data = datasets.DATASETS[self.dataset]
+        if self.image_size not in data.sizes and not data.is_resized:
             raise UsageError(
                 f"--image_size={self.image_size} with --dataset={self.dataset}: its images are of "
-                f"{sizes[0]}. Allowed: {', '.join(map(str, sizes))}."
+                f"{data.sizes[0]}. Allowed: {', '.join(map(str, data.sizes))}."
             )
         if self.dataset == "digits" and self.data_dir is not None:
             raise UsageError(
@@ -309,10 +309,11 @@ class TrainConfig:
                 f"--data_dir={self.data_dir} with --use_synthetic_data: random images come from no "
                 "folder. Allowed: one of them."
             )
-        if self.augment != "standard" and self.dataset not in detect.AUGMENTED:
+        if self.augment != "standard" and not data.is_augmented:
+            augmented = [name for name, d in datasets.DATASETS.items() if d.is_augmented]
             raise UsageError(
                 f"--augment={self.augment} with --dataset={self.dataset}: its images are neither "
-                f"cropped nor mirrored. Allowed with: {', '.join(detect.AUGMENTED)}."
+                f"cropped nor mirrored. Allowed with: {', '.join(augmented)}."
             )
         if self.data_dir is not None and not os.path.isdir(self.data_dir):
             raise UsageError(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_wn import models
-from keras_wn.data import detect
+from keras_wn.data import datasets
 from keras_wn.data.splits import Batches, Splits
 from keras_wn.errors import LostProcessError, UsageError
 from keras_wn.training import devices as device_choice
@@ -202,8 +202,8 @@ def load_data(config: TrainConfig) -> Splits:
     """The splits that a resolved configuration asks for."""
     if config.use_synthetic_data:
         # These are enough for a few batches, and have as many classes as ImageNet.
-        return detect.synthetic(config.image_size, count=4 * config.batch_size)
-    return detect.load(
+        return datasets.synthetic(config.image_size, count=4 * config.batch_size)
+    return datasets.load(
         config.dataset,
         config.data_dir,
         config.image_size,

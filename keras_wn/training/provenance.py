@@ -16,27 +16,9 @@ from typing import Any
 import keras
 
 import keras_wn
+from keras_wn.data import datasets
 from keras_wn.data.splits import Splits
 from keras_wn.training.config import TrainConfig
-
-# Data set -> what it is, for logs and result files.
-DATA = {
-    "digits": "scikit-learn's handwritten digits, embedded (no --data_dir given)",
-    "imagenet2012": "ImageNet, as TensorFlow Datasets prepared it",
-    "image_folder": "images in folders by class",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "emnist_balanced": "EMNIST, balanced",
-    "emnist_byclass": "EMNIST, by class",
-    "emnist_bymerge": "EMNIST, by merged class",
-    "emnist_digits": "EMNIST, digits",
-    "emnist_letters": "EMNIST, letters",
-    "synthetic": "random images from memory (--use_synthetic_data): "
-    "figures of accuracy mean nothing",
-}
 
 _PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scipy", "scikit-learn")
 
@@ -142,7 +124,7 @@ def _data(splits):
     counts = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
     return {
         "name": splits.name,
-        "description": DATA[splits.name],
+        "description": datasets.description(splits),
         "digest": splits.digest,
         "images": counts,
         "classes": splits.classes,

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_wn.data import datasets
 from keras_wn.data.splits import Splits
 from keras_wn.event_file import Scalars
 from keras_wn.model_summary import kernel_norms
@@ -33,7 +34,7 @@ def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: Plan) 
     """Says which data, network and devices a run takes, before the network is built."""
     method = config.method
     print(
-        f"Data: {provenance.DATA[splits.name]}: {len(splits.train)} training, "
+        f"Data: {datasets.description(splits)}: {len(splits.train)} training, "
         f"{len(splits.validation)} validation, {len(splits.test)} test images.",
         *splits.notes,
         sep="\n",

@@ -6,4 +6,4 @@ import importlib.util
 collect_ignore_glob = ["docs/*.py", "docs/examples/*.py"]
 collect_ignore = []
 if importlib.util.find_spec("jax") is None:
-    collect_ignore.append("keras_wn/training/step_jax.py")
+    collect_ignore += ["keras_wn/training/step_jax.py", "keras_wn/study/lanes.py"]

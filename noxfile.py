@@ -43,7 +43,7 @@ def backend(session, backend):
     """Runs all that needs no TensorFlow, with none installed."""
     # The layers run on every backend, and the runners on JAX as well.
     extra = {"jax": "train-jax", "torch": "torch"}[backend]
-    on_jax = ("tests/runners/test_without_tensorflow.py", "tests/study/test_side_by_side.py")
+    on_jax = ("tests/runners/test_without_tensorflow.py", "tests/study/test_lanes.py")
     runners = on_jax if backend == "jax" else ()
     session.install("-e", f".[{extra}]", "tensorboard", "pytest", "pytest-xdist", *CONSTRAINTS)
     # Cards, networks, files of weights, and the choice of layers by name are the same code on every

@@ -64,7 +64,8 @@ setup(
         "jax": ["jax"],
         "torch": ["torch"],
         "tpu": ["jax[tpu]"],
-        "docs": ["mkdocs-material", "mkdocstrings[python]"],
+        # The report of the study is made with the site.
+        "docs": ["mkdocs-material", "mkdocstrings[python]", "jax", *STUDY],
         "test": [*TRAIN, "pytest", "pytest-xdist", "ruff", "nox[uv]"],
     },
 )

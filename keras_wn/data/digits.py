@@ -12,8 +12,6 @@ from keras_wn.data.splits import Examples, Splits, check_memory
 
 # Images in the validation split, and in the test split.
 HELD_OUT = (250, 250)
-# The study's: more images to test on, so that they can tell methods apart.
-HELD_OUT_BY_STUDY = (250, 1000)
 
 
 @functools.cache

@@ -1,101 +1,35 @@
-"""Builds the sections behind those of the claims: work, protocol, tuning and machines."""
+"""Builds the last sections of the report: protocol, tuning and machines."""
 
 import json
-import math
 from collections.abc import Iterator
 
-import pandas as pd
-
-from keras_wn.study import figures, table
+from keras_wn.study import canvas, table
 from keras_wn.study.blocks import Bullets, Code, Paragraph, Section, Table, figures_of
-from keras_wn.study.formatting import MISSING, counted, fixed, points, significant, top1
-from keras_wn.study.plan import BASELINE
+from keras_wn.study.canvas import Panel, line_of, panel, style_of
+from keras_wn.study.formatting import MISSING, counted, fixed, significant, top1
 from keras_wn.study.table import SECONDS, TrialTable
 from keras_wn.study.trial_lists import TrialLinks
-from keras_wn.study.verdicts import CONFIDENCE
+
+# The numbers that are tuned, their titles, and whether they are drawn on a logarithmic axis.
+_TUNED = (
+    ("learning_rate", "learning rate", True),
+    ("weight_decay", "weight decay", True),
+    ("warmup_epochs", "warm-up, epochs", False),
+)
 
 
 def build(trials: TrialTable, links: TrialLinks) -> Iterator[Section]:
-    """Builds the sections of the gap against the work, and of how and where the trials were run."""
-    if len(trials.select(suite="work", stage="final")):
-        yield Section(
-            "work", "How the gap grows with the work", tuple(_work(trials, links)), "", "Work"
-        )
+    """Builds the sections on how and where the trials were run."""
     yield Section("protocol", "How the trials were done", tuple(_protocol(trials)), "", "Protocol")
     if len(trials.select(suite="accuracy", stage="tune")):
         yield Section("tuning", "Tuning", tuple(_tuning(trials, links)), "", "Tuning")
     yield Section("provenance", "Where this comes from", tuple(_provenance(trials)), "", "Machines")
 
 
-def gaps_by_work(trials: TrialTable) -> pd.DataFrame:
-    """Each method's test top-1 minus the baseline's at each point of the work suite."""
-    found = trials.select(suite="work", stage="final")
-    rows = []
-    for (size, model), at_point in found.groupby(["train_size", "model"]):
-        baseline = at_point[at_point["method"] == BASELINE]
-        for method in table.methods_of(at_point):
-            own = at_point[at_point["method"] == method]
-            difference = trials.difference(own, baseline) if method != BASELINE else None
-            if method == BASELINE:
-                continue
-            # Without a pair that finished, the point has a row that says so.
-            estimate = difference and difference.interval(CONFIDENCE)
-            rows.append(
-                {
-                    "method": method,
-                    "train_size": int(size),
-                    "model": model,
-                    "depth": table.depth(model)[0],
-                    "value": estimate.value if estimate else math.nan,
-                    "low": estimate.low if estimate else math.nan,
-                    "high": estimate.high if estimate else math.nan,
-                    "trials": tuple(own["id"]),
-                    "unfinished": table.unfinished(own),
-                    "estimate": estimate,
-                }
-            )
-    columns = [
-        "method",
-        "train_size",
-        "model",
-        "depth",
-        "value",
-        "low",
-        "high",
-        "trials",
-        "unfinished",
-        "estimate",
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _work(trials, links):
-    gaps = gaps_by_work(trials)
-    yield Paragraph(
-        "The learning rate is tuned again at each point. The paper's ImageNet result lies far to "
-        "the right of both figures, and stays the paper's."
-    )
-    yield from figures_of(
-        "Test top-1 minus bn's, by training images and by depth. The 95 % intervals are over "
-        "seeds, without the noise of the test images.",
-        figures.work(gaps[gaps["estimate"].notna()], trials.protocol.margin),
-    )
-    rows = tuple(
-        (
-            f"{g.method}, {g.train_size:,} images, {g.model}",
-            links.link(points(g.estimate), g.trials),
-            f"{g.estimate.n if g.estimate else 0}{f' ({g.unfinished})' if g.unfinished else ''}",
-        )
-        for g in gaps.itertuples()
-    )
-    columns = ("Method and point", "Test top-1 minus bn's, points [95 % interval]", "Seeds")
-    yield Table("The gap at each point.", columns, rows)
-
-
 def _tuning(trials, links):
     yield from figures_of(
         "Validation error of every tuning trial; the setting that was chosen is ringed.",
-        figures.tuning(trials),
+        draw_tuning(trials),
     )
     rows = []
     for method, choice in trials.choices.items():
@@ -119,6 +53,46 @@ def _tuning(trials, links):
     yield Table("The setting that was chosen on validation.", columns, tuple(rows))
 
 
+def draw_tuning(trials: TrialTable) -> list[Panel]:
+    """Draws the validation error of every tuning trial; diverged ones at the top, chosen ringed."""
+    found = trials.select(suite="accuracy", stage="tune")
+    if not len(found):
+        return []
+    return [
+        panel(
+            f"tuning_{tuned[0]}",
+            f"Validation error of every tuning trial against its {tuned[1]}.",
+            lambda figure, tuned=tuned: _draw_tuned(figure, trials, found, *tuned),
+        )
+        for tuned in _TUNED
+    ]
+
+
+def _draw_tuned(figure, trials, found, key, title, is_log):
+    axes = figure.subplots()
+    names = table.methods_of(found)
+    for method in names:
+        color, tune = style_of(method).color, found[found["method"] == method]
+        done = tune[tune["status"] == "finished"]
+        axes.plot(done[key], 100 * (1 - done["validation"]), **line_of(method, ls="", ms=3))
+        diverged = tune.loc[tune["status"] == "diverged", key]
+        # In axes coordinates, so that the marks are above the top whatever the range is.
+        above = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+        axes.plot(diverged, [1.04] * len(diverged), ls="", marker="x", ms=4, color=color, **above)
+        choice = trials.choices.get(method)
+        chosen = done[done["id"].isin(choice.trials)] if choice else done[:0]
+        ring = {"marker": "o", "ms": 10, "mfc": "none", "mec": color, "mew": 1.5}
+        axes.plot(chosen[key], 100 * (1 - chosen["validation"]), ls="", **ring)
+    if (found["status"] == "diverged").any():
+        axes.set_title("diverged: ×", loc="left", pad=14)
+    canvas.scale_errors(axes)
+    axes.set_xlabel(title)
+    axes.set_ylabel("validation error, %")
+    if is_log:
+        canvas.make_logarithmic(axes.xaxis)
+    canvas.legend(figure, [line_of(method, ls="") for method in names])
+
+
 def _protocol(trials):
     protocol, record = trials.protocol, trials.record
     images, tuning = record["images"], protocol.tuning
@@ -130,15 +104,15 @@ def _protocol(trials):
         else ""
     )
     exploratory = int(trials.frame["exploratory"].sum())
-    settings = tuning["settings"] + tuning["extension"]
+    settings = tuning.settings + tuning.extension
     entries = [
         f"Data: {record['data']}, {images['train']:,} training images{drawn}, "
         f"{images['validation']:,} to validate, {images['test']:,} to test.{wrong}",
         f"Training: {protocol.train_epochs} epochs of batches of {protocol.batch_size}, SGD with "
         f"momentum {protocol.momentum:g}, schedule {protocol.schedule}, {protocol.precision}.",
-        f"Tuning: {settings} settings a method and {tuning['seeds']} seeds of each, by a "
+        f"Tuning: {settings} settings a method and {tuning.seeds} seeds of each, by a "
         "quasi-random sequence; the last "
-        f"{tuning['extension']} lie beyond an edge if the best setting lies at one. The range of "
+        f"{tuning.extension} lie beyond an edge if the best setting lies at one. The range of "
         f"the learning rate is that of the method's card.{_rungs(tuning)}",
         f"Final trials: {protocol.seeds} fresh seeds, with looks at "
         f"{' and '.join(map(str, protocol.looks))}.",
@@ -159,9 +133,9 @@ def _protocol(trials):
 
 def _rungs(tuning):
     """Names the rungs of a search that trains its best settings for longer."""
-    if "rungs" not in tuning:
+    if not tuning.rungs:
         return ""
-    (first, _), *others = tuning["rungs"]
+    (first, _), *others = tuning.rungs
     steps = [f"the best {count} for {epochs}" for epochs, count in others]
     return f" All of them are trained for {first} epochs, then {', then '.join(steps)}."
 

@@ -96,6 +96,9 @@ class TrialList:
     rows: tuple[tuple[str, tuple[str, ...]], ...]
 
 
+Block = Paragraph | Bullets | Table | Figures | TrialList
+
+
 @dataclasses.dataclass(frozen=True)
 class Section:
     """A heading and the blocks below it.
@@ -110,6 +113,6 @@ class Section:
 
     anchor: str
     title: str
-    blocks: tuple
+    blocks: tuple[Block, ...]
     outcome: str = ""
     short: str = ""

@@ -1,4 +1,4 @@
-"""Makes figures that are the same bytes for the same numbers, and gives each method its look."""
+"""Makes figures that are the same bytes for the same numbers, each method with its own color."""
 
 import dataclasses
 import io
@@ -58,8 +58,8 @@ class Panel:
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
-    """The look of a method, which is the same in all figures.
+class Style:
+    """The color and the marker of a method, which are the same in all figures.
 
     Attributes:
         color: Its color, from the set of Okabe and Ito, which any color vision tells apart.
@@ -73,20 +73,20 @@ class Look:
 # The first colors are those of Okabe & Ito 2008, https://jfly.uni-koeln.de/color/. The least used
 # method has the yellow one. The others are from the schemes of Tol,
 # https://sronpersonalpages.nl/~pault/.
-_LOOKS = {
-    "none": Look("#000000", "p"),
-    "bn": Look("#E69F00", "s"),
-    "wn": Look("#0072B2", "o"),
-    "normprop": Look("#009E73", "D"),
-    "wn_trelu": Look("#CC79A7", "^"),
-    "wn_robust": Look("#56B4E9", "v"),
-    "wn_mobn": Look("#D55E00", "P"),
-    "bwn": Look("#F0E442", "*"),
-    "cwn": Look("#332288", ">"),
-    "ws": Look("#882255", "X"),
-    "gn": Look("#999933", "<"),
-    "nf": Look("#44AA99", "d"),
-    "fixup": Look("#661100", "H"),
+_STYLES = {
+    "none": Style("#000000", "p"),
+    "bn": Style("#E69F00", "s"),
+    "wn": Style("#0072B2", "o"),
+    "normprop": Style("#009E73", "D"),
+    "wn_trelu": Style("#CC79A7", "^"),
+    "wn_robust": Style("#56B4E9", "v"),
+    "wn_mobn": Style("#D55E00", "P"),
+    "bwn": Style("#F0E442", "*"),
+    "cwn": Style("#332288", ">"),
+    "ws": Style("#882255", "X"),
+    "gn": Style("#999933", "<"),
+    "nf": Style("#44AA99", "d"),
+    "fixup": Style("#661100", "H"),
 }
 # Colors that are hard to see on white without a darker edge.
 _LIGHT = {"#F0E442"}
@@ -94,28 +94,28 @@ _LIGHT = {"#F0E442"}
 _NAME_LENGTH = 14
 
 
-def look_of(method: str) -> Look:
-    """Returns the look of a method. An unknown method is gray.
+def style_of(method: str) -> Style:
+    """Returns the color and the marker of a method. An unknown method is gray.
 
     Example:
 
-    >>> look_of("wn").color
+    >>> style_of("wn").color
     '#0072B2'
     """
-    return _LOOKS.get(method, Look("#777777", "h"))
+    return _STYLES.get(method, Style("#777777", "h"))
 
 
 def line_of(method: str, **options: object) -> dict:
     """Returns the keyword arguments of a Matplotlib line of a method, updated by `options`."""
-    look = look_of(method)
+    style = style_of(method)
     line = {
-        "color": look.color,
-        "marker": look.marker,
+        "color": style.color,
+        "marker": style.marker,
         "ms": 5,
         "lw": 1.5,
         "label": short(method),
     }
-    if look.color in _LIGHT:
+    if style.color in _LIGHT:
         line["path_effects"] = [patheffects.withStroke(linewidth=3, foreground="#555555")]
     return {**line, **options}
 

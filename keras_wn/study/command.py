@@ -13,24 +13,21 @@ from absl import flags
 
 from keras_wn import methods
 from keras_wn.errors import UsageError
-from keras_wn.study import budgets, claims, report
-from keras_wn.study.findings import findings
+from keras_wn.study import budgets, questions, records, report
 from keras_wn.study.forecast import A100_SECONDS, Forecast, check_test_images
 from keras_wn.study.log import Log
-from keras_wn.study.plan import BASELINE, Request
 from keras_wn.study.protocol import Protocol
-from keras_wn.study.search import Setting
+from keras_wn.study.questions import SUITES
+from keras_wn.study.specs import BASELINE, Planner, Setting
 from keras_wn.study.study import Study
-from keras_wn.study.suites import SUITES
-from keras_wn.study.table import TrialTable
 from keras_wn.study.workers import Worker, Workers
 from keras_wn.training import flag_fields, lock
 from keras_wn.training.monitor import duration
 
-# Trials side by side on a GPU. Few numbers of lanes, each of which is compiled, serve a search of
+# Lanes on a GPU. Few numbers of them, each of which is compiled, serve a search of
 # 48 trials, its extension by 16, and 20 final trials.
 _LANES = 16
-# Trials side by side at most, of whatever kind.
+# Processes or lanes at most.
 _MOST = 1024
 # Plans that take longer, in seconds, are started with --yes.
 _LONG = 24 * 3600
@@ -54,14 +51,15 @@ def define() -> None:
     flags.DEFINE_integer(
         "jobs",
         None,
-        "Trials side by side; as many as cores without a GPU, else 1, if not given.",
+        "Processes that run trials at the same time; as many as cores without a GPU, else 1, if "
+        "not given.",
         lower_bound=1,
         upper_bound=_MOST,
     )
     flags.DEFINE_integer(
         "lanes",
         None,
-        "Trials of one network that train side by side in one step, on JAX; 16 with a GPU on JAX, "
+        "Trials of one network that train in the lanes of one step, on JAX; 16 with a GPU on JAX, "
         "else 1, if not given.",
         lower_bound=1,
         upper_bound=_MOST,
@@ -136,16 +134,16 @@ def run() -> int:
 def _work(protocol, names, suites, log, shard, values):
     cores = _cores()
 
-    def make(beside):
-        return Worker(protocol, max(1, cores // beside), log.path.parent)
+    def make(count):
+        return Worker(protocol, max(1, cores // count), log.path.parent)
 
     first = make(values.jobs or cores)
     try:
         begun = first.begin()
-        rules = claims.rules(protocol.margin, protocol.level)
+        rules = questions.rules(protocol.margin, protocol.level)
         record = protocol.record(begun["data"], names, suites, rules)
         log.check(record)
-        request, images = Request(protocol, names, record["classes"]), record["images"]
+        planner, images = Planner(protocol, names, record["classes"]), record["images"]
         if not values.yes:
             check_test_images(protocol, images["test"])
         jobs = values.jobs or (1 if begun["gpus"] else cores)
@@ -153,16 +151,16 @@ def _work(protocol, names, suites, log, shard, values):
         if values.retry_crashed:
             log.withdraw_crashed()
         done = log.trials()
-        forecast = Forecast(request, suites, done, images["train"], 1 / shard[1], jobs)
+        forecast = Forecast(planner, suites, done, images["train"], 1 / shard[1], jobs)
         if len(done) < forecast.total(done):
-            _forecast(request, forecast, done, first, begun["gpus"], values)
+            _forecast(planner, forecast, done, first, begun["gpus"], values)
         log.start(record)
     except BaseException:
         first.close(at_once=True)
         raise
     workers = Workers(make, jobs, first, lanes)
     try:
-        Study(request, suites, log, workers, forecast, shard, 60.0 * values.patience).run()
+        Study(planner, suites, log, workers, forecast, shard, 60.0 * values.patience).run()
     finally:
         workers.close(at_once=True)
 
@@ -197,12 +195,12 @@ def _lanes(values, begun):
     return values.lanes
 
 
-def _forecast(request, forecast, done, worker, gpus, values):
+def _forecast(planner, forecast, done, worker, gpus, values):
     """Says what the plan takes. Raises `UsageError` if that is over a day and was not asked for."""
     total = forecast.total(done)
     print(f"Plan: {total:,} trials, {total - len(done):,} of them to do.", flush=True)
     begun = time.perf_counter()
-    forecast.seconds_per_multiply_add = worker.time(_timed(request, gpus))
+    forecast.seconds_per_multiply_add = worker.time(_timed(planner, gpus))
     # Nearly all of that time is that of the compiler.
     forecast.seconds_per_network = time.perf_counter() - begun
     seconds = forecast.seconds_left(done)
@@ -221,10 +219,10 @@ def _forecast(request, forecast, done, worker, gpus, values):
         )
 
 
-def _timed(request, gpus):
+def _timed(planner, gpus):
     """The trial whose steps are timed for the forecast."""
-    batch_size = request.protocol.batch_size
-    return request.spec(
+    batch_size = planner.protocol.batch_size
+    return planner.spec(
         "accuracy",
         "forecast",
         BASELINE,
@@ -241,10 +239,10 @@ def _interrupt(number, frame):
 
 
 def _report(log, folder):
-    records = log.read()
+    lines = log.read()
     try:
-        page, _ = report.write(records, folder)
-        judged = claims.judge(TrialTable.from_records(records))
+        page, _ = report.write(lines, folder)
+        judged = questions.judge(records.table_of(lines))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         # Each record is as the study writes them, but together they make no study.
         raise UsageError(
@@ -256,10 +254,9 @@ def _report(log, folder):
             f"--out={folder}: the report cannot be written ({error.strerror}). "
             "The trials are whole."
         ) from error
-    trials = TrialTable.from_records(records)
     for claim, verdict in judged.items():
         print(f"{claim.key:<4}{verdict.outcome:<25}{claim.text}")
-    for number, sentence in enumerate(findings(trials, judged), start=1):
+    for number, sentence in enumerate(questions.findings(judged), start=1):
         print(f"{number}. {sentence}")
     print(f"Report: {page}")
     return 0

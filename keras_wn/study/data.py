@@ -12,6 +12,8 @@ from keras_wn.data.splits import Examples, Splits
 from keras_wn.errors import UsageError
 from keras_wn.study.protocol import Protocol
 
+# Digits to validate and to test on: enough to test that they can tell methods apart.
+HELD_OUT_DIGITS = (250, 1000)
 # All batches of an evaluation have one size, so that its step is compiled once.
 _EVALUATED_AT_ONCE = 256
 # Batches of larger splits, in bytes, are not kept in memory.
@@ -31,7 +33,7 @@ def load(protocol: Protocol) -> Splits:
         UsageError: If it is missing, or does not fit the protocol.
     """
     if protocol.dataset == "digits" and protocol.data_dir is None:
-        splits = digits.load(protocol.image_size, digits.HELD_OUT_BY_STUDY)
+        splits = digits.load(protocol.image_size, HELD_OUT_DIGITS)
     else:
         splits = datasets.load(
             protocol.dataset, protocol.data_dir, protocol.image_size, protocol.augment
@@ -43,7 +45,7 @@ def load(protocol: Protocol) -> Splits:
             f"--dataset={protocol.dataset}: only where the images are in memory. "
             "Allowed: with any but imagenet."
         )
-    sizes = [size for size, _, _ in protocol.work["points"]]
+    sizes = [size for size, _, _ in protocol.of("work").points]
     largest = len(splits.train) - splits.classes
     for size in (protocol.train_size, *sizes):
         if size not in (None, len(splits.train)) and not splits.classes <= size <= largest:

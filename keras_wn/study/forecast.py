@@ -4,21 +4,18 @@ Later trials depend on the results of earlier ones. So the plan is rehearsed wit
 which have no influence on the study.
 """
 
-import collections
 import functools
-import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from keras_wn import models
 from keras_wn.errors import UsageError
 from keras_wn.study.estimates import Difference, pairs_needed
-from keras_wn.study.plan import Done, Request, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
-from keras_wn.study.suites import SUITES
+from keras_wn.study.questions import SUITES
+from keras_wn.study.specs import Done, Planner, TrialSpec, empty_record
 
 # The noise of a difference in test top-1 from bn's: the standard deviation over seeds in points,
 # and the variance over images of the mean difference, in which wrong is 0 and correct is 1. In the
@@ -35,11 +32,11 @@ A100_SECONDS = 1 / (2375 * 3.86e9)
 _LIMIT, _LIMIT_SPREAD = -1.0, 0.5
 
 
-def rehearse(request: Request, suites: Iterable[str], done: Done) -> list[TrialSpec]:
+def rehearse(planner: Planner, suites: Iterable[str], done: Done) -> list[TrialSpec]:
     """The trials that a plan is likely to have, those that are done among them.
 
     Args:
-        request: `Request`.
+        planner: `Planner`.
         suites: Names.
         done: The trials that are done. The others get made-up results.
 
@@ -49,14 +46,14 @@ def rehearse(request: Request, suites: Iterable[str], done: Done) -> list[TrialS
     Example:
 
     >>> from keras_wn.study import budgets
-    >>> specs = rehearse(Request(budgets.get("tiny"), ("bn", "wn"), 10), ["accuracy"], {})
+    >>> specs = rehearse(Planner(budgets.get("tiny"), ("bn", "wn"), 10), ["accuracy"], {})
     >>> sorted({spec.stage for spec in specs})
     ['final', 'tune']
     """
     known, planned = dict(done), {}
     for suite in suites:
         while True:
-            specs = {spec.id: spec for spec in SUITES[suite](request, known)}
+            specs = {spec.id: spec for spec in SUITES[suite].plan(planner, known)}
             planned |= specs
             new = [spec for spec in specs.values() if spec.id not in known]
             if not new:
@@ -103,16 +100,16 @@ def multiply_adds(model: str, image_size: int) -> int:
 class Forecast:
     """The trials and the time that a plan still takes.
 
-    The time of a trial is the mean over trials of its kind. For a kind of which none is done, it
-    is in proportion to the multiplications.
+    The time is in proportion to the multiplications that are left, at the mean speed of the trials
+    that this process has run.
 
     Args:
-        request: `Request`.
+        planner: `Planner`.
         suites: Names.
         done: The trials that are done.
         train_images: Training images of the whole data set.
         share: Share of the trials that falls to this process.
-        jobs: Trials side by side.
+        jobs: Processes that run trials at the same time.
 
     Attributes:
         jobs: As given.
@@ -122,7 +119,7 @@ class Forecast:
 
     def __init__(
         self,
-        request: Request,
+        planner: Planner,
         suites: Sequence[str],
         done: Done,
         train_images: int,
@@ -130,22 +127,18 @@ class Forecast:
         jobs: int = 1,
     ):
         self.jobs, self.seconds_per_multiply_add, self.seconds_per_network = jobs, None, 0.0
-        self._protocol, self._train_images, self._share = request.protocol, train_images, share
+        self._protocol, self._train_images, self._share = planner.protocol, train_images, share
         # The log may have trials of other methods and suites, which tell nothing of this plan.
-        self._before = set(done)
-        specs = [spec for spec in rehearse(request, suites, done) if spec.id not in done]
-        self._networks = len({spec.network for spec in specs})
-        self._expected = collections.Counter(_kind(vars(spec)) for spec in specs)
-        self._work = {
-            _kind(vars(spec)): work_of(spec, self._protocol, train_images) for spec in specs
-        }
-        # Steps are timed with nothing beside them.
-        self._alone = {_kind(vars(spec)) for spec in specs if spec.together}
-        self._seconds: dict[tuple, list[float]] = collections.defaultdict(list)
+        self._before = len(done)
+        self._specs = [spec for spec in rehearse(planner, suites, done) if spec.id not in done]
+        # Trials run about in the order of the plan: after so many of them, this work is left.
+        self._work_after = np.cumsum([0.0, *map(self._work, reversed(self._specs))])[::-1]
+        self._seconds, self._work_done = 0.0, 0.0
 
-    def learn(self, record: dict[str, Any], seconds: float) -> None:
-        """Takes the time of a trial into account, given its record."""
-        self._seconds[_kind(record["spec"])].append(seconds)
+    def learn(self, spec: TrialSpec, seconds: float) -> None:
+        """Takes the time of a trial into account."""
+        self._seconds += seconds * (self.jobs if spec.together else 1)
+        self._work_done += self._work(spec)
 
     def total(self, done: Done, left: Sequence[TrialSpec] = ()) -> int:
         """The number of trials in the log when all of the plan is done.
@@ -154,45 +147,25 @@ class Forecast:
             done: The trials that are done.
             left: The trials that are known to be left.
         """
-        return len(done) + sum(self._left(done, left).values())
+        return max(self._before + len(self._specs), len(done) + len(left))
 
     def seconds_left(self, done: Done, left: Sequence[TrialSpec] = ()) -> float | None:
         """The time until this process is through with its part, or None if nothing tells it yet."""
-        counts, rate = self._left(done, left), self._mean_rate()
-        # The time of a trial that is done has that of its network.
-        networks = 0.0 if self._seconds else self.seconds_per_network * self._networks
-        total = networks / self.jobs
-        for kind, count in counts.items():
-            if not count:
-                continue
-            if seconds := self._seconds.get(kind):
-                taken = count * sum(seconds) / len(seconds)
-            elif rate is not None:
-                taken = count * rate * self._work[kind]
-            else:
-                return None
-            total += taken if kind in self._alone else taken / self.jobs
-        return total * self._share
+        through = min(len(done) - self._before, len(self._specs))
+        work = max(self._work_after[through], sum(map(self._work, left)))
+        rate, networks = self.seconds_per_multiply_add, len({s.network for s in self._specs})
+        if self._work_done:
+            # The time of a trial has that of its network.
+            rate, networks = self._seconds / self._work_done, 0
+        if rate is None:
+            return None if work else 0.0
+        return (rate * work + networks * self.seconds_per_network) * self._share / self.jobs
 
-    def _left(self, done, left):
-        """The number of trials that are left, by kind."""
-        for spec in left:
-            if _kind(vars(spec)) not in self._work:
-                self._work[_kind(vars(spec))] = work_of(spec, self._protocol, self._train_images)
-        through = collections.Counter(
-            _kind(record["spec"]) for key, record in done.items() if key not in self._before
-        )
-        known = collections.Counter(_kind(vars(spec)) for spec in left)
-        return {
-            kind: max(self._expected[kind] - through[kind], known[kind])
-            for kind in {**self._expected, **known}
-        }
-
-    def _mean_rate(self):
-        """Seconds of a multiplication and addition, from the trials of this process."""
-        work = sum(self._work[kind] * len(seconds) for kind, seconds in self._seconds.items())
-        total = sum(itertools.chain(*self._seconds.values()))
-        return total / work if work else self.seconds_per_multiply_add
+    def _work(self, spec):
+        """The work of a trial, which counts as often as it keeps processes from working."""
+        work = work_of(spec, self._protocol, self._train_images)
+        # Steps are timed with nothing at the same time.
+        return work * self.jobs if spec.together else work
 
 
 def check_test_images(protocol: Protocol, images: int) -> None:
@@ -221,18 +194,8 @@ def check_test_images(protocol: Protocol, images: int) -> None:
 def work_of(spec: TrialSpec, protocol: Protocol, train_images: int) -> float:
     """The multiplications of a trial's forward passes while it trains."""
     if spec.together:
-        cost = protocol.cost
-        return (
-            multiply_adds(spec.model, cost["image_size"])
-            * spec.batch_size
-            * cost["steps"]
-            * cost["rounds"]
-        )
+        asked = protocol.of("cost")
+        images = spec.batch_size * asked.steps * asked.rounds
+        return multiply_adds(spec.model, asked.image_size) * images
     images = (spec.train_size or train_images) * spec.train_epochs
     return multiply_adds(spec.model, protocol.image_size) * images
-
-
-def _kind(spec: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Trials of one kind take about equally long."""
-    fields = ("suite", "stage", "model", "train_size", "train_epochs", "batch_size")
-    return tuple(spec[field] for field in fields)

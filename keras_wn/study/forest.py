@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,12 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from keras_wn.study import estimates
-from keras_wn.study.canvas import Panel, look_of, panel, short
+from keras_wn.study.canvas import Panel, panel, style_of
 from keras_wn.study.estimates import Difference, Estimate
-from keras_wn.study.formatting import MISSING, interval, points, significant, with_unit
-from keras_wn.study.plan import BASELINE
-from keras_wn.study.search import Bracket
+from keras_wn.study.formatting import MISSING, points, significant
 from keras_wn.study.table import unfinished
 from keras_wn.study.verdicts import CONFIDENCE, Piece
 
@@ -124,98 +122,41 @@ def row_of_trials(
 
 
 def _draw_estimate(axes: Axes, place: float, method: str, estimate: Estimate):
-    look = look_of(method)
+    method_style = style_of(method)
     if math.isfinite(estimate.low) and math.isfinite(estimate.high):
-        axes.plot([estimate.low, estimate.high], [place, place], color=look.color, lw=2.5)
-    style = {"marker": look.marker, "ms": 7, "color": look.color, "mec": "#000000", "mew": 0.7}
+        axes.plot([estimate.low, estimate.high], [place, place], color=method_style.color, lw=2.5)
+    style = {
+        "marker": method_style.marker,
+        "ms": 7,
+        "color": method_style.color,
+        "mec": "#000000",
+        "mew": 0.7,
+    }
     axes.plot(estimate.value, place, ls="", **style)
 
 
 def of_pieces(
-    pieces: Iterable[Piece], labels: Callable[[Piece], tuple[str, str]], write: Callable
+    pieces: Iterable[Piece],
+    label: Callable[[Piece], str],
+    write: Callable[[Piece], str],
+    method: Callable[[Piece], str] = lambda piece: re.split("[, ]", piece.comparison.name)[0],
 ) -> list[Row]:
     """Rows of a forest plot, one for each piece that was measured.
 
     Args:
         pieces: `Piece`s of a verdict.
-        labels: Function from a piece to its label and its method.
-        write: Function that writes the number of a piece.
+        label, write: Functions of a piece: its label, and its number in text.
+        method: Function of a piece: its method, which begins the name of most comparisons.
     """
     rows, was_beside = [], False
     for piece in pieces:
         if piece.estimate is not None:
-            label, method = labels(piece)
             apart = piece.beside and not was_beside and bool(rows)
-            is_bound = piece.question.is_bound
+            is_bound = piece.comparison.is_bound
             estimate = without_interval(piece.estimate) if is_bound else piece.estimate
-            rows.append(Row(label, method, estimate, write(piece), apart))
+            rows.append(Row(label(piece), method(piece), estimate, write(piece), apart))
             was_beside = piece.beside
     return rows
-
-
-def differences(pieces: Sequence[Piece], margin: float, name: str, quantity: str) -> list[Panel]:
-    """Draws differences in top-1 from the baseline, of the claim's methods and of the others."""
-    rows = of_pieces(pieces, _short_label, lambda piece: points(piece.estimate))
-    alt = f"{quantity}, of {', '.join(row.label for row in rows)}, with 95 % intervals."
-    title = f"{quantity}, points (band: equal)"
-    return draw(name, alt, rows, title, margin=margin)
-
-
-def _short_label(piece):
-    return short(piece.question.name), _method(piece)
-
-
-def _method(piece):
-    return piece.question.name.split(",")[0].split(" ")[0]
-
-
-def steps(pieces: Sequence[Piece], name: str, title: str, bound: float, reference: float):
-    """Draws shares or ratios of steps by method and batch size."""
-    rows = of_pieces(
-        pieces,
-        lambda piece: (piece.question.name, _method(piece)),
-        lambda piece: interval(piece.estimate, lambda x: significant(x, 3)),
-    )
-    alt = f"{title}: {', '.join(row.label for row in rows)}, with 95 % intervals."
-    return draw(name, alt, rows, f"{title} (dotted: {bound:g})", None, reference, bound)
-
-
-def limits_against_baseline(pieces: Sequence[Piece], margin: float) -> list[Panel]:
-    """Draws by which factor the baseline's largest stable learning rate is above the others'."""
-    rows = of_pieces(
-        pieces,
-        _short_label,
-        lambda piece: with_unit(piece.estimate, piece.question.unit, piece.question.is_bound),
-    )
-    alt = f"Largest stable learning rate of {BASELINE} divided by that of the others."
-    title = f"limit of {BASELINE} / its own limit (band: equal)"
-    return draw("limit_ratios", alt, rows, title, margin=margin, in_octaves=True)
-
-
-def limit_row(label: str, method: str, limits: pd.DataFrame, is_apart: bool) -> Row:
-    """The row of the largest stable learning rates of some seeds."""
-    estimate = mean_of_limits(limits)
-    return Row(label, method, estimate, rates(estimate, limits["bracket"]), is_apart)
-
-
-def mean_of_limits(limits: pd.DataFrame) -> Estimate:
-    """The mean in octaves, which has no interval if limits lie beyond the grid."""
-    estimate = estimates.of_mean(limits["octaves"]).interval(CONFIDENCE)
-    return without_interval(estimate) if limits["is_censored"].any() else estimate
-
-
-def rates(estimate: Estimate, brackets: Iterable[Bracket]) -> str:
-    """Writes the mean of limits in octaves as a learning rate.
-
-    It has its interval, or is a bound if limits lie beyond the grid.
-    """
-    below = any(bracket.stable is None for bracket in brackets)
-    above = any(bracket.unstable is None for bracket in brackets)
-    if not (below or above):
-        return interval(estimate, factor_of_octaves)
-    if below and above:
-        return MISSING
-    return f"{'at most' if below else 'at least'} {factor_of_octaves(estimate.value)}"
 
 
 def without_interval(estimate: Estimate) -> Estimate:
@@ -226,9 +167,3 @@ def without_interval(estimate: Estimate) -> Estimate:
 def factor_of_octaves(octaves: float) -> str:
     """Two to the power of some octaves, in text."""
     return significant(2.0**octaves)
-
-
-def cells(rows: Sequence[Row], method: str, number: int) -> list[Panel]:
-    """Draws what each regularizer of a method changes, on the validation split."""
-    alt = f"Validation top-1 of {method} with each regularizer, minus that without."
-    return draw(f"cells_{number}", alt, rows, f"validation top-1 minus {method}'s, points")

@@ -1,7 +1,7 @@
 """Writes numbers as the report's text."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from keras_wn.study.estimates import Estimate
 
@@ -110,6 +110,17 @@ def counted(number: int | str, noun: str) -> str:
     ('1 seed', '5 seeds')
     """
     return f"{number} {noun}{'' if str(number) == '1' else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Joins words as a list in a sentence.
+
+    Example:
+
+    >>> listed(["wn"]), listed(["bn", "wn", "ws"])
+    ('wn', 'bn, wn and ws')
+    """
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def after(epoch: float) -> str:

@@ -6,7 +6,7 @@ import shutil
 from typing import Any
 
 from keras_wn.errors import UsageError
-from keras_wn.study.plan import TrialSpec
+from keras_wn.study.specs import TrialSpec
 from keras_wn.training import files
 from keras_wn.training.checkpoints import Checkpoints
 

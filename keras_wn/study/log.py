@@ -77,7 +77,10 @@ class Log:
         """
         if not self._is_begun():
             return
-        differences = protocol.differences(self.read()[0], record)
+        first = self.read()[0]
+        # A log of an older version lacks the fields that came later, which have defaults.
+        logged = {**first, **records.protocol_of(first).values()}
+        differences = protocol.differences(logged, record)
         if differences:
             raise UsageError(
                 f"--out={self.path.parent}: holds trials of another protocol: "

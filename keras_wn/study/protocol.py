@@ -6,15 +6,40 @@ first trial.
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from keras_wn import models
 from keras_wn.data import datasets
+from keras_wn.study import fields
+from keras_wn.study.fields import Count
 from keras_wn.training import flag_fields, schedules
 from keras_wn.training.config import PRECISIONS
 from keras_wn.training.flag_fields import REQUIRED, SHARE, flag
 
 VERSION = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """How each method is tuned, in the ranges of its learning rate that its card has.
+
+    Attributes:
+        settings: Settings a method.
+        extension: Settings more, beyond the edges at which the best one lies.
+        seeds: Trials of each setting.
+        weight_decay, warmup_share: Pairs of the lowest and the highest value. The warm-up is a
+            share of the epochs.
+        rungs: Pairs of epochs and of the number of settings that are trained for them. All settings
+            are trained for the first epochs. None trains them for the protocol's epochs.
+    """
+
+    settings: Count
+    extension: Count
+    seeds: Count
+    weight_decay: tuple[float, float]
+    warmup_share: tuple[float, float]
+    rungs: tuple[tuple[Count, Count], ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,20 +56,8 @@ class Protocol:
         margin: Difference in top-1, in points, below which two methods count as equal.
         level: Probability of a false decision on a claim, over all of its methods and looks.
         curve_points: Epochs, evenly spaced, at which final trials are measured.
-        tuning: Dict: `settings` a method, `extension` more beyond the edges, `seeds` of each, and
-            the ranges of `weight_decay` and `warmup_share` (of the epochs). The range of the
-            learning rate is that of the method's card. `rungs`, if present, are pairs of epochs
-            and of the settings that are trained for them; all are trained for the first epochs.
-        regularization: Dict: `methods`, `cells`, each a list of pairs of a field and its value,
-            `seeds` to choose a cell by, `statistics_batches` of bn, and `statistics_seeds`.
-        stability: Dict: `seeds`, `lowest` rate, and `conditions`, each a dict of `models`,
-            `methods` (None for all), `warmup_epochs`, `options`, `batch_size`, `train_size` and
-            `train_epochs`. `side_by_side`, if present, tells whether all seeds search at once.
-        work: Dict: `methods`, `points`, each a list of training images, network and epochs,
-            `factors` of the tuned learning rate that are tried, and `seeds`.
-        signal: Dict: `model`, `train_epochs`, `seeds`, and `epochs`, after which the signal is
-            measured.
-        cost: Dict: `model`, `image_size`, `batch_sizes`, `steps` a round, `rounds`.
+        tuning: `Tuning`.
+        questions: The settings of the questions that the protocol asks, one of each class.
     """
 
     dataset: str = flag(REQUIRED, "Data set; the budget's if not given.", datasets.NAMES)
@@ -92,18 +105,23 @@ class Protocol:
     )
     margin: float
     level: float
-    curve_points: int
-    tuning: dict
-    regularization: dict
-    stability: dict
-    work: dict
-    signal: dict
-    cost: dict
+    curve_points: Count
+    tuning: Tuning
+    questions: tuple[Any, ...]
 
     @property
     def looks(self) -> tuple[int, ...]:
         """The numbers of final trials at which the study decides."""
         return tuple(sorted({(self.seeds + 1) // 2, self.seeds}))
+
+    def of(self, name: str) -> Any:
+        """The settings of a question, given its name."""
+        return next(settings for settings in self.questions if settings.name == name)
+
+    def changed(self, *settings: Any, **changes: Any) -> "Protocol":
+        """A protocol with these settings of questions, and with these values of other fields."""
+        by_name = {own.name: own for own in (*self.questions, *settings)}
+        return dataclasses.replace(self, questions=tuple(by_name.values()), **changes)
 
     def check(self) -> None:
         """Raises `UsageError` for the first value that is not allowed."""
@@ -125,18 +143,39 @@ class Protocol:
             rules: The rules that decide the claims, in words.
         """
         planned = {"methods": methods, "suites": suites, "looks": self.looks, "rules": rules}
-        # Tuples become lists, as when the record is read again.
-        return json.loads(
-            json.dumps(
-                {
-                    "kind": "protocol",
-                    "version": VERSION,
-                    "planned": planned,
-                    **data,
-                    **dataclasses.asdict(self),
-                }
-            )
-        )
+        first = {"kind": "protocol", "version": VERSION, "planned": planned, **data}
+        return _as_json({**first, **self.values()})
+
+    def values(self) -> dict[str, Any]:
+        """The values of all fields, with the settings of each question under its name."""
+        values = dataclasses.asdict(dataclasses.replace(self, questions=()))
+        del values["questions"]
+        return _as_json(values | {own.name: dataclasses.asdict(own) for own in self.questions})
+
+    @classmethod
+    def read(cls, record: dict[str, Any], kinds: Iterable[type]) -> "Protocol":
+        """The protocol that the first record of a log holds.
+
+        Args:
+            record: The record, or what `values` returns.
+            kinds: The classes of the settings of all questions.
+
+        Raises:
+            ValueError: For the first value that is not allowed, with its place.
+        """
+        own = {field.name: field for field in dataclasses.fields(cls) if field.name != "questions"}
+        kinds = {kind.name: kind for kind in kinds}
+        for name in (*own, *kinds):
+            if name not in record:
+                raise ValueError(f"{name} is missing")
+        values = {name: fields.read(own[name].type, record[name], name) for name in own}
+        questions = tuple(fields.read(kind, record[name], name) for name, kind in kinds.items())
+        return cls(**values, questions=questions)
+
+
+def _as_json(values):
+    # Tuples become lists, as when a log is read again.
+    return json.loads(json.dumps(values))
 
 
 def differences(logged: dict[str, Any], asked: dict[str, Any]) -> list[str]:

@@ -11,16 +11,19 @@ from collections.abc import Iterable
 import jinja2
 
 from keras_wn import methods
-from keras_wn.study import appendix, claims, sections, table
-from keras_wn.study.blocks import Figures, Section, Url
+from keras_wn.study import appendix, questions, records, table
+from keras_wn.study.blocks import Figures, Paragraph, Section, Table, Url
 from keras_wn.study.canvas import Panel, numbered
-from keras_wn.study.findings import findings
-from keras_wn.study.formatting import counted
+from keras_wn.study.formatting import MISSING, counted, with_unit
+from keras_wn.study.question import READ, SECOND_HAND, Claim
+from keras_wn.study.questions import accuracy
 from keras_wn.study.table import TrialTable
 from keras_wn.study.trial_lists import TrialLinks
+from keras_wn.study.verdicts import Verdict, in_words
 from keras_wn.training import files
 
 _PAPER = Url("Gitman & Ginsburg 2017, arXiv 1709.08145", "https://arxiv.org/abs/1709.08145")
+_TAGS = {READ: "read there", SECOND_HAND: "read second-hand"}
 # Characters that Markdown, or the HTML in it, could take for markup.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
 
@@ -46,61 +49,105 @@ class Report:
     sections: tuple[Section, ...]
 
 
-def build(records: Iterable[dict]) -> Report:
+def build(log: Iterable[dict]) -> Report:
     """Builds the report of a study.
 
     Args:
-        records: The lines of trials.jsonl, in any order.
+        log: The lines of trials.jsonl, in any order.
 
     Raises:
-        ValueError: If the records are not the log of a study.
+        ValueError: If they are not the log of a study.
     """
-    trials = TrialTable.from_records(records)
-    judged = claims.judge(trials)
-    links = TrialLinks(trials)
+    trials = records.table_of(log)
+    judged = questions.judge(trials)
+    links = TrialLinks(trials, questions.SUITES)
+    of_claims = [_claim(trials, *pair, links) for pair in judged.items()]
+    of_questions = [s for question in questions.QUESTIONS for s in question.sections(trials, links)]
     return Report(
         title="Weight normalization against batch normalization",
         paper=_PAPER,
         scale=_scale(trials),
-        findings=tuple(findings(trials, judged)),
+        findings=tuple(questions.findings(judged)),
         front=Figures(
             "Test top-1 of each method minus that of batch normalization, paired by seed, with "
             f"95 % intervals. In the shaded band, methods count as equal. {_names(trials)}",
-            tuple(sections.front(trials)),
+            tuple(accuracy.front(trials)),
         ),
         sections=(
-            *sections.build(trials, judged, links),
+            *of_claims,
+            *of_questions,
             *appendix.build(trials, links),
             links.section(),
         ),
     )
 
 
+def _claim(trials: TrialTable, claim: Claim, verdict: Verdict, links: TrialLinks) -> Section:
+    """The section of a claim: its reason, its numbers, its rule and the paper's words."""
+    blocks = [Paragraph(verdict.reason), *claim.evidence(trials, verdict, links)]
+    if verdict.pieces:
+        blocks.append(_pieces(verdict, links))
+    blocks.append(Paragraph(f"Rule: {claim.rule.format(margin=trials.protocol.margin)}"))
+    blocks += [
+        Paragraph(f"The paper reported: {r.text} ({r.source}; {_TAGS[r.tag]})")
+        for r in claim.reported
+    ]
+    title = f"{claim.key}. {claim.text}"
+    return Section(claim.key.lower(), title, tuple(blocks), verdict.outcome, claim.key)
+
+
+def _pieces(verdict, links):
+    rows, before = [], None
+    for piece in verdict.pieces:
+        comparison = piece.comparison
+        number = MISSING
+        if piece.estimate is not None:
+            text = with_unit(piece.estimate, comparison.unit, comparison.is_bound)
+            number = links.link(text, comparison.trials)
+        count = counted(piece.estimate.n, comparison.pairs[:-1]) if piece.estimate else MISSING
+        # The number leads to the trials of the first side, and the pairs to those of the second.
+        count = links.link(count, comparison.trials[::-1])
+        name, words = comparison.name, in_words(piece)
+        outcome = f"{'beside: ' if piece.beside else ''}{piece.outcome}"
+        # Two numbers on one method have one outcome.
+        if name == before:
+            name, outcome = "", ""
+        before = comparison.name
+        outcome = f"{outcome} ({words})".strip() if words else outcome
+        rows.append((name, comparison.quantity, number, count, outcome, comparison.note))
+    columns = ("", "Quantity", "Mean [95 % interval]", "Pairs", "Outcome", "Note")
+    if not any(row[-1] for row in rows):
+        rows, columns = [row[:-1] for row in rows], columns[:-1]
+    caption = (
+        "The numbers that decide, and those beside them. Each interval is of 95 % by itself, and "
+        "each outcome is corrected for the looks and the methods."
+    )
+    return Table(caption, columns, tuple(rows))
+
+
 def _names(trials):
     """What the names of the methods stand for."""
-    names = [f"{methods.get(name).title} ({name})" for name in trials.request.methods]
+    names = [f"{methods.get(name).title} ({name})" for name in trials.methods]
     return f"The methods are {', '.join(names)}."
 
 
-def write(
-    records: Iterable[dict], out_dir: str | pathlib.Path
-) -> tuple[pathlib.Path, pathlib.Path]:
+def write(log: Iterable[dict], out_dir: str | pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """Writes `report.html`, which needs no other file, `report.md`, and its figures in `figures/`.
 
     Each file is written whole or not at all.
 
     Args:
-        records: The lines of trials.jsonl, in any order.
+        log: The lines of trials.jsonl, in any order.
         out_dir: The folder, which is made if needed.
 
     Returns:
         Paths of the page and of the Markdown.
 
     Raises:
-        ValueError: If the records are not the log of a study.
+        ValueError: If they are not the log of a study.
         OSError: If the folder cannot be written.
     """
-    report = build(records)
+    report = build(log)
     pages = {name: render(report, f"{name}.j2") for name in ("report.md", "report.html")}
     folder = pathlib.Path(out_dir)
     (folder / "figures").mkdir(parents=True, exist_ok=True)

@@ -5,11 +5,16 @@ alone.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
+
+from keras_wn import methods
+from keras_wn.study.specs import Choice, Done, Planner, Setting, TrialSpec
+from keras_wn.training.config import BASE_BATCH_SIZE
 
 # Trials of a search have the seeds from here on. Final trials have the seeds from 0 on.
 SEED = 10_000
@@ -21,21 +26,6 @@ _EXTENSION = 1 / 2
 _NATURAL = {"warmup_share", "weight_decay"}
 
 Ranges = Mapping[str, tuple[float, float]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """The values that are tuned for a method.
-
-    Attributes:
-        learning_rate: Float, the peak.
-        weight_decay: Float.
-        warmup_share: Float, share of the epochs.
-    """
-
-    learning_rate: float
-    weight_decay: float
-    warmup_share: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,21 +45,68 @@ class Scored:
     trials: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """The setting that a search chose.
+def search_of(method: str, planner: Planner, done: Done) -> tuple[list[TrialSpec], Choice | None]:
+    """The trials of a method's search so far, and its choice, None before they are done.
 
-    Attributes:
-        setting: `Setting`.
-        top1: Its mean validation top-1.
-        trials: Identities of its trials.
-        edges: Names of the tuned numbers whose value lies at an edge of what was tried.
+    All settings are tried, then more beyond the edges of the best one. If the protocol has `rungs`,
+    that is done with the epochs of the lowest rung. The best settings go on to the next rung, where
+    fewer of them are trained anew for more epochs.
+
+    Reference: successive halving, Jamieson & Talwalkar 2016, AISTATS, arXiv 1502.07943.
     """
+    tuning, batch_size = planner.protocol.tuning, planner.protocol.batch_size
+    seeds = range(SEED, SEED + tuning.seeds)
+    low, high = methods.get(method).learning_rate_range
+    ranges = {
+        "learning_rate": tuple(rate * batch_size / BASE_BATCH_SIZE for rate in (low, high)),
+        "weight_decay": tuning.weight_decay,
+        "warmup_share": tuning.warmup_share,
+    }
+    specs = []
 
-    setting: Setting
-    top1: float
-    trials: tuple[str, ...]
-    edges: tuple[str, ...]
+    def tried(setting, number, epochs):
+        own = [
+            planner.spec("accuracy", "tune", method, setting, seed, epochs, number=number)
+            for seed in seeds
+        ]
+        specs.extend(own)
+        return score(setting, own, planner, done)
+
+    (epochs, _), *rungs = tuning.rungs or [(planner.protocol.train_epochs, None)]
+    scored = []
+    for count in (tuning.settings, tuning.extension):
+        for setting in settings(ranges, len(scored), count):
+            scored.append(tried(setting, len(scored), epochs))
+        if None in scored:
+            return specs, None
+        ranges = extended(ranges, scored)
+    best = list(enumerate(scored))
+    for epochs, count in rungs:
+        best = sorted(best, key=lambda pair: rank(pair[1]))[:count]
+        best = [(number, tried(old.setting, number, epochs)) for number, old in best]
+        if any(new is None for _, new in best):
+            return specs, None
+    return specs, choose([new for _, new in best], scored)
+
+
+def score(
+    setting: Setting, specs: Iterable[TrialSpec], planner: Planner, done: Done
+) -> Scored | None:
+    """What the trials of a setting say of it on validation, or None before they are done."""
+    specs = list(specs)
+    if any(spec.id not in done for spec in specs):
+        return None
+    top1, loss = zip(*(_validation(done[spec.id], planner.classes) for spec in specs), strict=True)
+    ids = tuple(spec.id for spec in specs)
+    return Scored(setting, statistics.fmean(top1), statistics.fmean(loss), ids)
+
+
+def _validation(record, classes):
+    """Validation top-1 and loss of a trial, with guessing for one that did not finish."""
+    if record["status"] != "finished":
+        return 1 / classes, float("inf")
+    figures = record["final"]["validation"]
+    return figures["top1"], figures["loss"]
 
 
 def settings(ranges: Ranges, first: int, count: int) -> list[Setting]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_wn.data import digits
 from keras_wn.study.forecast import multiply_adds
-from keras_wn.study.plan import TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
+from keras_wn.study.specs import TrialSpec, empty_record
 from keras_wn.training import devices, loop
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.timing import interleaved
@@ -26,24 +26,23 @@ def time_steps(protocol: Protocol, specs: Sequence[TrialSpec]) -> list[dict[str,
         protocol: `Protocol`.
         specs: List of `TrialSpec`, one a method. Each gets a line of the log.
     """
-    steps, rounds = protocol.cost["steps"], protocol.cost["rounds"]
+    asked = protocol.of("cost")
 
     def repeated(step):
         def run():
-            for _ in range(steps):
+            for _ in range(asked.steps):
                 step()
 
         return run
 
-    image_size = protocol.cost["image_size"]
-    actions = {spec.method: repeated(_steps(protocol, spec, image_size)) for spec in specs}
-    seconds = interleaved(actions, rounds, warm_up=2).seconds
+    actions = {spec.method: repeated(_steps(protocol, spec, asked.image_size)) for spec in specs}
+    seconds = interleaved(actions, asked.rounds, warm_up=2).seconds
     totals = {spec.method: float(seconds[spec.method].sum()) for spec in specs}
     return [
         {
             **empty_record(spec),
             "status": "finished",
-            "step_seconds": [float(s) / steps for s in seconds[spec.method]],
+            "step_seconds": [float(s) / asked.steps for s in seconds[spec.method]],
             "seconds": {"training": totals[spec.method], "total": totals[spec.method]},
         }
         for spec in specs

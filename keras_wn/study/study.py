@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_wn.errors import UsageError
+from keras_wn.study import fields
 from keras_wn.study.forecast import Forecast
 from keras_wn.study.log import Log
-from keras_wn.study.plan import Done, Request, TrialSpec
-from keras_wn.study.suites import SUITES
+from keras_wn.study.questions import SUITES
+from keras_wn.study.specs import Done, Planner, TrialSpec
 from keras_wn.study.workers import Workers
 from keras_wn.training.monitor import Screen
 
@@ -20,7 +21,7 @@ class Study:
     """Plans trials, hands them to workers, and appends their records to the log.
 
     Args:
-        request: `Request`.
+        planner: `Planner`.
         suites: Names.
         log: `Log` that is started.
         workers: `Workers`.
@@ -32,7 +33,7 @@ class Study:
 
     def __init__(
         self,
-        request: Request,
+        planner: Planner,
         suites: tuple[str, ...],
         log: Log,
         workers: Workers,
@@ -40,7 +41,7 @@ class Study:
         shard: tuple[int, int] = (1, 1),
         patience: float = 3600.0,
     ):
-        self._request, self._suites, self._log, self._workers = request, suites, log, workers
+        self._planner, self._suites, self._log, self._workers = planner, suites, log, workers
         self._shard, self._patience = shard, patience
         self._forecast = forecast
         self._processes: set[str] = set()
@@ -83,7 +84,7 @@ class Study:
 
     def planned(self, done: Done) -> list[TrialSpec]:
         """All trials that are known by now, each once, in the order of the suites."""
-        specs = [spec for suite in self._suites for spec in SUITES[suite](self._request, done)]
+        specs = [spec for suite in self._suites for spec in SUITES[suite].plan(self._planner, done)]
         return list({spec.id: spec for spec in specs}.values())
 
     def _done_and_left(self):
@@ -102,7 +103,7 @@ class Study:
             self._log.append(*({**record, "process": process["id"]} for record in records))
             for record in records:
                 if seconds := record["seconds"].get("total"):
-                    self._forecast.learn(record, seconds)
+                    self._forecast.learn(fields.read(TrialSpec, record["spec"]), seconds)
 
     def _is_mine(self, spec):
         return self._shard_of(spec) == self._shard[0]

@@ -1,10 +1,9 @@
-"""Reads the records of trials.jsonl into one pandas frame, a row a trial."""
+"""Holds the trials of a log in one pandas frame, a row a trial."""
 
 import base64
 import dataclasses
 import functools
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 
@@ -12,13 +11,10 @@ import numpy as np
 import pandas as pd
 
 from keras_wn import methods as cards
-from keras_wn.study import estimates, limits, suites
+from keras_wn.study import estimates, search
 from keras_wn.study.estimates import Difference
-from keras_wn.study.limits import Limit
-from keras_wn.study.plan import SPLITS, Done, Request, TrialSpec
 from keras_wn.study.protocol import Protocol
-from keras_wn.study.records import STATUSES, trials_of
-from keras_wn.study.search import Choice
+from keras_wn.study.specs import SPLITS, STATUSES, Choice, Done, Planner, TrialSpec
 
 SECONDS = ("training", "evaluation", "building")
 
@@ -38,7 +34,7 @@ class TrialTable:
 
     Attributes:
         record: The record of the protocol.
-        request: `Request` with the protocol and the methods that have trials and a card.
+        planner: `Planner` of the protocol, and of the methods that have trials.
         done: The records of the trials, by identity.
         processes: The processes that ran the trials, in the order of their start.
         frame: The trials, a row each, in an order that does not depend on the order of the lines.
@@ -50,67 +46,27 @@ class TrialTable:
     """
 
     record: dict
-    request: Request
+    planner: Planner
     done: Done
     processes: tuple[dict, ...]
     frame: pd.DataFrame
     benchmarks: tuple[dict, ...] = ()
     withdrawn: tuple[dict, ...] = ()
 
-    @classmethod
-    def from_records(cls, records: Iterable[dict]) -> "TrialTable":
-        """Makes the table from the lines of trials.jsonl.
-
-        Args:
-            records: The lines, in any order. Among trials with the same id, the last one counts.
-
-        Raises:
-            ValueError: If there is no protocol, or if there are several that differ.
-        """
-        records = list(records)
-        protocols = [record for record in records if record["kind"] == "protocol"]
-        if not protocols:
-            raise ValueError(
-                "There is no line of kind 'protocol': nothing says what the trials have in common."
-            )
-        if any(protocol != protocols[0] for protocol in protocols):
-            raise ValueError(
-                "The lines of kind 'protocol' differ: trials of different protocols cannot be "
-                "compared."
-            )
-        record = protocols[0]
-        fields = [field.name for field in dataclasses.fields(Protocol)]
-        protocol = Protocol(**{name: record[name] for name in fields})
-        done = trials_of(records)
-        processes = {r["id"]: r for r in records if r["kind"] == "process"}
-        frame = _frame(done.values(), record["planned"])
-        return cls(
-            record=record,
-            # A method without a card, of another version, has no search that could be followed.
-            request=Request(
-                protocol,
-                tuple(m for m in methods_of(frame) if m in cards.names()),
-                record["classes"],
-            ),
-            done=done,
-            processes=tuple(sorted(processes.values(), key=lambda r: (str(r["time"]), r["id"]))),
-            frame=frame,
-            # A benchmark that was repeated counts once.
-            benchmarks=tuple({r["title"]: r for r in records if r["kind"] == "benchmark"}.values()),
-            withdrawn=tuple(
-                sorted((r for r in records if r["kind"] == "withdrawn"), key=lambda r: r["reason"])
-            ),
-        )
-
     @property
     def protocol(self) -> Protocol:
         """The conditions that all trials share."""
-        return self.request.protocol
+        return self.planner.protocol
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that have trials."""
+        return self.planner.methods
 
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return self.request.classes
+        return self.planner.classes
 
     def select(self, **values: object) -> pd.DataFrame:
         """The trials with these values, for example `select(suite="cost", method="wn")`."""
@@ -169,31 +125,8 @@ class TrialTable:
     @functools.cached_property
     def choices(self) -> dict[str, Choice]:
         """The setting that was chosen for each method whose search is done."""
-        found = {m: suites.search_of(m, self.request, self.done)[1] for m in self.request.methods}
+        found = {m: search.search_of(m, self.planner, self.done)[1] for m in self.methods}
         return {method: choice for method, choice in found.items() if choice is not None}
-
-    @functools.cached_property
-    def limits(self) -> pd.DataFrame:
-        """The largest stable learning rates: the rows of `limit_searches` that have one."""
-        return self.limit_searches[self.limit_searches["bracket"].notna()]
-
-    @functools.cached_property
-    def limit_searches(self) -> pd.DataFrame:
-        """The searches for the largest stable learning rates, a row for each seed and condition.
-
-        The columns are those of `Limit`, with `octaves`, log2 of the limit, and `trials` as
-        identities. Searches that go on are left out.
-        """
-        tried = methods_of(self.select(suite="stability"))
-        tried = tuple(method for method in tried if method in self.request.methods)
-        request = dataclasses.replace(self.request, methods=tried)
-        rows = [
-            _limit_row(limit)
-            for limit in limits.limits_of(request, self.done)
-            if limit.bracket or limit.is_lost
-        ]
-        columns = [field.name for field in dataclasses.fields(Limit)]
-        return pd.DataFrame(rows, columns=[*columns, "octaves", "is_censored"])
 
 
 def methods_of(trials: pd.DataFrame) -> tuple[str, ...]:
@@ -259,25 +192,14 @@ def unfinished(trials: pd.DataFrame) -> str:
     )
 
 
-def _limit_row(limit):
-    values = {field.name: getattr(limit, field.name) for field in dataclasses.fields(limit)}
-    ids = tuple(spec.id for spec in limit.trials)
-    bracket = limit.bracket
-    return {
-        **values,
-        "trials": ids,
-        "octaves": bracket.octaves if bracket else math.nan,
-        "is_censored": bool(bracket and bracket.is_censored),
-    }
-
-
-def _frame(records: Iterable[dict], planned: Mapping) -> pd.DataFrame:
+def frame(records: Iterable[dict], planned: Mapping) -> pd.DataFrame:
+    """The frame of the records of trials, given what the protocol planned."""
     rows = [_row(record, planned) for record in sorted(records, key=_sorting_key)]
-    frame = pd.DataFrame(rows, columns=list(_COLUMNS))
+    found = pd.DataFrame(rows, columns=list(_COLUMNS))
     numbers = [*SPLITS, *(f"{split}_loss" for split in SPLITS)]
     numbers += [f"{part}_seconds" for part in SECONDS]
-    frame[numbers] = frame[numbers].astype(float)
-    return frame
+    found[numbers] = found[numbers].astype(float)
+    return found
 
 
 def _sorting_key(record):
@@ -292,8 +214,13 @@ def _sorting_key(record):
     )
 
 
+def _as_tuple(value):
+    """A value with tuples for its lists, which JSON made of them."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+
+
 def _row(record, planned):
-    spec, final = dataclasses.asdict(TrialSpec.from_record(record["spec"])), record["final"]
+    spec, final = {name: _as_tuple(record["spec"][name]) for name in _SPEC_FIELDS}, record["final"]
     is_planned = spec["method"] in planned["methods"] and spec["suite"] in planned["suites"]
     return {
         **spec,

@@ -22,13 +22,14 @@ from keras_wn.model_summary import kernel_norms
 from keras_wn.study import data
 from keras_wn.study.data import Draw
 from keras_wn.study.kept_state import KeptState
-from keras_wn.study.plan import SPLITS, TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
+from keras_wn.study.specs import SPLITS, TrialSpec, empty_record
 from keras_wn.training import devices as device_choice
 from keras_wn.training import loop, signal_report
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
-from keras_wn.training.run import evaluate, weights_are_finite
+from keras_wn.training.run import evaluate, is_finite, losses_are_finite
 from keras_wn.training.schedules import Plan
+from keras_wn.training.scores import rank_of_truth
 from keras_wn.training.stop import StopRequest
 
 # Networks, starts of each network, and draws of the data that are kept in memory.
@@ -199,7 +200,7 @@ class Network:
 
     def __init__(self, config: TrainConfig, splits: Splits, devices: device_choice.Devices):
         self.is_compiled = False
-        # `side_by_side` keeps its compiled step here.
+        # `lanes.py` keeps its compiled step here.
         self.lanes: Any = None
         self._devices = devices
         self._starts: dict[tuple, list[np.ndarray]] = {}
@@ -302,7 +303,7 @@ class Trial:
     def end_epoch(self, epoch: int, figures: dict[str, float]) -> bool:
         """Measures at the asked epochs. Returns whether the loss and the weights are finite."""
         self.epochs = epoch
-        if not np.isfinite(figures["loss"]):
+        if not losses_are_finite([figures]):
             return False
         if epoch in self._spec.signal_epochs:
             self._timed(self._measure_signal)
@@ -324,7 +325,7 @@ class Trial:
         """
         self.step.store()
         final = self._figures() if finite else {}
-        finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
+        finite = finite and losses_are_finite(final.values())
         if final and self._spec.curve_epochs:
             self._extend_curves(final)
         return {
@@ -340,14 +341,14 @@ class Trial:
     def _correct_images(self):
         """Tells which test images are classified correctly: a bit for each, in base 64."""
         found = [
-            np.asarray(self.step.correct(images, labels))[np.asarray(weights) > 0]
+            np.asarray(rank_of_truth(labels, self.step.logits(images)) < 1)[np.asarray(weights) > 0]
             for images, labels, weights in self._draw.evaluation_batches["test"]
         ]
         return base64.b64encode(np.packbits(np.concatenate(found)).tobytes()).decode()
 
     def _weights_are_finite(self):
         self.step.store()
-        return weights_are_finite(self.step.model)
+        return is_finite(self.step.model)
 
     def _timed(self, measure: Callable):
         start = time.perf_counter()

@@ -8,8 +8,7 @@ import pandas as pd
 from keras_wn.study import table
 from keras_wn.study.blocks import Link, Paragraph, Section, TrialList
 from keras_wn.study.formatting import MISSING, counted, fixed, significant, top1
-from keras_wn.study.plan import SPLITS
-from keras_wn.study.suites import SUITES
+from keras_wn.study.specs import SPLITS
 from keras_wn.study.table import TrialTable
 
 # The trials of a list agree in these fields.
@@ -37,14 +36,16 @@ class TrialLinks:
 
     Args:
         trials: The table of the trials.
+        suites: Names, in their order.
     """
 
-    def __init__(self, trials: TrialTable):
+    def __init__(self, trials: TrialTable, suites: Iterable[str]):
+        suites = list(suites)
         self._lists = []
         self._anchors: dict[str, str] = {}
         frame = trials.frame.assign(train_size=trials.frame["train_size"].fillna(0))
         groups = frame.groupby(list(_SHARED), sort=False) if len(frame) else []
-        for key, found in sorted(groups, key=_place):
+        for key, found in sorted(groups, key=lambda group: _place(suites, *group[0])):
             anchor = f"trials-{len(self._lists) + 1}"
             self._anchors |= dict.fromkeys(found["id"], anchor)
             self._lists.append(TrialList(anchor, _title(key, found), _COLUMNS, _rows(found)))
@@ -64,13 +65,10 @@ class TrialLinks:
         return Section("trials", "All trials", blocks, short="Trials")
 
 
-def _place(group):
-    suite, stage, model, method, batch_size, train_size, options = group[0]
-    suites = list(SUITES)
-    place = suites.index(suite) if suite in suites else len(suites)
+def _place(suites, suite, stage, model, method, batch_size, train_size, options):
     # Tuning comes before final trials.
     return (
-        place,
+        suites.index(suite) if suite in suites else len(suites),
         stage not in ("tune", "plain", "grid"),
         stage,
         table.depth(model),
@@ -100,10 +98,10 @@ def row_of(trial: str) -> str:
 
 
 def _rows(found):
-    return tuple((row_of(trial.id), _cells(trial)) for trial in found.itertuples())
+    return tuple((row_of(trial.id), _entries(trial)) for trial in found.itertuples())
 
 
-def _cells(trial):
+def _entries(trial):
     steps = " ".join(fixed(1000 * seconds, 0) for seconds in trial.step_seconds if seconds)
     seconds = sum(getattr(trial, f"{part}_seconds") for part in table.SECONDS)
     return (

@@ -1,4 +1,4 @@
-"""Decides questions about differences: the rules that all claims share."""
+"""Decides comparisons about differences: the rules that all claims share."""
 
 import dataclasses
 import math
@@ -18,11 +18,11 @@ CONFIDENCE = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class Comparison:
     """A difference that bears on a claim, before it is decided.
 
     Attributes:
-        name: The method, or another name that tells it from the claim's other questions.
+        name: The method, or another name that tells it from the claim's other comparisons.
         quantity: The difference in words.
         unit: `points` (of top-1), `share`, `ratio` or `octaves`, which says how to write it.
         looks: The difference at each look that was reached.
@@ -58,19 +58,19 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """A question with its answer.
+    """A comparison with its answer.
 
     Attributes:
-        question: `Question`.
+        comparison: `Comparison`.
         outcome: `HOLDS`, `FAILS`, `EQUAL`, `UNDECIDED`, `UNMEASURED`, or another outcome that the
-            question names.
+            comparison names.
         estimate: The difference with its 95 % interval, or None.
         needed: The pairs with which it would likely be decided; infinity if no number of them is
             enough; None if it is decided, or if that is unknown.
         beside: Whether it is shown beside the verdict, which does not rest on it.
     """
 
-    question: Question
+    comparison: Comparison
     outcome: str
     estimate: Estimate | None
     needed: float | None = None
@@ -93,15 +93,15 @@ class Verdict:
 
 
 def decide(
-    questions: Iterable[Question],
+    comparisons: Iterable[Comparison],
     counts: tuple[int, ...],
     level: float = 0.05,
     beside: bool = False,
 ) -> list[Piece]:
-    """Decides the questions of a claim together.
+    """Decides the comparisons of a claim together.
 
     Args:
-        questions: The questions, with different names.
+        comparisons: The comparisons, with different names.
         counts: The number of pairs at each planned look.
         level: Probability of any false decision on a bound, and of any on equality.
         beside: Whether the answers stand beside the verdict.
@@ -110,52 +110,52 @@ def decide(
 
     >>> def asked(value):
     ...     looks = (Difference(value, error=0.1, freedom=19, n=20),)
-    ...     return Question(f"{value:+}", "", "points", looks, HOLDS, FAILS, margin=0.5)
+    ...     return Comparison(f"{value:+}", "", "points", looks, HOLDS, FAILS, margin=0.5)
     >>> [piece.outcome for piece in decide(map(asked, (1.0, -1.0, 0.1, 0.45)), counts=(20,))]
     ['holds', 'fails', 'equal within the margin', 'holds']
     """
-    questions = list(questions)
-    reached = max((len(q.looks) for q in questions), default=0)
+    comparisons = list(comparisons)
+    reached = max((len(q.looks) for q in comparisons), default=0)
 
     def p_values(look, test):
         return {
             q.name: test(q, q.looks[look]) if look < len(q.looks) and q.looks[look] else 1.0
-            for q in questions
+            for q in comparisons
         }
 
-    def bound_test(question, found):
-        return found.p_value(question.bound)
+    def bound_test(comparison, found):
+        return found.p_value(comparison.bound)
 
-    def equality_test(question, found):
-        return found.p_within(question.margin) if question.margin else 1.0
+    def equality_test(comparison, found):
+        return found.p_within(comparison.margin) if comparison.margin else 1.0
 
     on_bound, on_equality = (
         estimates.holm([p_values(look, test) for look in range(reached)], counts, level)
         for test in (bound_test, equality_test)
     )
     pieces = []
-    for question in questions:
-        found = question.latest
+    for comparison in comparisons:
+        found = comparison.latest
         if found is None:
-            pieces.append(Piece(question, UNMEASURED, None, beside=beside))
+            pieces.append(Piece(comparison, UNMEASURED, None, beside=beside))
             continue
         outcome, needed = UNDECIDED, None
-        if on_equality[question.name] is not None:
-            outcome = question.equal
-        elif on_bound[question.name] is not None:
-            decided = question.looks[on_bound[question.name]]
-            outcome = question.above if decided.value > question.bound else question.below
+        if on_equality[comparison.name] is not None:
+            outcome = comparison.equal
+        elif on_bound[comparison.name] is not None:
+            decided = comparison.looks[on_bound[comparison.name]]
+            outcome = comparison.above if decided.value > comparison.bound else comparison.below
         else:
-            needed = pairs_to_decide(question, found, level / len(questions))
-        pieces.append(Piece(question, outcome, found.interval(CONFIDENCE), needed, beside))
+            needed = pairs_to_decide(comparison, found, level / len(comparisons))
+        pieces.append(Piece(comparison, outcome, found.interval(CONFIDENCE), needed, beside))
     return pieces
 
 
-def pairs_to_decide(question: Question, found: Difference, level: float) -> float:
+def pairs_to_decide(comparison: Comparison, found: Difference, level: float) -> float:
     """The number of pairs with which a difference like this one would likely be decided."""
-    distances = [abs(found.value - question.bound)]
-    if question.margin:
-        distances.append(question.margin - abs(found.value))
+    distances = [abs(found.value - comparison.bound)]
+    if comparison.margin:
+        distances.append(comparison.margin - abs(found.value))
     return estimates.pairs_needed(found, max(distances), level)
 
 
@@ -198,11 +198,11 @@ def in_words(piece: Piece) -> str:
     if not piece.needed:
         return ""
     if math.isinf(piece.needed):
-        return f"more {piece.question.pairs} alone would not decide"
-    return f"about {piece.needed - piece.estimate.n:,} more {piece.question.pairs} would decide"
+        return f"more {piece.comparison.pairs} alone would not decide"
+    return f"about {piece.needed - piece.estimate.n:,} more {piece.comparison.pairs} would decide"
 
 
 def named(piece: Piece) -> str:
     """The name of a piece, with what would decide it if it is undecided."""
     needs = in_words(piece)
-    return f"{piece.question.name} ({needs})" if needs else piece.question.name
+    return f"{piece.comparison.name} ({needs})" if needs else piece.comparison.name

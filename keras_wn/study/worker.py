@@ -3,11 +3,13 @@
 `workers.Worker` starts it, as `python -m keras_wn.study.worker`.
 """
 
+import datetime
 import json
 import os
 import pathlib
 import sys
 import traceback
+import uuid
 
 
 def main() -> None:
@@ -25,10 +27,9 @@ def main() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(start["threads"])
 
     from keras_wn.errors import UsageError
-    from keras_wn.study import side_by_side, step_timing, trial
-    from keras_wn.study.plan import TrialSpec, empty_record
-    from keras_wn.study.protocol import Protocol
-    from keras_wn.training import devices, provenance
+    from keras_wn.study import fields, records, step_timing, trial
+    from keras_wn.study.specs import TrialSpec, empty_record
+    from keras_wn.training import devices
 
     def answer(record):
         answers.write(json.dumps(record) + "\n")
@@ -39,9 +40,12 @@ def main() -> None:
             return step_timing.time_steps(protocol, specs)
         if len(specs) == 1:
             return [trials.run(specs[0])]
-        return side_by_side.run(trials, specs)
+        # It needs JAX.
+        from keras_wn.study import lanes
 
-    protocol = Protocol(**start["protocol"])
+        return lanes.run(trials, specs)
+
+    protocol = records.protocol_of(start["protocol"])
     try:
         trials = trial.Trials(protocol, pathlib.Path(start["folder"]))
     except UsageError as error:
@@ -49,7 +53,7 @@ def main() -> None:
         return
     answer(
         {
-            "process": provenance.process_record(start["command"], start["threads"]),
+            "process": process_record(start["command"], start["threads"]),
             "data": trials.data,
             "gpus": devices.gpu_count(),
             "in_memory": trials.in_memory,
@@ -58,12 +62,12 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         if isinstance(asked, dict):
-            spec = TrialSpec.from_record(asked)
+            spec = fields.read(TrialSpec, asked)
             answer({"seconds": step_timing.seconds_per_multiply_add(protocol, spec)})
             continue
-        specs = [TrialSpec.from_record(record) for record in asked]
+        specs = [fields.read(TrialSpec, spec) for spec in asked]
         try:
-            records = run(trials, specs)
+            results = run(trials, specs)
         except UsageError as error:
             answer({"error": str(error)})
             return
@@ -71,9 +75,30 @@ def main() -> None:
         except Exception as error:
             traceback.print_exc()
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
-            records = [{**empty_record(spec), "error": text} for spec in specs]
+            results = [{**empty_record(spec), "error": text} for spec in specs]
             trials = trial.Trials(protocol, pathlib.Path(start["folder"]))
-        answer(records)
+        answer(results)
+
+
+def process_record(command: str, threads: int) -> dict:
+    """The record of this process in the log of a study.
+
+    Args:
+        command: The command line that started the study.
+        threads: Threads that an operation of its trials may use.
+    """
+    from keras_wn.training import provenance
+
+    environment = provenance.environment()
+    environment["machine"]["threads"] = threads
+    return {
+        "kind": "process",
+        "id": f"p{uuid.uuid4().hex[:8]}",
+        "command": command,
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **environment,
+        "commit": provenance.commit(),
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Starts processes that run trials side by side, and hands trials to them."""
+"""Starts the processes that run trials, and hands trials to them."""
 
 import concurrent.futures
 import contextlib
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_wn.errors import UsageError
-from keras_wn.study.plan import TrialSpec, empty_record
 from keras_wn.study.protocol import Protocol
+from keras_wn.study.specs import TrialSpec, empty_record
 
 # A trial whose process is killed from outside runs again, up to this number of times in all.
 _TRIES = 3
@@ -41,13 +41,14 @@ class Worker:
     def __init__(self, protocol: Protocol, threads: int, folder: pathlib.Path):
         self.networks: set[tuple] = set()
         self._start = {
-            "protocol": dataclasses.asdict(protocol),
+            "protocol": protocol.values(),
             "threads": threads,
             "folder": os.fspath(folder / "running"),
             "command": " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
         }
         self._log_path = folder / "workers.log"
         self._process: subprocess.Popen | None = None
+        self._process_line: dict[str, Any] = {}
         self._is_closed = False
 
     def begin(self) -> dict[str, Any]:
@@ -104,7 +105,7 @@ class Worker:
         left, run again, twice at most. A process that ends by itself has crashed in its trial.
 
         Args:
-            specs: List of `TrialSpec` that train side by side, or all of the cost suite.
+            specs: List of `TrialSpec` that train in lanes, or all of the cost suite.
 
         Returns:
             Pair of the record of the process and the records of the trials.
@@ -165,10 +166,10 @@ class Workers:
     """Hands trials to the workers, those of a network to the worker that has built it.
 
     Args:
-        make: Function that makes a `Worker`, given the number of workers side by side.
+        make: Function that makes a `Worker`, given the number of workers at the same time.
         jobs: The number of workers.
         first: `Worker` that has begun, as the first of them. None makes it as well.
-        lanes: The number of trials that a worker trains side by side.
+        lanes: The number of trials that a worker trains in lanes.
     """
 
     def __init__(
@@ -233,20 +234,20 @@ class Workers:
 
     def _match(self, ready):
         """An idle worker and the trials for it, or (None, None) if the ready trials must wait."""
-        beside_others = [spec for spec in ready if not spec.together]
-        if not beside_others:
+        shared = [spec for spec in ready if not spec.together]
+        if not shared:
             # Such trials wait until all else is done, and take the whole machine.
             group = [spec for spec in ready if spec.together == ready[0].together]
             return (None, None) if self._busy else (self._only(), group)
         for worker in self._idle:
-            for spec in beside_others:
+            for spec in shared:
                 if spec.network in worker.networks:
-                    return worker, self._side_by_side(spec, beside_others)
+                    return worker, self._for_lanes(spec, shared)
         elsewhere = {spec.network for _, specs in self._busy.values() for spec in specs}
         # Prefers a network that no other worker has.
-        new = [spec for spec in beside_others if spec.network not in elsewhere]
-        chosen = (new or beside_others)[0]
-        return self._idle[0], self._side_by_side(chosen, beside_others)
+        new = [spec for spec in shared if spec.network not in elsewhere]
+        chosen = (new or shared)[0]
+        return self._idle[0], self._for_lanes(chosen, shared)
 
-    def _side_by_side(self, chosen, specs):
+    def _for_lanes(self, chosen, specs):
         return [spec for spec in specs if spec.lane == chosen.lane][: self._lanes]

@@ -7,12 +7,12 @@ import logging
 import os
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
 
-from keras_wn.errors import UsageError
+from keras_wn.errors import LostProcessError, UsageError
 from keras_wn.training import provenance
 from keras_wn.training.config import TrainConfig
 
@@ -87,6 +87,27 @@ class Devices:
         from keras_wn.training import strategies
 
         return strategies.gathered(self.strategy, numbers)
+
+    @contextlib.contextmanager
+    def losses_explained(self) -> Iterator[None]:
+        """Scope in which the backend's error for a process that is lost becomes one line."""
+        try:
+            yield
+        except Exception as error:
+            if self.workers == 1 or not _says_that_one_is_lost(error):
+                raise
+            raise LostProcessError(
+                f"process {self.worker} of {self.workers} has lost {self._name_of_lost(error)}. "
+                "Start all processes again, with --resume."
+            ) from error
+
+    def _name_of_lost(self, error):
+        """The process that an error is about, or another one if the error does not tell."""
+        numbers = {int(number) for number in re.findall(r"/task:(\d+)", str(error))}
+        others = sorted(numbers & set(range(self.workers)) - {self.worker})
+        if self.workers == 2:
+            others = [1 - self.worker]
+        return f"process {others[0]}" if len(others) == 1 else "another process"
 
     def scope(self) -> contextlib.AbstractContextManager:
         """Scope in which models and optimizers are made."""
@@ -169,22 +190,12 @@ def _of_jax(name, virtual_devices):
     return Devices(None, jax.device_count(), jax.process_count(), jax.process_index())
 
 
-def lost_process(error: Exception) -> bool:
-    """Whether an error says that another process of the run has gone."""
+def _says_that_one_is_lost(error):
     if keras.backend.backend() == "jax":
         return type(error).__name__ == "JaxRuntimeError" and "UNAVAILABLE" in str(error)
     from keras_wn.training import strategies
 
     return strategies.lost_process(error)
-
-
-def name_of_lost(error: Exception, devices: Devices) -> str:
-    """The process that an error is about, or another one if the error does not tell."""
-    numbers = {int(number) for number in re.findall(r"/task:(\d+)", str(error))}
-    others = sorted(numbers & set(range(devices.workers)) - {devices.worker})
-    if devices.workers == 2:
-        others = [1 - devices.worker]
-    return f"process {others[0]}" if len(others) == 1 else "another process"
 
 
 def compiles(xla: str) -> bool:

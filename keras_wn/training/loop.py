@@ -1,7 +1,6 @@
 """Trains a network as a configuration says, from the first line on the screen to the last file."""
 
 import contextlib
-import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,9 +11,8 @@ import numpy as np
 from keras_wn import models
 from keras_wn.data import datasets
 from keras_wn.data.splits import Batches, Splits
-from keras_wn.errors import LostProcessError, UsageError
 from keras_wn.training import devices as device_choice
-from keras_wn.training import results, schedules
+from keras_wn.training import model_dir, results, schedules
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.model_dir import ModelDir
@@ -44,28 +42,18 @@ def train(
     Raises:
         UsageError: For a mistake that the user can mend, before anything is written.
     """
-    if signal_only and (resume or overwrite):
-        raise UsageError(
-            "--signal_report trains nothing. Allowed: without --resume and --overwrite."
-        )
     config = config.resolved()
-    for name, is_asked in (("resume", resume), ("overwrite", overwrite)):
-        if is_asked and config.model_dir is None:
-            raise UsageError(f"--{name} needs the folder of the run. Allowed: with --model_dir.")
+    model_dir.check_flags(config, resume, overwrite, signal_only)
     devices = device_choice.find(
         config, resume=resume, overwrite=overwrite, signal_report=signal_only
     )
-    if devices.workers > 1 and config.model_dir is None:
-        raise UsageError(
-            "--model_dir: needed with several workers. Allowed: a folder that all of them see."
-        )
     if config.deterministic:
         device_choice.make_deterministic()
+    folder = ModelDir(config.model_dir, config, devices.workers)
     splits = load_data(config)
     config.check_against(splits, devices.replicas)
-    folder = ModelDir(config.model_dir, config)
     with folder.taken(resume, overwrite, splits) if devices.is_chief else contextlib.nullcontext():
-        with _losses_said(devices):
+        with devices.losses_explained():
             resume = resume and os.path.exists(folder.config_json)
             devices.check_same({"images": splits.digest, "run to resume": str(resume)})
             # The chief has the lock, from here on at the latest.
@@ -76,21 +64,6 @@ def train(
             if not (result and result["status"] == "interrupted"):
                 devices.wait()
         return result
-
-
-@contextlib.contextmanager
-def _losses_said(devices):
-    """Scope in which TensorFlow's error for a process that is lost becomes a line."""
-    try:
-        yield
-    except Exception as error:
-        if devices.workers == 1 or not device_choice.lost_process(error):
-            raise
-        raise LostProcessError(
-            f"process {devices.worker} of {devices.workers} has lost "
-            f"{device_choice.name_of_lost(error, devices)}. Start all processes again, with "
-            "--resume."
-        ) from error
 
 
 def _train_in(
@@ -109,36 +82,24 @@ def _train_in(
         return result
 
     run = make_run(config, splits, folder, devices)
-    try:
-        with run.stop.listening(), splits.corrupt.explained():
-            first, sums = run.restore() if resume else run.start(overwrite)
-            devices.check_same({"step of the newest checkpoint": str(first)})
-            if first == 0:
-                run.initialize()
-            if signal_only:
-                return None
-            with run.shown(first):
-                # The batches are not kept in this function, so that an error ends the pipeline.
-                finite = train_steps(
-                    run, training_batches(config, splits, first, devices.shard), first, sums
-                )
-            final = run.evaluate_all()
-        finite = finite and all(math.isfinite(figures["loss"]) for figures in final.values())
-        return run.finish("finished" if finite else "diverged", final)
-    except KeyboardInterrupt as stopped:
-        return run.finish("interrupted", {}, stopped_by=getattr(stopped, "name", "SIGINT"))
-    except OSError as error:
-        raise UsageError(
-            f"--model_dir={folder.path}: writing failed ({error}). "
-            "What was written before is whole."
-        ) from error
-    except Exception as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise UsageError(
-            f"--batch_size={config.batch_size} with --image_size={config.image_size}: a step does "
-            "not fit in memory. Allowed: smaller ones, or more devices."
-        ) from error
+    with run.faults_explained():
+        try:
+            with run.stop.listening(), splits.corrupt.explained():
+                first, sums = run.restore() if resume else run.start(overwrite)
+                devices.check_same({"step of the newest checkpoint": str(first)})
+                if first == 0:
+                    run.initialize()
+                if signal_only:
+                    return None
+                with run.shown(first):
+                    # The batches are not kept in this function, so that an error ends the pipeline.
+                    finite = train_steps(
+                        run, training_batches(config, splits, first, devices.shard), first, sums
+                    )
+                final = run.evaluate_all()
+            return run.finish(final, finite)
+        except KeyboardInterrupt as stopped:
+            return run.finish(stopped_by=getattr(stopped, "name", "SIGINT"))
 
 
 def train_steps(run: Any, batches: Iterator, first: int = 0, sums: Sequence[float] = ()) -> bool:
@@ -182,13 +143,12 @@ def train_steps(run: Any, batches: Iterator, first: int = 0, sums: Sequence[floa
         while len(unread) > (0 if logs or saves else 1):
             sums += np.asarray(unread.pop(0), "float64")
         run.advance(done)
-        if not np.all(np.isfinite(sums)):
-            run.end_epoch(number // plan.steps_per_epoch + 1, as_figures(sums))
-            return False
-        if logs:
+        # A loss that is not finite ends its epoch early, and the end of an epoch finds it.
+        diverges = not np.all(np.isfinite(sums))
+        if logs and not diverges:
             run.log(done, as_figures(sums))
-        if ends_epoch:
-            if not run.end_epoch(done // plan.steps_per_epoch, as_figures(sums)):
+        if ends_epoch or diverges:
+            if not run.end_epoch(-(-done // plan.steps_per_epoch), as_figures(sums)):
                 return False
             sums = np.zeros(4)
         if saves:
@@ -315,11 +275,3 @@ def training_batches(
         return batches.grouped(config.steps_per_loop)
     batches = batches.batch(config.steps_per_loop, drop_remainder=True)
     return batches.as_numpy_iterator() if keras.backend.backend() == "jax" else iter(batches)
-
-
-def _is_out_of_memory(error):
-    """Whether an error says that memory is exhausted: Python's, TensorFlow's or JAX's."""
-    names = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED")
-    return isinstance(error, MemoryError) or any(
-        name in f"{type(error).__name__} {error}" for name in names
-    )

@@ -27,15 +27,34 @@ _SHOWN_AFTER = 10.0
 _LONGEST_NAME = 255
 
 
+def check_flags(config: TrainConfig, resume: bool, overwrite: bool, signal_only: bool) -> None:
+    """Refuses combinations of the flags that say what to do with the folder of a run."""
+    if signal_only and (resume or overwrite):
+        raise UsageError(
+            "--signal_report trains nothing. Allowed: without --resume and --overwrite."
+        )
+    for name, is_asked in (("resume", resume), ("overwrite", overwrite)):
+        if is_asked and config.model_dir is None:
+            raise UsageError(f"--{name} needs the folder of the run. Allowed: with --model_dir.")
+
+
 class ModelDir:
     """Paths of a run's files, and the rule that one configuration never writes over another's.
 
     Args:
         path: Folder; None for a new one under `runs/`, named after the configuration and the time.
         config: Resolved `TrainConfig`.
+        workers: Processes that train together.
+
+    Raises:
+        UsageError: If several processes have no path.
     """
 
-    def __init__(self, path, config):
+    def __init__(self, path: str | os.PathLike | None, config: TrainConfig, workers: int = 1):
+        if path is None and workers > 1:
+            raise UsageError(
+                "--model_dir: needed with several workers. Allowed: a folder that all of them see."
+            )
         if path is None:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             path = f"runs/{config.norm}-{config.model}-{config.dataset}-seed{config.seed}-{now}"

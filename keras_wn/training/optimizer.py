@@ -61,6 +61,7 @@ class SGDL2(keras.optimizers.SGD):
         self._initial_l2 = l2
         self.decayed = tuple(decayed)
         self.sums_gradients = sums_gradients
+        self._is_decayed: list[bool] = []
 
     def build(self, variables: Sequence[Any]) -> None:
         super().build(variables)

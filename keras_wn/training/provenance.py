@@ -1,7 +1,6 @@
 """Records where a run's figures come from: flags, versions, data, machine."""
 
 import dataclasses
-import datetime
 import hashlib
 import os
 import pathlib
@@ -9,7 +8,6 @@ import platform
 import resource
 import subprocess
 import sys
-import uuid
 from importlib import metadata
 from typing import Any
 
@@ -34,7 +32,7 @@ def run_record(config: TrainConfig, splits: Splits, replicas: int = 1) -> dict[s
     return {
         "flags": dataclasses.asdict(config),
         "command": " ".join(sys.argv),
-        **_environment(),
+        **environment(),
         "data": _data(splits),
         "replicas": replicas,
         "bn_semantics": _bn_semantics(config, replicas),
@@ -70,39 +68,21 @@ def result_record(
     }
 
 
-def process_record(command: str, threads: int) -> dict[str, Any]:
-    """The record of this process in the log of a study.
-
-    Args:
-        command: The command line that started the study.
-        threads: Threads that an operation of its trials may use.
-    """
-    environment = _environment()
-    environment["machine"]["threads"] = threads
-    return {
-        "kind": "process",
-        "id": f"p{uuid.uuid4().hex[:8]}",
-        "command": command,
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **environment,
-        "commit": _commit(os.path.dirname(keras_wn.__file__)),
-    }
-
-
 def code() -> dict[str, str]:
     """Digest of this package's code, and the versions of the libraries that a step depends on."""
     folder = pathlib.Path(keras_wn.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    versions = _environment()["versions"]
+    versions = environment()["versions"]
     return {
         "the code of keras_wn": digest.hexdigest()[:16],
         **{f"the version of {name}": versions.get(name, "none") for name in _PACKAGES[:4]},
     }
 
 
-def _environment():
+def environment() -> dict[str, Any]:
+    """The versions of libraries, the backend and the machine of this process."""
     versions = {"keras_wn": keras_wn.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -160,8 +140,9 @@ def _processor():
         return platform.processor()
 
 
-def _commit(folder):
-    """The commit of a checkout, marked where files differ from it; None outside of one."""
+def commit() -> str | None:
+    """The commit of this package, marked where files differ from it; None outside of a checkout."""
+    folder = os.path.dirname(keras_wn.__file__)
     try:
         head = _git(folder, "rev-parse", "--short=12", "HEAD")
         changes = _git(folder, "status", "--porcelain", "--untracked-files=no")

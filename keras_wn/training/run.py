@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_wn.data import datasets
 from keras_wn.data.splits import Splits
+from keras_wn.errors import UsageError
 from keras_wn.event_file import Scalars
 from keras_wn.model_summary import kernel_norms
 from keras_wn.training import devices as device_choice
@@ -155,6 +156,25 @@ class Run:
             signal_report.write(blocks, title, self.folder.signal_json, self.folder.signal_png)
 
     @contextlib.contextmanager
+    def faults_explained(self) -> Iterator[None]:
+        """Scope in which a full disk and a step that does not fit in memory are one line each."""
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(
+                f"--model_dir={self.folder.path}: writing failed ({error}). "
+                "What was written before is whole."
+            ) from error
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise UsageError(
+                f"--batch_size={self.config.batch_size} with --image_size="
+                f"{self.config.image_size}: a step does not fit in memory. Allowed: smaller ones, "
+                "or more devices."
+            ) from error
+
+    @contextlib.contextmanager
     def shown(self, first: int) -> Iterator[None]:
         """Shows progress and takes the profile while the scope is open."""
         self._first, self._training_started = first, time.perf_counter()
@@ -192,7 +212,7 @@ class Run:
             self._speeds.append(speed)
         step = min(epoch * self.plan.steps_per_epoch, len(self.plan.rates))
         self.step.store()
-        finite = math.isfinite(figures["loss"]) and weights_are_finite(self.model)
+        finite = is_finite(self.model, figures)
         self._record(epoch, step, "train", "training", figures, speed)
         text = f"loss {figures['loss']:.4f}, top-1 {figures['top1']:.4f}"
         if not finite:
@@ -213,7 +233,7 @@ class Run:
     def checkpoint(self, step: int, sums: Sequence[float]) -> None:
         """Writes a checkpoint, unless the weights are not finite: the last good one stays."""
         self.step.store()
-        if weights_are_finite(self.model):
+        if is_finite(self.model):
             self._checkpoints.write(self._variables(), step, sums)
 
     # After the last step.
@@ -228,13 +248,22 @@ class Run:
                 final[name] = self._evaluate(name)
         return final
 
-    def finish(self, status: str, final: dict, stopped_by: str | None = None) -> dict[str, Any]:
-        """Saves the model, writes `result.json`, and prints the result as a table."""
+    def finish(
+        self, final: dict | None = None, finite: bool = True, stopped_by: str | None = None
+    ) -> dict[str, Any]:
+        """Saves the model, writes `result.json`, and prints the result as a table.
+
+        Args:
+            final: Figures by split; None if they were not measured.
+            finite: Whether the training stayed finite.
+            stopped_by: Name of the signal that stopped the run, or None.
+        """
         self.step.store()
+        finite = finite and losses_are_finite((final or {}).values())
         result = {
-            "status": status,
+            "status": "interrupted" if stopped_by else "finished" if finite else "diverged",
             "step": self.steps_done,
-            "final": final,
+            "final": final or {},
             "stopped_by": stopped_by,
         }
         if corrupt := self.splits.corrupt.summary():
@@ -355,22 +384,41 @@ def _swap(variables, others):
         other.assign(values[0])
 
 
-def weights_are_finite(model: keras.Model) -> bool:
-    """Whether every trained variable of a model is finite.
+def is_finite(model: keras.Model, *figures: Mapping[str, float]) -> bool:
+    """Whether some losses and every trained variable of a model are finite.
 
     The loss alone does not tell. The ReLU of some libraries turns NaN into 0, as oneDNN's does, and
     a network of NaN weights then goes on with a finite loss.
 
+    Args:
+        model: Keras model.
+        *figures: Dicts with a `loss`.
+
     Example:
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> weights_are_finite(model)
-    True
+    >>> is_finite(model, {"loss": 0.0}), is_finite(model, {"loss": float("inf")})
+    (True, False)
     >>> _ = model.layers[0].bias.assign([float("nan")])
-    >>> weights_are_finite(model)
+    >>> is_finite(model)
     False
     """
-    return all(np.all(np.isfinite(ops.convert_to_numpy(v))) for v in model.trainable_variables)
+    return losses_are_finite(figures) and all(
+        np.all(np.isfinite(ops.convert_to_numpy(v))) for v in model.trainable_variables
+    )
+
+
+def losses_are_finite(figures: Iterable[Mapping[str, float]]) -> bool:
+    """Whether the losses among some figures are finite."""
+    return all(math.isfinite(found["loss"]) for found in figures)
+
+
+def _is_out_of_memory(error):
+    """Whether an error says that memory is exhausted: Python's, TensorFlow's or JAX's."""
+    names = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED")
+    return isinstance(error, MemoryError) or any(
+        name in f"{type(error).__name__} {error}" for name in names
+    )
 
 
 def save_model(model: keras.Model, path: Any) -> None:

@@ -5,7 +5,6 @@ memory for the new one. With several devices, `keras.distribution` lays the batc
 and the compiler inserts the sums of gradients and statistics.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ from jax import numpy as jnp
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.optimizer import clip_adaptively
-from keras_wn.training.scores import rank_of_truth, top_sums, weights_of_rows
+from keras_wn.training.scores import top_sums, weights_of_rows
 
 
 class JaxStep:
@@ -31,6 +30,10 @@ class JaxStep:
         loss: `keras.losses.Loss`, the mean over a batch.
         config: Resolved `TrainConfig`.
         devices: `Devices`.
+
+    Attributes:
+        model, optimizer, loss: As given.
+        state: Lists of the values of trained, other and optimizer variables. None before `load`.
     """
 
     def __init__(
@@ -66,10 +69,10 @@ class JaxStep:
             self._over_steps = jax.sharding.NamedSharding(mesh, axes(None, "batch"))
             self._over_rows = jax.sharding.NamedSharding(mesh, axes("batch"))
         # `None` leaves the choice to the compiler.
-        self._train = jax.jit(self._steps, donate_argnums=0, out_shardings=(replicated, replicated))
+        self._train = jax.jit(self.steps, donate_argnums=0, out_shardings=(replicated, replicated))
         self._evaluate = jax.jit(self._evaluation, out_shardings=replicated)
-        self._correct = jax.jit(self._is_correct, out_shardings=replicated)
-        self._state: Any = None
+        self._logits = jax.jit(self._outputs, out_shardings=replicated)
+        self.state: Any = None
 
     def train(self, images: Any, labels: Any, rates: Any, decay: float) -> jax.Array:
         """Takes as many steps as there are batches, without a return to Python in between.
@@ -86,7 +89,7 @@ class JaxStep:
         """
         images, labels = self._divided((images, labels), self._over_steps)
         rates, decay = np.asarray(rates, "float32"), np.float32(decay)
-        self._state, sums = self._train(self._state, images, labels, rates, decay)
+        self.state, sums = self._train(self.state, images, labels, rates, decay)
         return sums
 
     def evaluate(self, images: Any, labels: Any, weights: Any = None) -> jax.Array:
@@ -108,32 +111,31 @@ class JaxStep:
         variables = (model.trainable_variables, model.non_trainable_variables)
         return self._evaluate(*([v.value for v in vs] for vs in variables), *arrays)
 
-    def correct(self, images: Any, labels: Any) -> jax.Array:
-        """Tells which images of a batch are classified correctly, in inference mode.
+    def logits(self, images: Any) -> jax.Array:
+        """The outputs of the model for one batch, in inference mode.
 
         Args:
             images: Array of shape `(rows, height, width, channels)`.
-            labels: One-hot array of shape `(rows, classes)`.
 
         Returns:
-            Boolean array of shape `(rows,)`.
+            Array of shape `(rows, classes)`.
         """
-        arrays = self._divided((images, labels), self._over_rows)
+        [images] = self._divided([images], self._over_rows)
         model = self.model
         variables = (model.trainable_variables, model.non_trainable_variables)
-        return self._correct(*([v.value for v in vs] for vs in variables), *arrays)
+        return self._logits(*([v.value for v in vs] for vs in variables), images)
 
     def store(self) -> None:
         """Puts the state into the variables of the model and of the optimizer."""
-        if self._state is not None:
-            for variables, values in zip(self._variables(), self._state, strict=True):
+        if self.state is not None:
+            for variables, values in zip(self._variables(), self.state, strict=True):
                 for variable, value in zip(variables, values, strict=True):
                     variable.assign(value)
 
     def load(self) -> None:
         """Takes the state from the variables, after they were assigned."""
         # Copied, because the first step frees the memory of what it is given.
-        self._state = tuple(
+        self.state = tuple(
             [jnp.array(variable.value, copy=True) for variable in variables]
             for variables in self._variables()
         )
@@ -148,10 +150,6 @@ class JaxStep:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
-    def lanes(self) -> "JaxLanes":
-        """Returns lanes in which copies of the model train side by side."""
-        return JaxLanes(self)
-
     def _variables(self):
         model = self.model
         return model.trainable_variables, model.non_trainable_variables, self.optimizer.variables
@@ -162,7 +160,9 @@ class JaxStep:
             return arrays
         return [jax.make_array_from_process_local_data(sharding, array) for array in arrays]
 
-    def _steps(self, state, images, labels, rates, decay):
+    def steps(self, state: Any, images: Any, labels: Any, rates: Any, decay: Any) -> tuple:
+        """The state after some steps, and the sums of the figures, as a pure function."""
+
         def one(state, batch):
             return self._step(state, *batch, decay)
 
@@ -246,76 +246,11 @@ class JaxStep:
         with keras.StatelessScope(state_mapping=mapping):
             return self.optimizer.scale_loss(1.0)
 
-    def _is_correct(self, trainable, fixed, images, labels):
+    def _outputs(self, trainable, fixed, images):
         logits, _ = self.model.stateless_call(trainable, fixed, images, training=False)
-        return rank_of_truth(labels, logits) < 1
+        return logits
 
     def _evaluation(self, trainable, fixed, images, labels, weights):
-        logits, _ = self.model.stateless_call(trainable, fixed, images, training=False)
+        logits = self._outputs(trainable, fixed, images)
         loss = jnp.float32(self.loss(labels, logits, weights)) * jnp.sum(weights)
         return jnp.stack([loss, *top_sums(labels, logits, weights)])
-
-
-class JaxLanes:
-    """Trains copies of one model side by side, each on its own batches, in one compiled function.
-
-    A small network does not keep a GPU busy. Many copies of it do.
-
-    Args:
-        step: `JaxStep` of the model, on one device.
-    """
-
-    def __init__(self, step: JaxStep):
-        self.step = step
-        self._train = jax.jit(jax.vmap(step._steps), donate_argnums=0)
-        self._finite = jax.jit(self._are_finite)
-        self._take = jax.jit(lambda state, lane: jax.tree.map(lambda x: x[lane], state))
-        self._state: Any = None
-        self._stored: int | None = None
-
-    def load(self, starts: Sequence[list]) -> None:
-        """Takes the state of each lane.
-
-        Args:
-            starts: For each lane, the values of `[*model.variables, *optimizer.variables]`.
-        """
-        states = []
-        for values in starts:
-            self.step.assign(values)
-            self.step.load()
-            states.append(self.step._state)
-        self._state = jax.tree.map(lambda *lanes: jnp.stack(lanes), *states)
-        self._stored = None
-
-    def train(self, images: Any, labels: Any, rates: Any, decays: Any) -> jax.Array:
-        """Takes steps in every lane. The arguments are `JaxStep.train`'s, with lanes in front.
-
-        Args:
-            images: Array of shape `(lanes, steps, rows, height, width, channels)`.
-            labels: One-hot array of shape `(lanes, steps, rows, classes)`.
-            rates: Float32 array of shape `(lanes, steps)`.
-            decays: Float32 array of shape `(lanes,)`.
-
-        Returns:
-            Float32 array of shape `(lanes, 4)`: sums of loss, top-1, top-5 and images.
-        """
-        arrays = (np.asarray(array, "float32") for array in (images, labels, rates, decays))
-        self._state, sums = self._train(self._state, *arrays)
-        self._stored = None
-        return sums
-
-    def finite(self) -> np.ndarray:
-        """Whether all trained variables of each lane are finite: boolean array of `(lanes,)`."""
-        return np.asarray(self._finite(self._state[0]))
-
-    def store(self, lane: int) -> None:
-        """Puts the state of a lane into the variables of the model and of the optimizer."""
-        if self._stored != lane:
-            self.step._state = self._take(self._state, lane)
-            self.step.store()
-            self._stored = lane
-
-    @staticmethod
-    def _are_finite(trainable):
-        by_variable = [jnp.isfinite(v).reshape(len(v), -1).all(axis=1) for v in trainable]
-        return jnp.stack(by_variable).all(axis=0)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.optimizer import clip_adaptively
-from keras_wn.training.scores import rank_of_truth, top_sums, weights_of_rows
+from keras_wn.training.scores import top_sums, weights_of_rows
 
 
 class TensorFlowStep:
@@ -58,7 +58,9 @@ class TensorFlowStep:
         self._one_step = tf.function(self._step_of_all_replicas)
         self._steps = tf.function(self._steps_in_a_loop)
         self._evaluation = tf.function(self._evaluation_of_all_replicas, reduce_retracing=True)
-        self._correctness = tf.function(self._is_correct, reduce_retracing=True)
+        self._logits = tf.function(
+            lambda images: self.model(images, training=False), reduce_retracing=True
+        )
         self._assignment = tf.function(self._assign_all)
         self._accumulator = None
         if config.accumulation > 1:
@@ -100,27 +102,22 @@ class TensorFlowStep:
             weights = tf.ones(len(images))
         return self._evaluation(*self._divided((images, labels, weights), axis=0))
 
-    def correct(self, images: Any, labels: Any) -> tf.Tensor:
-        """Tells which images of a batch are classified correctly, in inference mode.
+    def logits(self, images: Any) -> tf.Tensor:
+        """The outputs of the model for one batch, in inference mode.
 
         Args:
             images: Tensor or array of shape `(rows, height, width, channels)`.
-            labels: One-hot tensor or array of shape `(rows, classes)`.
 
         Returns:
-            Boolean tensor of shape `(rows,)`.
+            Tensor of shape `(rows, classes)`.
         """
-        return self._correctness(tf.convert_to_tensor(images), tf.convert_to_tensor(labels))
-
-    def _is_correct(self, images, labels):
-        logits = self.model(images, training=False)
-        return rank_of_truth(labels, logits) < 1
+        return self._logits(tf.convert_to_tensor(images))
 
     def store(self) -> None:
-        """Puts the state into the variables of the model and of the optimizer."""
+        """Does nothing here: the step changes the variables themselves. `JaxStep` has copies."""
 
     def load(self) -> None:
-        """Takes the state from the variables, after they were assigned."""
+        """Does nothing here: the step reads the variables themselves. `JaxStep` has copies."""
 
     def assign(self, values: list) -> None:
         """Assigns the variables of the model and of the optimizer, in one compiled call.

@@ -17,7 +17,7 @@ def test_splits_have_their_sizes_and_every_class_in_equal_share():
 
 
 def test_the_study_has_a_split_of_its_own_with_more_images_to_test_on():
-    found = digits.load(8, digits.HELD_OUT_BY_STUDY)
+    found = digits.load(8, (250, 1000))
     assert [len(found.train), len(found.validation), len(found.test)] == [547, 250, 1000]
     np.testing.assert_allclose(np.bincount(found.test.labels) / 1000, 0.1, atol=0.005)
 

@@ -69,7 +69,7 @@ def test_data_that_need_tensorflow_say_so(flags, message, tmp_path):
     assert err.startswith(message.format(tmp_path)) and err.count("\n") == 1, err
 
 
-def test_the_study_trains_side_by_side(tmp_path):
+def test_the_study_trains_in_lanes(tmp_path):
     flags = ("--budget=tiny", "--methods=none", "--suite=accuracy", "--seeds=2", "--jobs=1")
     flags += ("--train_epochs=2", "--lanes=2", f"--out={tmp_path}/study")
     # These steps are taken often enough to be worth the compiler's work, which `nox` leaves out.

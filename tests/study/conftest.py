@@ -3,14 +3,14 @@
 import pytest
 
 from keras_wn.study import report
-from keras_wn.study.plan import Request
+from keras_wn.study.specs import Planner
 from tests.study.made_up import CLASSES, TINY, World, log
 
 
 @pytest.fixture
-def request_of():
+def planner_of():
     def make(methods=("bn", "wn"), protocol=TINY):
-        return Request(protocol, methods, CLASSES)
+        return Planner(protocol, methods, CLASSES)
 
     return make
 

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from keras_wn.study import budgets, claims
-from keras_wn.study.plan import Request, empty_record
-from keras_wn.study.suites import SUITES
+from keras_wn.study import budgets, questions
+from keras_wn.study.questions import SUITES
+from keras_wn.study.specs import Planner, empty_record
 
 TINY = budgets.get("tiny")
 CLASSES = 10
@@ -20,18 +20,14 @@ DATA = {
 }
 METHODS = ("none", "bn", "wn", "normprop", "wn_trelu")
 # Enough seeds for decisions, and two depths. A margin of 1 point.
-DECISIVE = dataclasses.replace(
-    TINY,
+_PLAIN = dataclasses.replace(
+    TINY.of("stability").conditions[0], models=("cifar_resnet8", "cifar_resnet20")
+)
+DECISIVE = TINY.changed(
+    dataclasses.replace(TINY.of("stability"), seeds=8, conditions=(_PLAIN,)),
+    dataclasses.replace(TINY.of("cost"), rounds=10, batch_sizes=(8, 32)),
     seeds=10,
     margin=1.0,
-    stability={
-        **TINY.stability,
-        "seeds": 8,
-        "conditions": [
-            {**TINY.stability["conditions"][0], "models": ["cifar_resnet8", "cifar_resnet20"]}
-        ],
-    },
-    cost={**TINY.cost, "rounds": 10, "batch_sizes": [8, 32]},
 )
 PROCESS = {
     "kind": "process",
@@ -56,19 +52,19 @@ def result(spec, top1=0.5, status="finished"):
     return json.loads(json.dumps(record))
 
 
-def all_done(plan, request, top1=lambda spec: 0.5):
+def all_done(plan, planner, top1=lambda spec: 0.5):
     """Plans until nothing is left, every trial ending with `top1(spec)`.
 
     Returns:
         Dict from identity to record, in the order of the plan.
     """
-    return _done(plan, request, lambda spec: result(spec, top1(spec)))
+    return _done(plan, planner, lambda spec: result(spec, top1(spec)))
 
 
-def _done(plan, request, make):
+def _done(plan, planner, make):
     done = {}
     while True:
-        new = [spec for spec in plan(request, done) if spec.id not in done]
+        new = [spec for spec in plan(planner, done) if spec.id not in done]
         if not new:
             return done
         done.update({spec.id: make(spec) for spec in new})
@@ -168,9 +164,9 @@ class World:
 
 def log(world, suites=tuple(SUITES), methods=METHODS, protocol=DECISIVE):
     """The lines of a whole log of these suites, as the plan asks for them."""
-    request = Request(protocol, methods, CLASSES)
+    planner = Planner(protocol, methods, CLASSES)
     done = {}
     for suite in suites:
-        done |= _done(SUITES[suite], request, world.record)
-    rules = claims.rules(protocol.margin, protocol.level)
+        done |= _done(SUITES[suite].plan, planner, world.record)
+    rules = questions.rules(protocol.margin, protocol.level)
     return [protocol.record(DATA, methods, suites, rules), PROCESS, *done.values()]

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from keras_wn.study import claims, findings, questions
-from keras_wn.study.table import TrialTable
+from keras_wn.study import questions
+from keras_wn.study.questions import cost, regularization
+from keras_wn.study.records import table_of
 from keras_wn.study.verdicts import (
     EQUAL,
     FAILS,
@@ -19,8 +20,8 @@ from tests.study.made_up import METHODS, World, log
 
 
 def judge(key, world, suites, methods=METHODS):
-    trials = TrialTable.from_records(log(world, suites, methods))
-    return {claim.key: verdict for claim, verdict in claims.judge(trials).items()}[key]
+    trials = table_of(log(world, suites, methods))
+    return {claim.key: verdict for claim, verdict in questions.judge(trials).items()}[key]
 
 
 def same(value, methods=("wn", "normprop", "wn_trelu")):
@@ -28,8 +29,8 @@ def same(value, methods=("wn", "normprop", "wn_trelu")):
 
 
 def test_nothing_measured():
-    trials = TrialTable.from_records(log(World(), suites=()))
-    found = claims.judge(trials)
+    trials = table_of(log(World(), suites=()))
+    found = questions.judge(trials)
     assert [claim.key for claim in found] == [f"C{i}" for i in range(1, 8)]
     assert {verdict.outcome for verdict in found.values()} == {UNMEASURED}
     assert all(v.reason.startswith("Needs ") and v.pieces == () for v in found.values())
@@ -42,7 +43,7 @@ def test_nothing_measured():
 def test_c1_is_the_share_of_the_step(seconds, outcome):
     found = judge("C1", World(steps={"bn": seconds}), ("cost",))
     assert found.outcome == outcome
-    assert [piece.question.name for piece in found.pieces] == [
+    assert [piece.comparison.name for piece in found.pieces] == [
         "bn, batch of 8",
         "bn, batch of 32",
     ]
@@ -83,7 +84,7 @@ def test_c3_says_which_method_was_not_measured_and_shows_the_others_beside():
     found = judge("C3", world, ("accuracy",), ("none", "bn", "wn"))
     assert found.outcome == MIXED
     assert "Holds: wn; not measured: normprop, wn_trelu." in found.reason
-    assert [p.question.name for p in found.pieces if p.beside] == ["none"]
+    assert [p.comparison.name for p in found.pieces if p.beside] == ["none"]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +134,8 @@ def test_c5_asks_whether_a_gap_is_closed(wn, regularized, spread, outcome, words
 
 def test_c5_tells_the_share_of_the_gap_that_is_closed():
     world = World({"bn": 0.8, "wn": 0.7}, regularized={"wn": 0.75})
-    trials = TrialTable.from_records(log(world, ("regularization",)))
-    share = questions.share_closed(trials)
+    trials = table_of(log(world, ("regularization",)))
+    share = regularization.share_closed(trials)
     assert share.low < 0.5 < share.high and share.high - share.low < 0.2
 
 
@@ -151,7 +152,7 @@ def test_c5_tells_the_share_of_the_gap_that_is_closed():
 def test_c6_compares_the_largest_stable_rates_of_the_deepest_network(limits, spread, outcome):
     found = judge("C6", World(limits=limits, limit_spread=spread), ("stability",))
     assert found.outcome == outcome
-    assert all("cifar_resnet20" in piece.question.quantity for piece in found.pieces)
+    assert all("cifar_resnet20" in piece.comparison.quantity for piece in found.pieces)
 
 
 def test_rates_that_are_too_small_to_learn_do_not_hide_the_limit():
@@ -162,14 +163,14 @@ def test_rates_that_are_too_small_to_learn_do_not_hide_the_limit():
     # Where no rate is both stable and large enough, the limit lies below the grid.
     none = World(limits={"bn": 0.5, **same(0.004)}, learns_from=math.log2(0.006))
     found = judge("C6", none, ("stability",))
-    assert found.outcome == HOLDS and all(piece.question.is_bound for piece in found.pieces)
+    assert found.outcome == HOLDS and all(piece.comparison.is_bound for piece in found.pieces)
 
 
 def test_rates_that_are_too_large_to_learn_are_above_the_limit_though_their_loss_is_finite():
     # From 0.004 to 0.02, the loss stays finite, and nothing is learned.
     world = World(limits={"bn": 0.5, **same(0.004)}, finite_to={"wn": 0.02})
     found = judge("C6", world, ("stability",))
-    numbers = {piece.question.name: piece.estimate.value for piece in found.pieces}
+    numbers = {piece.comparison.name: piece.estimate.value for piece in found.pieces}
     assert math.isclose(numbers["wn"], math.log2(0.5 / 0.004), abs_tol=0.4)
     assert math.isclose(numbers["normprop"], numbers["wn"], abs_tol=0.4)
 
@@ -206,18 +207,18 @@ def test_c7_is_not_decided_by_a_method_that_was_added_after_the_plan():
     world = World({"bn": 0.8, **same(0.7), "none": 0.7, "ws": 0.8})
     records = log(world, ("accuracy", "stability"), (*METHODS, "ws"))
     records[0]["planned"]["methods"].remove("ws")
-    trials = TrialTable.from_records(records)
-    [c7] = [v for c, v in claims.judge(trials).items() if c.key == "C7"]
-    added = [piece for piece in c7.pieces if piece.question.name == "ws"]
+    trials = table_of(records)
+    [c7] = [v for c, v in questions.judge(trials).items() if c.key == "C7"]
+    added = [piece for piece in c7.pieces if piece.comparison.name == "ws"]
     assert c7.outcome == FAILS and len(added) == 2
     assert all(piece.beside and piece.outcome == HOLDS for piece in added)
-    assert added[0].question.note == "exploratory"
-    assert "ws" not in findings.findings(trials, claims.judge(trials))[-1]
+    assert added[0].comparison.note == "exploratory"
+    assert "ws" not in questions.findings(questions.judge(trials))[-1]
 
 
 def test_c7_says_how_many_more_seeds_would_decide():
     found = judge("C7", World({"bn": 0.8}, spread=0.02), ("accuracy", "stability"))
-    open_ = [p for p in found.pieces if p.outcome == UNDECIDED and p.question.unit == "points"]
+    open_ = [p for p in found.pieces if p.outcome == UNDECIDED and p.comparison.unit == "points"]
     assert found.outcome == UNDECIDED and open_
     assert all("would" in in_words(piece) for piece in open_)
     assert any("more seeds would decide" in in_words(piece) for piece in open_)
@@ -228,25 +229,25 @@ def test_steps_are_compared_in_the_rounds_that_they_shared():
     first = log(World(), ("cost",), ("none", "bn", "wn"))
     slower = World(steps=dict.fromkeys(("none", "bn", "wn", "gn"), 0.2))
     later = log(slower, ("cost",), ("none", "bn", "wn", "gn"))
-    trials = TrialTable.from_records([*later, *first[2:]])
+    trials = table_of([*later, *first[2:]])
     for method, seconds in (("gn", 0.2), ("none", 0.1)):
-        own, plain = questions.step_seconds(trials, method, 8)
+        own, plain = cost.step_seconds(trials, method, 8)
         assert own.mean() == pytest.approx(seconds, rel=0.2)
         assert plain.mean() == pytest.approx(seconds, rel=0.2)
 
 
 def test_pieces_name_their_trials():
     records = log(World(), ("accuracy",))
-    trials = TrialTable.from_records(records)
-    found = claims.judge(trials)
+    trials = table_of(records)
+    found = questions.judge(trials)
     [c3] = [verdict for claim, verdict in found.items() if claim.key == "C3"]
     for piece in c3.pieces:
-        assert set(piece.question.trials) == {
+        assert set(piece.comparison.trials) == {
             r["id"]
             for r in records
             if r["kind"] == "trial"
             and r["spec"]["stage"] == "final"
-            and r["spec"]["method"] in ("bn", piece.question.name)
+            and r["spec"]["method"] in ("bn", piece.comparison.name)
         }
 
 
@@ -256,23 +257,23 @@ def test_diverged_trials_are_counted_beside_and_leave_no_pair():
     next(r for r in finals if r["spec"]["method"] == "wn").update(
         status="diverged", final={}, correct=None
     )
-    [c3] = [v for c, v in claims.judge(TrialTable.from_records(records)).items() if c.key == "C3"]
-    wn = next(piece for piece in c3.pieces if piece.question.name == "wn")
-    assert (wn.estimate.n, wn.outcome, wn.question.note) == (9, HOLDS, "diverged: 1 of 10")
+    [c3] = [v for c, v in questions.judge(table_of(records)).items() if c.key == "C3"]
+    wn = next(piece for piece in c3.pieces if piece.comparison.name == "wn")
+    assert (wn.estimate.n, wn.outcome, wn.comparison.note) == (9, HOLDS, "diverged: 1 of 10")
 
 
 def test_before_the_first_look_nothing_is_decided():
     records = log(World({"bn": 0.8, **same(0.5)}), ("accuracy",))
     few = [r for r in records if r["kind"] != "trial" or r["spec"]["seed"] not in range(4, 10)]
-    found = {c.key: v for c, v in claims.judge(TrialTable.from_records(few)).items()}
+    found = {c.key: v for c, v in questions.judge(table_of(few)).items()}
     assert found["C3"].outcome == UNMEASURED
     half = [r for r in records if r["kind"] != "trial" or r["spec"]["seed"] not in range(5, 10)]
-    found = {c.key: v for c, v in claims.judge(TrialTable.from_records(half)).items()}
+    found = {c.key: v for c, v in questions.judge(table_of(half)).items()}
     assert found["C3"].outcome == FAILS and found["C3"].pieces[0].estimate.n == 5
 
 
 def test_every_reported_number_has_a_source_and_says_how_it_was_read():
-    for claim in claims.CLAIMS:
+    for claim in questions.CLAIMS:
         assert bool(claim.reported) == (claim.key != "C7")
         assert {reported.tag for reported in claim.reported} <= {"read", "second-hand"}
         assert all(reported.source for reported in claim.reported)
@@ -280,9 +281,9 @@ def test_every_reported_number_has_a_source_and_says_how_it_was_read():
 
 def test_the_sentence_on_the_cost_names_each_method_once():
     world = World(steps={"none": 0.1, "bn": 0.15, "wn": 0.12, "normprop": 0.101, "wn_trelu": 0.11})
-    trials = TrialTable.from_records(log(world, ("cost",)))
-    sentence = findings.findings(trials, claims.judge(trials))[4]
+    trials = table_of(log(world, ("cost",)))
+    sentence = questions.findings(questions.judge(trials))[4]
     added = sentence.partition("added to it by ")[2]
-    batches = len(trials.protocol.cost["batch_sizes"])
+    batches = len(trials.protocol.of("cost").batch_sizes)
     assert [added.count(f"{name} (") for name in ("wn", "wn_trelu", "normprop")] == [1, 1, 0]
     assert added.count("with a batch of") == 2 * batches

@@ -5,10 +5,9 @@ import re
 
 import pytest
 
-from keras_wn.study import claims
-from keras_wn.study.findings import findings
+from keras_wn.study import questions
 from keras_wn.study.log import Log
-from keras_wn.study.table import TrialTable
+from keras_wn.study.records import table_of
 
 STUDY = pathlib.Path(__file__).parents[2] / "docs" / "study"
 # A number with its interval, such as `−1.9 [−2.2, −1.7]` or `8.9× [7.2×, 11×]`.
@@ -22,17 +21,17 @@ def text_of(name):
 
 @pytest.fixture(scope="module")
 def trials():
-    return TrialTable.from_records(Log(STUDY / "trials.jsonl").read())
+    return table_of(Log(STUDY / "trials.jsonl").read())
 
 
 @pytest.fixture(scope="module")
 def judged(trials):
-    return claims.judge(trials)
+    return questions.judge(trials)
 
 
 @pytest.mark.parametrize("page", ["report.md", "index.md"])
 def test_the_page_has_what_was_found(page, trials, judged):
-    missing = [sentence for sentence in findings(trials, judged) if sentence not in text_of(page)]
+    missing = [sentence for sentence in questions.findings(judged) if sentence not in text_of(page)]
     assert not missing
 
 

@@ -8,18 +8,19 @@ import matplotlib
 import pytest
 
 from keras_wn import methods
-from keras_wn.study import canvas, figures, forest, formatting, sections
+from keras_wn.study import canvas, forest, formatting, limits
 from keras_wn.study.estimates import Estimate
+from keras_wn.study.questions import accuracy, signal, stability
+from keras_wn.study.records import table_of
 from keras_wn.study.search import Bracket
-from keras_wn.study.table import TrialTable
 from tests.study.made_up import DECISIVE, METHODS, World, log
 
 
 def test_each_method_has_a_color_and_a_marker_of_its_own():
-    found = [canvas.look_of(method) for method in methods.names()]
-    unknown = canvas.look_of("another")
+    found = [canvas.style_of(method) for method in methods.names()]
+    unknown = canvas.style_of("another")
     for attribute in ("color", "marker"):
-        values = {getattr(look, attribute) for look in [*found, unknown]}
+        values = {getattr(style, attribute) for style in [*found, unknown]}
         assert len(values) == len(found) + 1, attribute
 
 
@@ -54,8 +55,8 @@ def test_signals_that_are_not_finite_or_zero_are_drawn():
         if record["kind"] == "trial" and record["signal"]:
             record["signal"][-1]["blocks"][0]["variance"] = None
             record["signal"][-1]["blocks"][1]["variance"] = 0.0
-    profiles = sections.signal_profiles(TrialTable.from_records(records))
-    assert len(figures.signal(profiles)) == 4
+    [drawn] = signal.evidence(table_of(records))
+    assert len(drawn.panels) == 4
 
 
 def test_estimates_without_an_interval_are_drawn():
@@ -67,9 +68,9 @@ def test_estimates_without_an_interval_are_drawn():
 def test_perfect_accuracy_is_drawn():
     ones = dict.fromkeys(METHODS, 1.0)
     records = log(World(test=ones, train=ones, spread=0.0), ("accuracy",))
-    trials = TrialTable.from_records(records)
-    assert len(figures.curves(trials)) == 2
-    assert len(sections.front(trials)) == 1
+    trials = table_of(records)
+    assert len(accuracy.curves(trials)) == 2
+    assert len(accuracy.front(trials)) == 1
 
 
 @pytest.mark.parametrize(
@@ -92,16 +93,14 @@ def test_zero_has_no_sign():
 
 
 def test_conditions_beside_the_plain_ones_are_drawn_with_whole_intervals():
-    conditions = DECISIVE.stability["conditions"]
-    warm = {**conditions[0], "warmup_epochs": [1.0]}
-    protocol = dataclasses.replace(
-        DECISIVE, stability={**DECISIVE.stability, "conditions": [*conditions, warm]}
-    )
+    asked = DECISIVE.of("stability")
+    warm = dataclasses.replace(asked.conditions[0], warmup_epochs=(1.0,))
+    protocol = DECISIVE.changed(dataclasses.replace(asked, conditions=(*asked.conditions, warm)))
     records = log(World(), ("stability",), ("bn", "wn"), protocol)
-    trials = TrialTable.from_records(records)
-    found = figures.limits_by_condition(trials)
+    trials = table_of(records)
+    found = stability.by_condition(trials)
     assert [panel.name for panel in found] == ["limits_1", "limits_2"]
     mean, known = Estimate(0.0, -1.0, 1.0, 2), Bracket(0.7, 1.0)
-    assert forest.rates(mean, [known, known]) == "1 [0.5, 2]"
-    assert forest.rates(mean, [known, Bracket(None, 1.0)]) == "at most 1"
-    assert forest.rates(mean, [known, Bracket(1.0, None)]) == "at least 1"
+    assert limits.rates(mean, [known, known]) == "1 [0.5, 2]"
+    assert limits.rates(mean, [known, Bracket(None, 1.0)]) == "at most 1"
+    assert limits.rates(mean, [known, Bracket(1.0, None)]) == "at least 1"

@@ -8,35 +8,35 @@ from keras_wn import models
 from keras_wn.errors import UsageError
 from keras_wn.study import budgets
 from keras_wn.study.forecast import Forecast, check_test_images, multiply_adds, rehearse, work_of
-from keras_wn.study.suites import SUITES
+from keras_wn.study.questions import SUITES
 from tests.study.made_up import TINY, World, all_done, log
 
 SUITE_NAMES = tuple(SUITES)
 
 
-def test_a_rehearsal_has_about_as_many_trials_as_the_study(request_of):
-    request = request_of()
-    rehearsed = rehearse(request, SUITE_NAMES, {})
+def test_a_rehearsal_has_about_as_many_trials_as_the_study(planner_of):
+    planner = planner_of()
+    rehearsed = rehearse(planner, SUITE_NAMES, {})
     assert len({spec.id for spec in rehearsed}) == len(rehearsed)
-    done = {key for plan in SUITES.values() for key in all_done(plan, request)}
+    done = {key for question in SUITES.values() for key in all_done(question.plan, planner)}
     assert len(rehearsed) == pytest.approx(len(done), rel=0.15)
 
 
-def test_a_plan_that_is_done_is_rehearsed_as_it_was(request_of):
+def test_a_plan_that_is_done_is_rehearsed_as_it_was(planner_of):
     lines = log(World(), methods=("none", "bn", "wn"), protocol=TINY)
     done = {record["id"]: record for record in lines if record["kind"] == "trial"}
-    request = request_of(methods=("none", "bn", "wn"))
-    assert {spec.id for spec in rehearse(request, SUITE_NAMES, done)} == set(done)
-    forecast = Forecast(request, SUITE_NAMES, done, 128)
+    planner = planner_of(methods=("none", "bn", "wn"))
+    assert {spec.id for spec in rehearse(planner, SUITE_NAMES, done)} == set(done)
+    forecast = Forecast(planner, SUITE_NAMES, done, 128)
     assert forecast.total(done) == len(done) and forecast.seconds_left(done) == 0
 
 
-def test_trials_of_other_methods_do_not_make_a_plan_shorter(request_of):
+def test_trials_of_other_methods_do_not_make_a_plan_shorter(planner_of):
     lines = log(World(), methods=("none", "bn", "wn"), protocol=TINY)
     done = {record["id"]: record for record in lines if record["kind"] == "trial"}
-    request = request_of(methods=("gn",))
-    alone = Forecast(request, ("accuracy",), {}, 128)
-    beside = Forecast(request, ("accuracy",), done, 128)
+    planner = planner_of(methods=("gn",))
+    alone = Forecast(planner, ("accuracy",), {}, 128)
+    beside = Forecast(planner, ("accuracy",), done, 128)
     alone.seconds_per_multiply_add = beside.seconds_per_multiply_add = 1e-9
     assert beside.total(done) - len(done) == alone.total({}) > 0
     assert beside.seconds_left(done) == alone.seconds_left({})
@@ -54,38 +54,35 @@ def test_multiplications_are_those_of_the_convolutions_and_the_classifier():
     assert multiply_adds("cifar_resnet8", 16) == expected
 
 
-def test_time_is_that_of_trials_of_a_kind_or_else_in_proportion_to_their_work(request_of):
-    request = request_of(methods=("bn",))
-    forecast = Forecast(request, ("accuracy", "stability"), {}, 128, jobs=2)
+def test_time_is_in_proportion_to_the_work_at_the_speed_of_the_trials_that_ran(planner_of):
+    planner = planner_of(methods=("bn",))
+    forecast = Forecast(planner, ("accuracy", "stability"), {}, 128, jobs=2)
     assert forecast.seconds_left({}) is None
-    specs = rehearse(request, ("accuracy", "stability"), {})
+    specs = rehearse(planner, ("accuracy", "stability"), {})
     work = sum(work_of(spec, TINY, 128) for spec in specs)
     forecast.seconds_per_multiply_add = 1e-9
     assert forecast.seconds_left({}) == pytest.approx(1e-9 * work / 2)
     forecast.seconds_per_network = 3.0
     assert forecast.seconds_left({}) == pytest.approx((1e-9 * work + 3.0) / 2)
-    # Now a trial tells the time of its kind, and by it that of the others.
+    # Now a trial tells the time of all of them, that of their networks included.
     first = specs[0]
-    tuned = [spec for spec in specs if spec.stage == "tune"]
-    forecast.learn({"spec": dataclasses.asdict(first)}, 10.0)
-    others = work - sum(work_of(spec, TINY, 128) for spec in tuned)
-    expected = 10.0 * (len(tuned) + others / work_of(first, TINY, 128)) / 2
+    forecast.learn(first, 10.0)
+    expected = 10.0 * work / work_of(first, TINY, 128) / 2
     assert forecast.seconds_left({}) == pytest.approx(expected)
-    done = {first.id: {"spec": dataclasses.asdict(first)}}
-    assert forecast.seconds_left(done) == pytest.approx(expected - 10.0 / 2)
+    assert forecast.seconds_left({first.id: {}}) == pytest.approx(expected - 10.0 / 2)
 
 
-def test_steps_that_are_timed_have_the_machine_to_themselves(request_of):
-    request = request_of(methods=("bn",))
-    one, two = (Forecast(request, ("cost",), {}, 128, jobs=jobs) for jobs in (1, 2))
+def test_steps_that_are_timed_have_the_machine_to_themselves(planner_of):
+    planner = planner_of(methods=("bn",))
+    one, two = (Forecast(planner, ("cost",), {}, 128, jobs=jobs) for jobs in (1, 2))
     one.seconds_per_multiply_add = two.seconds_per_multiply_add = 1e-9
     assert two.seconds_left({}) == one.seconds_left({}) > 0
 
 
-def test_trials_beyond_the_forecast_count(request_of):
-    request = request_of(methods=("bn",))
-    forecast = Forecast(request, ("accuracy",), {}, 128)
-    left = rehearse(request, ("accuracy", "signal"), {})
+def test_trials_beyond_the_forecast_count(planner_of):
+    planner = planner_of(methods=("bn",))
+    forecast = Forecast(planner, ("accuracy",), {}, 128)
+    left = rehearse(planner, ("accuracy", "signal"), {})
     assert forecast.total({}, left) == len(left) > forecast.total({})
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from keras_wn.errors import UsageError
 from keras_wn.study import log as log_module
-from keras_wn.study import suites
 from keras_wn.study.log import Log
+from keras_wn.study.questions import accuracy
 from tests.study.made_up import DATA, TINY, result
 
 RECORD = TINY.record(DATA, ("bn", "wn"), ("accuracy",), {"C1": "a rule"})
@@ -25,8 +25,8 @@ def log(tmp_path):
 
 
 @pytest.fixture
-def record(request_of):
-    return result(suites.accuracy(request_of(), {})[0])
+def record(planner_of):
+    return result(accuracy.plan(planner_of(), {})[0])
 
 
 def test_what_is_appended_is_read_again(log, record):
@@ -66,7 +66,7 @@ def test_a_torn_last_line_is_dropped_and_said_and_the_next_one_is_whole(log, rec
 
 
 def test_another_protocol_is_refused_with_what_differs(log):
-    other = {**RECORD, "batch_size": 64, "tuning": {**TINY.tuning, "settings": 9}}
+    other = {**RECORD, "batch_size": 64, "tuning": {**RECORD["tuning"], "settings": 9}}
     before = log.path.read_bytes()
     with pytest.raises(
         UsageError, match=r"batch_size: there 32, asked 64; tuning.settings: there 2, asked 9"
@@ -95,8 +95,8 @@ def test_a_log_of_protocol_1_is_refused_with_how_to_report_it(tmp_path):
         Log(path).read()
 
 
-def test_crashed_trials_are_withdrawn_and_no_others(log, record, request_of):
-    other = result(suites.accuracy(request_of(), {})[1])
+def test_crashed_trials_are_withdrawn_and_no_others(log, record, planner_of):
+    other = result(accuracy.plan(planner_of(), {})[1])
     log.append({**record, "status": "crashed", "process": None}, {**other, "process": "p1"})
     log.withdraw_crashed()
     assert log.trials().keys() == {other["id"]}
@@ -220,3 +220,11 @@ def test_processes_that_append_at_once_do_not_tear_each_others_lines(log):
         process.join()
         assert process.exitcode == 0
     assert len({record["reason"] for record in log.read()[1:]}) == 400
+
+
+def test_a_log_that_lacks_the_settings_of_a_later_version_goes_on(log, record):
+    older = {**RECORD, "tuning": {k: v for k, v in RECORD["tuning"].items() if k != "rungs"}}
+    assert older != RECORD
+    log.path.write_text(json.dumps(older) + "\n")
+    log.start(RECORD)
+    assert Log(log.path).read() == [older]

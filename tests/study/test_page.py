@@ -45,7 +45,7 @@ def test_nothing_overflows_and_nothing_complains(opened, width, address):
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
     assert page.complaints == []
-    assert [request for request in page.requests if not request.startswith("data:")] == [address]
+    assert [planner for planner in page.requests if not planner.startswith("data:")] == [address]
 
 
 @pytest.mark.parametrize("width", WIDTHS)

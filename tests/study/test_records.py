@@ -83,7 +83,7 @@ NAME = 'x"><img src=q onerror="document.title=1">'
         ("trial", ("curves",), {"epoch": NAME}, "curves.epoch is .* Allowed: a list"),
         ("trial", ("correct",), NAME, "correct is "),
         ("trial", ("process",), NAME, "process is "),
-        ("trial", ("step_seconds",), ["1"], "step_seconds.0 is '1'. Allowed: an integer or a num"),
+        ("trial", ("step_seconds",), ["1"], "step_seconds.0 is '1'. Allowed: a number or null"),
         ("process", ("id",), NAME, "id is "),
         ("process", ("command",), 1, "command is 1. Allowed: text"),
         ("process", ("machine",), [], r"machine is \[\]. Allowed: an object"),

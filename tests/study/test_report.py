@@ -7,10 +7,9 @@ import re
 
 import pytest
 
-from keras_wn.study import claims, report, trial_lists
-from keras_wn.study.findings import findings
-from keras_wn.study.suites import SUITES
-from keras_wn.study.table import TrialTable
+from keras_wn.study import questions, report, trial_lists
+from keras_wn.study.questions import SUITES
+from keras_wn.study.records import table_of
 from keras_wn.training import files
 from tests.study.made_up import DECISIVE, World, log
 
@@ -100,11 +99,11 @@ def test_every_number_of_a_table_leads_to_its_trials(page, records):
 
 
 def test_both_files_say_the_same_findings_and_verdicts(records, written, page):
-    trials = TrialTable.from_records(records)
-    judged = claims.judge(trials)
+    trials = table_of(records)
+    judged = questions.judge(trials)
     text = " ".join("".join(page.text).split())
     markdown = (written / "report.md").read_text()
-    sentences = findings(trials, judged)
+    sentences = questions.findings(judged)
     assert len(sentences) == 6
     for sentence in sentences:
         assert sentence in text and sentence.endswith((".", "%"))
@@ -146,8 +145,8 @@ def test_the_page_has_the_plan_with_its_numbers(page):
 
 
 def test_the_page_tells_the_rungs_of_a_search(tmp_path):
-    tuning = {**DECISIVE.tuning, "rungs": [[1, 3], [2, 2], [3, 1]]}
-    protocol = dataclasses.replace(DECISIVE, tuning=tuning)
+    tuning = dataclasses.replace(DECISIVE.tuning, rungs=((1, 3), (2, 2), (3, 1)))
+    protocol = DECISIVE.changed(tuning=tuning)
     page, _ = report.write(log(World(), ("accuracy",), protocol=protocol), tmp_path)
     words = "All of them are trained for 1 epochs, then the best 2 for 2, then the best 1 for 3."
     assert words in " ".join(page.read_text().split())
@@ -252,8 +251,8 @@ def test_limits_beyond_the_grid_are_bounds_without_an_interval():
     # So are the numbers of the claim, and those of its sentence.
     number = r"[\d.e]+×"
     (sentence,) = re.findall(r"^4\. Stability.*", text, re.MULTILINE)
-    assert re.search(rf"wn \(at least {number}\) and wn_trelu .* need smaller", sentence)
-    assert re.search(rf"normprop \(at least {number}\) stands larger", sentence)
+    assert re.search(rf"only smaller .* with wn \(at least {number}\) and wn_trelu", sentence)
+    assert re.search(rf"; larger .* train with normprop \(at least {number}\)", sentence)
     rows = dict(re.findall(r"^\| (\w+) \| largest stable .*? \| (.*?) \|", text, re.MULTILINE))
     assert rows["wn"].startswith("at least ") and rows["normprop"].startswith("at most ")
     assert "[" in rows["wn_trelu"]

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from keras_wn.study.kept_state import KeptState
-from keras_wn.study.search import Setting
+from keras_wn.study.specs import Setting
 from keras_wn.study.trial import Trial, Trials
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.study.made_up import TINY
@@ -16,7 +16,7 @@ from tests.study.made_up import TINY
 def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
     image_folder,  # noqa: F811
     tmp_path,
-    request_of,
+    planner_of,
     monkeypatch,
     stopped_after,
 ):
@@ -30,7 +30,7 @@ def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
         batch_size=8,
         work={**TINY.work, "points": []},
     )
-    spec = request_of(protocol=protocol).spec(
+    spec = planner_of(protocol=protocol).spec(
         "accuracy",
         "final",
         "bn",

@@ -7,7 +7,8 @@ import pytest
 
 from keras_wn.study import search
 from keras_wn.study.estimates import of_mean
-from keras_wn.study.search import Scored, Setting
+from keras_wn.study.search import Scored
+from keras_wn.study.specs import Setting
 
 RANGES = {"learning_rate": (0.01, 1.0), "weight_decay": (1e-5, 1e-2), "warmup_share": (0.0, 0.4)}
 MIDDLE = {"learning_rate": 0.1, "weight_decay": 3e-4, "warmup_share": 0.2}

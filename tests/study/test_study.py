@@ -7,8 +7,8 @@ import pytest
 from keras_wn.errors import UsageError
 from keras_wn.study.forecast import Forecast
 from keras_wn.study.log import Log
+from keras_wn.study.questions import SUITES
 from keras_wn.study.study import Study
-from keras_wn.study.suites import SUITES
 from keras_wn.study.workers import Workers
 from tests.study.made_up import DATA, PROCESS, TINY, all_done, result
 
@@ -38,7 +38,7 @@ def log(tmp_path):
 
 
 @pytest.fixture
-def study(log, request_of):
+def study(log, planner_of):
 
     def make(
         given,
@@ -48,10 +48,10 @@ def study(log, request_of):
         patience=5.0,
         status="finished",
         lanes=1,
-        **request,
+        **asked,
     ):
         workers = Workers(lambda beside: Answering(given, status), jobs, lanes=lanes)
-        asked = request_of(**request)
+        asked = planner_of(**asked)
         # Each shard is a process with a log of its own.
         own = Log(log.path)
         forecast = Forecast(asked, suites, own.trials(), 128, 1 / shard[1], jobs)
@@ -64,10 +64,11 @@ def ids(given):
     return [spec.id for _, specs in given for spec in specs]
 
 
-def test_every_trial_is_run_once_and_logged(study, log, request_of):
+def test_every_trial_is_run_once_and_logged(study, log, planner_of):
     given = []
     study(given, tuple(SUITES)).run()
-    everything = {key for plan in SUITES.values() for key in all_done(plan, request_of())}
+    plans = [question.plan for question in SUITES.values()]
+    everything = {key for plan in plans for key in all_done(plan, planner_of())}
     assert len(ids(given)) == len(set(ids(given)))
     assert set(ids(given)) == everything == set(log.trials())
 
@@ -137,10 +138,10 @@ def test_a_network_stays_with_its_worker_while_there_is_another_for_the_others(s
     assert len(given) >= 8 and len(builders) == 2
 
 
-def test_trials_of_one_network_are_handed_out_side_by_side(study, log, request_of):
+def test_trials_of_one_network_are_handed_out_for_lanes_together(study, log, planner_of):
     given = []
     study(given, tuple(SUITES), lanes=3).run()
     assert len(ids(given)) == len(set(ids(given))) == len(log.trials())
-    side_by_side = [specs for _, specs in given if not specs[0].together]
-    assert max(map(len, side_by_side)) == 3
-    assert all(len({spec.lane for spec in specs}) == 1 for specs in side_by_side)
+    in_lanes = [specs for _, specs in given if not specs[0].together]
+    assert max(map(len, in_lanes)) == 3
+    assert all(len({spec.lane for spec in specs}) == 1 for specs in in_lanes)

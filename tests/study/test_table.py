@@ -5,8 +5,8 @@ import random
 import pandas as pd
 import pytest
 
-from keras_wn.study import table
-from keras_wn.study.table import TrialTable
+from keras_wn.study import limits, table
+from keras_wn.study.records import table_of
 from tests.study.made_up import METHODS, World, log
 
 RECORDS = log(World({"bn": 0.8, "wn": 0.75}), ("accuracy", "stability"))
@@ -14,13 +14,11 @@ RECORDS = log(World({"bn": 0.8, "wn": 0.75}), ("accuracy", "stability"))
 
 def test_the_order_of_the_lines_does_not_matter():
     shuffled = random.Random(0).sample(RECORDS, len(RECORDS))
-    pd.testing.assert_frame_equal(
-        TrialTable.from_records(RECORDS).frame, TrialTable.from_records(shuffled).frame
-    )
+    pd.testing.assert_frame_equal(table_of(RECORDS).frame, table_of(shuffled).frame)
 
 
 def test_a_difference_is_paired_by_seed_in_points_and_knows_the_noise_of_the_images():
-    trials = TrialTable.from_records(RECORDS)
+    trials = table_of(RECORDS)
     wn, bn = trials.finals("wn"), trials.finals("bn")
     found = trials.difference(wn, bn)
     assert found.n == 10 and found.value == pytest.approx(-5, abs=0.5)
@@ -32,7 +30,7 @@ def test_a_difference_is_paired_by_seed_in_points_and_knows_the_noise_of_the_ima
 
 
 def test_trials_that_did_not_finish_are_no_pairs():
-    trials = TrialTable.from_records(RECORDS)
+    trials = table_of(RECORDS)
     wn = trials.finals("wn")
     wn.loc[wn["seed"] == 3, "status"] = "diverged"
     assert trials.difference(wn, trials.finals("bn")).n == 9
@@ -42,17 +40,17 @@ def test_trials_that_did_not_finish_are_no_pairs():
 def test_methods_and_suites_outside_of_the_plan_are_exploratory():
     protocol, *rest = RECORDS
     planned = {**protocol["planned"], "methods": ["bn", "wn"], "suites": ["accuracy"]}
-    frame = TrialTable.from_records([{**protocol, "planned": planned}, *rest]).frame
+    frame = table_of([{**protocol, "planned": planned}, *rest]).frame
     expected = ~frame["method"].isin(["bn", "wn"]) | (frame["suite"] == "stability")
     pd.testing.assert_series_equal(frame["exploratory"], expected, check_names=False)
 
 
 def test_choices_and_limits_are_those_of_the_plan():
-    trials = TrialTable.from_records(RECORDS)
+    trials = table_of(RECORDS)
     assert set(trials.choices) == set(METHODS)
     finals = trials.finals("wn")
     assert set(finals["chosen_from"]) == {trials.choices["wn"].trials}
-    counts = trials.limits.groupby(["method", "model"]).size()
+    counts = limits.found(trials).groupby(["method", "model"]).size()
     assert set(counts) == {8} and len(counts) == 10
 
 
@@ -65,7 +63,7 @@ def test_choices_and_limits_are_those_of_the_plan():
 )
 def test_records_that_are_no_log_are_refused(records, message):
     with pytest.raises(ValueError, match=message):
-        TrialTable.from_records(records)
+        table_of(records)
 
 
 def test_methods_stand_in_one_order():

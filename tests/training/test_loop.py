@@ -360,7 +360,7 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(config):
 def test_one_number_decides_whether_weights_are_finite(value, finite):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(1)])
     model.layers[1].kernel.assign(np.array([[0.0], [value], [0.0]], "float32"))
-    assert run.weights_are_finite(model) == finite
+    assert run.is_finite(model) == finite
 
 
 def test_training_ends_after_the_epoch_whose_weights_are_not_finite_though_the_loss_is(

@@ -1,33 +1,100 @@
-"""Trains trials of one network side by side in one compiled step, on JAX.
+"""Trains trials of one network in the lanes of one compiled step, on JAX.
 
-A trial's result is that of the trial alone, but for the order of sums in the last digits.
+A small network does not keep a GPU busy. Many copies of it do. A trial's result is that of the
+trial alone, but for the order of sums in the last digits.
 """
 
 import time
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
+from jax import numpy as jnp
 
-from keras_wn.study.plan import TrialSpec
+from keras_wn.study.specs import TrialSpec
 from keras_wn.study.trial import Trial, Trials, effective_rate, trial_record
 from keras_wn.training import loop
 from keras_wn.training.run import as_figures
+from keras_wn.training.step_jax import JaxStep
+
+
+class Lanes:
+    """Trains copies of one model, each on its own batches, in one compiled function.
+
+    Args:
+        step: `JaxStep` of the model, on one device.
+    """
+
+    def __init__(self, step: JaxStep):
+        self.step = step
+        self._train = jax.jit(jax.vmap(step.steps), donate_argnums=0)
+        self._finite = jax.jit(self._are_finite)
+        self._take = jax.jit(lambda state, lane: jax.tree.map(lambda x: x[lane], state))
+        self._state: Any = None
+        self._stored: int | None = None
+
+    def load(self, starts: Sequence[list]) -> None:
+        """Takes the state of each lane.
+
+        Args:
+            starts: For each lane, the values of `[*model.variables, *optimizer.variables]`.
+        """
+        states = []
+        for values in starts:
+            self.step.assign(values)
+            self.step.load()
+            states.append(self.step.state)
+        self._state = jax.tree.map(lambda *lanes: jnp.stack(lanes), *states)
+        self._stored = None
+
+    def train(self, images: Any, labels: Any, rates: Any, decays: Any) -> jax.Array:
+        """Takes steps in every lane. The arguments are `JaxStep.train`'s, with lanes in front.
+
+        Args:
+            images: Array of shape `(lanes, steps, rows, height, width, channels)`.
+            labels: One-hot array of shape `(lanes, steps, rows, classes)`.
+            rates: Float32 array of shape `(lanes, steps)`.
+            decays: Float32 array of shape `(lanes,)`.
+
+        Returns:
+            Float32 array of shape `(lanes, 4)`: sums of loss, top-1, top-5 and images.
+        """
+        arrays = (np.asarray(array, "float32") for array in (images, labels, rates, decays))
+        self._state, sums = self._train(self._state, *arrays)
+        self._stored = None
+        return sums
+
+    def finite(self) -> np.ndarray:
+        """Whether all trained variables of each lane are finite: boolean array of `(lanes,)`."""
+        return np.asarray(self._finite(self._state[0]))
+
+    def store(self, lane: int) -> None:
+        """Puts the state of a lane into the variables of the model and of the optimizer."""
+        if self._stored != lane:
+            self.step.state = self._take(self._state, lane)
+            self.step.store()
+            self._stored = lane
+
+    @staticmethod
+    def _are_finite(trainable):
+        by_variable = [jnp.isfinite(v).reshape(len(v), -1).all(axis=1) for v in trainable]
+        return jnp.stack(by_variable).all(axis=0)
 
 
 class Lane:
-    """A lane of `JaxLanes`, with those methods of a step that a `Trial` measures by.
+    """A lane of `Lanes`, with those methods of a step that a `Trial` measures by.
 
     Args:
-        lanes: `JaxLanes`.
+        lanes: `Lanes`.
         number: Place of the lane.
     """
 
-    def __init__(self, lanes: Any, number: int):
+    def __init__(self, lanes: Lanes, number: int):
         self._lanes, self._number = lanes, number
         step = lanes.step
         self.model, self.loss = step.model, step.loss
-        self.evaluate, self.correct = step.evaluate, step.correct
+        self.evaluate, self.logits = step.evaluate, step.logits
 
     def load(self) -> None:
         """Does nothing: all lanes are loaded at once."""
@@ -52,7 +119,7 @@ class LaneTrial(Trial):
 
 
 def run(trials: Trials, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
-    """Runs trials side by side.
+    """Runs trials in lanes.
 
     Args:
         trials: `Trials`, with images in memory.
@@ -69,7 +136,7 @@ def run(trials: Trials, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
         network.put_at_start(config, draw.splits)
         rates.append({"start": effective_rate(step.model, spec.learning_rate)})
         starts.append(network.values())
-    lanes = network.lanes = network.lanes or step.lanes()
+    lanes = network.lanes = network.lanes or Lanes(step)
     lanes.load(starts)
     ready = time.perf_counter()
     in_lanes = [

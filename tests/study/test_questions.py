@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from keras_wn import methods
-from keras_wn.study import budgets, limits, plan, search, suites
-from keras_wn.study.suites import SUITES
+from keras_wn.study import budgets, fields, limits, search, specs
+from keras_wn.study.questions import SUITES, accuracy, regularization, stability, work
 from tests.study.made_up import TINY, all_done, result
 
 
@@ -14,19 +14,19 @@ def stage(done, name):
     return [record["spec"] for record in done.values() if record["spec"]["stage"] == name]
 
 
-def test_every_method_gets_as_many_settings_from_the_range_of_its_card(request_of):
+def test_every_method_gets_as_many_settings_from_the_range_of_its_card(planner_of):
     # `bn` is best in the middle, `wn` at the upper edge: its extension looks beyond, and is as
     # long.
     best = {"bn": lambda rate: -abs(rate - 0.05), "wn": lambda rate: rate}
-    asked = dataclasses.replace(TINY, tuning={**TINY.tuning, "settings": 8, "extension": 4})
+    tuning = dataclasses.replace(TINY.tuning, settings=8, extension=4)
     done = all_done(
-        suites.accuracy,
-        request_of(protocol=asked),
+        accuracy.plan,
+        planner_of(protocol=TINY.changed(tuning=tuning)),
         lambda spec: 0.5 + 0.01 * best[spec.method](spec.learning_rate),
     )
     for method in ("bn", "wn"):
         tried = [s for s in stage(done, "tune") if s["method"] == method]
-        assert len(tried) == (8 + 4) * TINY.tuning["seeds"]
+        assert len(tried) == (8 + 4) * TINY.tuning.seeds
         low, high = (rate * 32 / 256 for rate in methods.get(method).learning_rate_range)
         assert all(low <= s["learning_rate"] <= high for s in tried if s["number"] < 8)
         beyond = [s for s in tried if s["learning_rate"] > high]
@@ -34,8 +34,8 @@ def test_every_method_gets_as_many_settings_from_the_range_of_its_card(request_o
         assert {s["seed"] for s in tried} == {search.SEED, search.SEED + 1}
 
 
-def test_final_trials_are_paired_by_fresh_seeds_and_alone_see_the_test_images(request_of):
-    done = all_done(suites.accuracy, request_of())
+def test_final_trials_are_paired_by_fresh_seeds_and_alone_see_the_test_images(planner_of):
+    done = all_done(accuracy.plan, planner_of())
     finals = stage(done, "final")
     assert [(s["method"], s["seed"]) for s in finals] == [
         (m, seed) for m in ("bn", "wn") for seed in range(TINY.seeds)
@@ -44,12 +44,12 @@ def test_final_trials_are_paired_by_fresh_seeds_and_alone_see_the_test_images(re
     assert all("test" not in s["splits"] and s["seed"] >= search.SEED for s in stage(done, "tune"))
 
 
-def test_final_trials_take_the_chosen_setting_and_wait_for_the_search(request_of):
-    request = request_of(methods=("wn",))
-    specs = suites.accuracy(request, {})
-    seeds = TINY.tuning["seeds"]
-    assert {s.stage for s in specs} == {"tune"} and len(specs) == TINY.tuning["settings"] * seeds
-    done = all_done(suites.accuracy, request, lambda spec: 0.9 if spec.number == 1 else 0.5)
+def test_final_trials_take_the_chosen_setting_and_wait_for_the_search(planner_of):
+    planner = planner_of(methods=("wn",))
+    specs = accuracy.plan(planner, {})
+    seeds = TINY.tuning.seeds
+    assert {s.stage for s in specs} == {"tune"} and len(specs) == TINY.tuning.settings * seeds
+    done = all_done(accuracy.plan, planner, lambda spec: 0.9 if spec.number == 1 else 0.5)
     chosen = [s for s in stage(done, "tune") if s["number"] == 1]
     finals = stage(done, "final")
     assert {s["learning_rate"] for s in finals} == {chosen[0]["learning_rate"]}
@@ -58,13 +58,13 @@ def test_final_trials_take_the_chosen_setting_and_wait_for_the_search(request_of
     }
 
 
-def test_the_best_settings_of_a_rung_are_trained_for_longer_on_the_next(request_of):
-    rungs = [[1, 3], [2, 2], [4, 1]]
-    protocol = dataclasses.replace(TINY, tuning={**TINY.tuning, "seeds": 1, "rungs": rungs})
-    request = request_of(methods=("wn",), protocol=protocol)
+def test_the_best_settings_of_a_rung_are_trained_for_longer_on_the_next(planner_of):
+    tuning = dataclasses.replace(TINY.tuning, seeds=1, rungs=((1, 3), (2, 2), (4, 1)))
+    protocol = TINY.changed(tuning=tuning)
+    planner = planner_of(methods=("wn",), protocol=protocol)
     # Setting 1 is the best after an epoch, and setting 2 after two.
     top1 = {(1, 1): 0.8, (1, 2): 0.7, (2, 2): 0.9}
-    done = all_done(suites.accuracy, request, lambda s: top1.get((s.train_epochs, s.number), 0.5))
+    done = all_done(accuracy.plan, planner, lambda s: top1.get((s.train_epochs, s.number), 0.5))
     tuned = [(spec["train_epochs"], spec["number"]) for spec in stage(done, "tune")]
     assert tuned == [(1, 0), (1, 1), (1, 2), (2, 1), (2, 2), (4, 2)]
     rates = {spec["number"]: spec["learning_rate"] for spec in stage(done, "tune")}
@@ -76,28 +76,28 @@ def test_the_best_settings_of_a_rung_are_trained_for_longer_on_the_next(request_
     assert warmups[4] == pytest.approx(2 * warmups[2], abs=0.002)
 
 
-def test_a_seed_of_the_search_that_diverged_counts_as_guessing(request_of):
-    request = request_of(methods=("wn",))
-    specs = suites.accuracy(request, {})
+def test_a_seed_of_the_search_that_diverged_counts_as_guessing(planner_of):
+    planner = planner_of(methods=("wn",))
+    specs = accuracy.plan(planner, {})
     done = {s.id: result(s, 0.9 if s.number == 0 else 0.6) for s in specs}
     lost = next(s for s in specs if s.number == 0)
     done[lost.id] = result(lost, 0.9, "diverged")
     # 0.9 and a tenth are less than 0.6 on average.
-    tried = all_done_from(suites.accuracy, request, done)
+    tried = all_done_from(accuracy.plan, planner, done)
     assert {s["learning_rate"] for s in stage(tried, "final")} != {lost.learning_rate}
 
 
-def all_done_from(suite, request, done):
-    while new := [spec for spec in suite(request, done) if spec.id not in done]:
+def all_done_from(suite, planner, done):
+    while new := [spec for spec in suite(planner, done) if spec.id not in done]:
         done = done | {spec.id: result(spec, 0.3) for spec in new}
     return done
 
 
-def test_limits_are_enclosed_for_every_seed_of_every_condition(request_of):
-    request = request_of()
-    done = all_done(suites.stability, request, lambda s: 0.9 if s.learning_rate < 0.5 else 0.1)
-    found = limits.limits_of(request, done)
-    assert len(found) == 2 * TINY.stability["seeds"]
+def test_limits_are_enclosed_for_every_seed_of_every_condition(planner_of):
+    planner = planner_of()
+    done = all_done(stability.plan, planner, lambda s: 0.9 if s.learning_rate < 0.5 else 0.1)
+    found = limits.limits_of(planner, done)
+    assert len(found) == 2 * TINY.of("stability").seeds
     for limit in found:
         assert limit.bracket.stable < 0.5 < limit.bracket.unstable
         assert {spec.warmup_epochs for spec in limit.trials} == {0.0}
@@ -105,30 +105,30 @@ def test_limits_are_enclosed_for_every_seed_of_every_condition(request_of):
     assert len(found[1].trials) < len(found[0].trials)
 
 
-def test_seeds_that_search_side_by_side_do_not_wait_for_each_other(request_of):
-    stability = {**TINY.stability, "side_by_side": True}
-    request = request_of(protocol=dataclasses.replace(TINY, stability=stability))
-    seeds = {spec.seed for spec in suites.stability(request, {})}
-    assert seeds == set(range(stability["seeds"]))
-    done = all_done(suites.stability, request, lambda s: 0.9 if s.learning_rate < 0.5 else 0.1)
-    assert all(limit.bracket.stable < 0.5 for limit in limits.limits_of(request, done))
+def test_seeds_that_search_at_once_do_not_wait_for_each_other(planner_of):
+    asked = dataclasses.replace(TINY.of("stability"), side_by_side=True)
+    planner = planner_of(protocol=TINY.changed(asked))
+    seeds = {spec.seed for spec in stability.plan(planner, {})}
+    assert seeds == set(range(asked.seeds))
+    done = all_done(stability.plan, planner, lambda s: 0.9 if s.learning_rate < 0.5 else 0.1)
+    assert all(limit.bracket.stable < 0.5 for limit in limits.limits_of(planner, done))
 
 
-def test_a_crash_loses_the_limit_of_its_seed_alone(request_of):
-    request = request_of(methods=("wn",))
-    first = suites.stability(request, {})[0]
+def test_a_crash_loses_the_limit_of_its_seed_alone(planner_of):
+    planner = planner_of(methods=("wn",))
+    first = stability.plan(planner, {})[0]
     done = {first.id: result(first, 0.9, "crashed")}
-    while new := [s for s in suites.stability(request, done) if s.id not in done]:
+    while new := [s for s in stability.plan(planner, done) if s.id not in done]:
         done |= {s.id: result(s, 0.9 if s.learning_rate < 0.5 else 0.1) for s in new}
-    found = limits.limits_of(request, done)
+    found = limits.limits_of(planner, done)
     assert [limit.bracket is None for limit in found] == [True, False]
 
 
-def test_regularizers_are_chosen_on_seeds_of_the_search_and_scored_on_final_ones(request_of):
+def test_regularizers_are_chosen_on_seeds_of_the_search_and_scored_on_final_ones(planner_of):
     def top1(spec):
         return {"dropout": 0.6, "mixup": 0.7}.get(spec.options[0][0] if spec.options else "", 0.5)
 
-    done = all_done(suites.regularization, request_of(methods=("wn_trelu",)), top1)
+    done = all_done(regularization.plan, planner_of(methods=("wn_trelu",)), top1)
     assert {s["method"] for s in stage(done, "scored")} == {"bn", "wn"}
     for s in stage(done, "grid") + stage(done, "combined") + stage(done, "plain"):
         assert s["seed"] >= search.SEED and s["splits"] == ["validation"]
@@ -143,45 +143,45 @@ def test_regularizers_are_chosen_on_seeds_of_the_search_and_scored_on_final_ones
     alone = stage(done, "scored_alone")
     assert {(s["method"], s["options"][0][0]) for s in alone} == {("wn", "dropout")}
     assert {s["seed"] for s in alone} == set(range(TINY.seeds))
-    asked = TINY.regularization
+    asked = TINY.of("regularization")
     assert len(stage(done, "statistics")) == (
-        len(asked["statistics_batches"]) * asked["statistics_seeds"]
+        len(asked.statistics_batches) * asked.statistics_seeds
     )
 
 
-def test_the_best_method_without_batch_statistics_is_trained_at_every_point(request_of):
+def test_the_best_method_without_batch_statistics_is_trained_at_every_point(planner_of):
     best = {"bn": 0.9, "wn": 0.5, "gn": 0.7, "none": 0.6}
-    request = request_of(methods=tuple(best))
-    done = all_done(suites.work, request, lambda spec: best[spec.method])
+    planner = planner_of(methods=tuple(best))
+    done = all_done(work.plan, planner, lambda spec: best[spec.method])
     finals = stage(done, "final")
     assert {s["method"] for s in finals if s["suite"] == "work"} == {"bn", "wn", "gn"}
     points = {(s["train_size"], s["model"]) for s in finals if s["suite"] == "work"}
-    assert points == {(size, model) for size, model, _ in TINY.work["points"]}
+    assert points == {(size, model) for size, model, _ in TINY.of("work").points}
 
 
-def test_suites_share_their_searches(request_of):
-    done = all_done(suites.accuracy, request_of())
+def test_suites_share_their_searches(planner_of):
+    done = all_done(accuracy.plan, planner_of())
     for suite in ("signal", "work", "regularization"):
-        specs = SUITES[suite](request_of(), done)
+        specs = SUITES[suite].plan(planner_of(), done)
         new = [s for s in specs if s.id not in done and (s.suite, s.stage) == ("accuracy", "tune")]
         assert new == []
 
 
-def test_cost_times_all_methods_and_the_baseline_in_turns_with_nothing_else(request_of):
-    specs = SUITES["cost"](request_of(), {})
+def test_cost_times_all_methods_and_the_baseline_in_turns_with_nothing_else(planner_of):
+    specs = SUITES["cost"].plan(planner_of(), {})
     assert [spec.method for spec in specs] == ["none", "bn", "wn"]
     assert {spec.together for spec in specs} == {(32, "none", "bn", "wn")}
     # Another method is timed beside those that it is compared with: they are timed again.
-    more = SUITES["cost"](request_of(methods=("bn", "wn", "normprop")), {})
+    more = SUITES["cost"].plan(planner_of(methods=("bn", "wn", "normprop")), {})
     assert not {spec.id for spec in specs} & {spec.id for spec in more}
 
 
 @pytest.mark.parametrize("suite", list(SUITES))
-def test_plans_do_not_change_what_they_planned(suite, request_of):
+def test_plans_do_not_change_what_they_planned(suite, planner_of):
     """A planned trial is planned again whatever is done since, so that the log is found."""
-    request, done, planned = request_of(), {}, set()
+    planner, done, planned = planner_of(), {}, set()
     while True:
-        specs = SUITES[suite](request, done)
+        specs = SUITES[suite].plan(planner, done)
         assert planned <= {spec.id for spec in specs}
         planned = {spec.id for spec in specs}
         new = [spec for spec in specs if spec.id not in done]
@@ -190,10 +190,10 @@ def test_plans_do_not_change_what_they_planned(suite, request_of):
         done[new[0].id] = result(new[0], 0.5)
 
 
-def test_a_specification_is_read_again_from_its_record(request_of):
-    for suite in SUITES.values():
-        for record in all_done(suite, request_of()).values():
-            assert plan.TrialSpec.from_record(record["spec"]).id == record["id"]
+def test_a_specification_is_read_again_from_its_record(planner_of):
+    for question in SUITES.values():
+        for record in all_done(question.plan, planner_of()).values():
+            assert fields.read(specs.TrialSpec, record["spec"]).id == record["id"]
 
 
 @pytest.mark.parametrize("budget", budgets.names())
@@ -202,4 +202,4 @@ def test_budgets_have_two_looks_and_allowed_values(budget):
     found.check()
     assert found.looks == ((found.seeds + 1) // 2, found.seeds)
     least = 24 if budget != "tiny" else 1
-    assert found.tuning["settings"] >= least and found.tuning["seeds"] >= 2
+    assert found.tuning.settings >= least and found.tuning.seeds >= 2

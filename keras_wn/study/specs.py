@@ -1,17 +1,21 @@
-"""Specifies trials: all that the result of one depends on, and the record that it gives."""
+"""Specifies trials: all that the result of a trial depends on, and the record that it gives."""
 
 import dataclasses
 import functools
 import hashlib
 import json
-from typing import Any
+from typing import Annotated, Any
 
+from keras_wn.study import fields
+from keras_wn.study.fields import Count, MethodName, ModelName, Name, Option
 from keras_wn.study.protocol import Protocol
-from keras_wn.study.search import Choice, Setting
 
 # The trials that are done: their records by identity.
 Done = dict[str, dict[str, Any]]
 SPLITS = ("train", "validation", "test")
+STATUSES = ("finished", "diverged", "crashed")
+Split = Annotated[str, fields.one_of(SPLITS)]
+TrialId = Annotated[str, fields.matching("[0-9a-f]{12}")]
 # All methods are compared with this one.
 BASELINE = "bn"
 # The cost of a step is measured against this method.
@@ -46,25 +50,25 @@ class TrialSpec:
     """
 
     suite: str
-    stage: str
-    method: str
-    model: str
-    seed: int
-    train_size: int | None
-    batch_size: int
-    train_epochs: int
+    stage: Name
+    method: MethodName
+    model: ModelName
+    seed: Count
+    train_size: Count | None
+    batch_size: Count
+    train_epochs: Count
     learning_rate: float
     weight_decay: float
     warmup_epochs: float
-    options: tuple[tuple[str, Any], ...] = ()
-    number: int | None = None
-    chosen_from: tuple[str, ...] = ()
-    edges: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ("validation",)
+    options: tuple[Option, ...] = ()
+    number: Count | None = None
+    chosen_from: tuple[TrialId, ...] = ()
+    edges: tuple[Name, ...] = ()
+    splits: tuple[Split, ...] = ("validation",)
     keeps_correct: bool = False
-    curve_epochs: tuple[int, ...] = ()
-    signal_epochs: tuple[int, ...] = ()
-    beside: tuple[str, ...] = ()
+    curve_epochs: tuple[Count, ...] = ()
+    signal_epochs: tuple[Count, ...] = ()
+    beside: tuple[MethodName, ...] = ()
 
     @functools.cached_property
     def id(self) -> str:
@@ -81,23 +85,13 @@ class TrialSpec:
 
     @property
     def lane(self) -> tuple:
-        """Trials that agree in these values can train side by side in one step."""
+        """Trials that agree in these values can train in the lanes of one step."""
         return *self.network, self.train_size, self.train_epochs
 
     @property
     def together(self) -> tuple | None:
         """Trials that agree in this value are timed in turns, with nothing beside them."""
         return (self.batch_size, *self.beside) if self.beside else None
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "TrialSpec":
-        """The specification that a record of the log holds."""
-        return cls(**{key: as_tuple(value) for key, value in record.items()})
-
-
-def as_tuple(value: Any) -> Any:
-    """A value with tuples for its lists, which JSON made of them."""
-    return tuple(map(as_tuple, value)) if isinstance(value, list) else value
 
 
 def empty_record(spec: TrialSpec) -> dict[str, Any]:
@@ -119,22 +113,41 @@ def empty_record(spec: TrialSpec) -> dict[str, Any]:
     }
 
 
-def learned_from(classes: int) -> float:
-    """The lowest top-1 that counts as learned.
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The values that are tuned for a method.
 
-    It is twice that of guessing. With two classes it is halfway from guessing to perfect.
-
-    Example:
-
-    >>> learned_from(classes=10), learned_from(classes=2)
-    (0.2, 0.75)
+    Attributes:
+        learning_rate: Float, the peak.
+        weight_decay: Float.
+        warmup_share: Float, share of the epochs.
     """
-    return min(2 / classes, (1 + 1 / classes) / 2)
+
+    learning_rate: float
+    weight_decay: float
+    warmup_share: float
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
-    """The comparison that the user asked for.
+class Choice:
+    """The setting that a search chose.
+
+    Attributes:
+        setting: `Setting`.
+        top1: Its mean validation top-1.
+        trials: Identities of its trials.
+        edges: Names of the tuned numbers whose value lies at an edge of what was tried.
+    """
+
+    setting: Setting
+    top1: float
+    trials: tuple[str, ...]
+    edges: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Planner:
+    """Specifies the trials of the comparison that the user asked for.
 
     Attributes:
         protocol: `Protocol`.
@@ -154,7 +167,7 @@ class Request:
         setting: Setting,
         seed: int,
         train_epochs: int | None = None,
-        **options: Any,
+        **changes: Any,
     ) -> TrialSpec:
         """The specification of a trial. What is not given is the protocol's."""
         epochs = train_epochs or self.protocol.train_epochs
@@ -170,12 +183,12 @@ class Request:
             learning_rate=setting.learning_rate,
             weight_decay=setting.weight_decay,
             warmup_epochs=round(setting.warmup_share * epochs, 3),
-            **{**shared, **options},
+            **{**shared, **changes},
         )
 
     def chosen(
-        self, suite: str, stage: str, method: str, choice: Choice, seed: int, **options: Any
-    ):
+        self, suite: str, stage: str, method: str, choice: Choice, seed: int, **changes: Any
+    ) -> TrialSpec:
         """The specification of a trial with the setting that the search chose."""
         origin = {"chosen_from": choice.trials, "edges": choice.edges}
-        return self.spec(suite, stage, method, choice.setting, seed, **{**origin, **options})
+        return self.spec(suite, stage, method, choice.setting, seed, **{**origin, **changes})

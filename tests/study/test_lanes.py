@@ -1,25 +1,25 @@
-"""Trials that train side by side on JAX end as each of them does alone."""
+"""Trials that train in lanes on JAX end as each of them does alone."""
 
 import keras
 import numpy as np
 import pytest
 
-from keras_wn.study.search import Setting
+from keras_wn.study.specs import Setting
 from keras_wn.study.trial import Trial, Trials
 from keras_wn.training import loop
 from tests.study.made_up import TINY
 
 pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="JAX trains side by side: `nox -s backend`."
+    keras.backend.backend() != "jax", reason="JAX has lanes: `nox -s backend`."
 )
 
 
-def test_side_by_side_and_alone_end_alike(tmp_path, request_of):
-    from keras_wn.study import side_by_side
+def test_trials_in_lanes_and_alone_end_alike(tmp_path, planner_of):
+    from keras_wn.study import lanes
 
     settings = (Setting(0.05, 1e-4, 0.2), Setting(1e25, 0.0, 0.0))
     specs = [
-        request_of().spec(
+        planner_of().spec(
             "accuracy",
             "x",
             "none",
@@ -33,7 +33,7 @@ def test_side_by_side_and_alone_end_alike(tmp_path, request_of):
         for seed, setting in enumerate(settings)
     ]
     trials = Trials(TINY, tmp_path)
-    together = side_by_side.run(trials, specs)
+    together = lanes.run(trials, specs)
     for spec, record in zip(specs, together, strict=True):
         alone = trials.run(spec)
         for key in ("id", "spec", "status", "epochs"):
@@ -53,10 +53,10 @@ def test_side_by_side_and_alone_end_alike(tmp_path, request_of):
     assert together[1]["epochs"] == 1
 
 
-def test_a_network_that_diverges_late_is_measured(tmp_path, request_of):
+def test_a_network_that_diverges_late_is_measured(tmp_path, planner_of):
     """A step on JAX frees the arrays that the variables had after the epoch before."""
     trials = Trials(TINY, tmp_path)
-    spec = request_of().spec("accuracy", "x", "none", Setting(0.05, 1e-4, 0.2), seed=0)
+    spec = planner_of().spec("accuracy", "x", "none", Setting(0.05, 1e-4, 0.2), seed=0)
     draw, config = trials.prepared(spec)
     network = trials.network(spec, config)
     trial = Trial(spec, network.step, draw, loop.make_plan(config, draw.splits))

@@ -99,7 +99,7 @@ class Draw:
 
 def evaluation_batches(split: Any, classes: int) -> Any:
     """A split's batches of images, labels and weights, all of one size."""
-    batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, replicas=_EVALUATED_AT_ONCE)
+    batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, device_count=_EVALUATED_AT_ONCE)
     # Making them again would take longer than the evaluation of a small network.
     size = 4 * len(split) * math.prod(split.image_shape)
     return batches if size > _LARGEST_KEPT else list(batches)

@@ -351,17 +351,17 @@ class TrainConfig:
         """Updates of the weights in a number of epochs, which need not be whole."""
         return round(epochs * (len(splits.train) // self.batch_size) / self.accumulation)
 
-    def check_against(self, splits: Any, replicas: int = 1) -> None:
+    def check_against(self, splits: Any, device_count: int = 1) -> None:
         """Raises `UsageError` if these data cannot be trained on with this configuration.
 
         Args:
             splits: `Splits`.
-            replicas: Number of devices that a batch is divided among.
+            device_count: Number of devices that a batch is divided among.
         """
-        if self.batch_size % replicas:
+        if self.batch_size % device_count:
             raise UsageError(
-                f"--batch_size={self.batch_size}: does not divide among {replicas} devices. "
-                f"Allowed: multiples of {replicas}."
+                f"--batch_size={self.batch_size}: does not divide among {device_count} devices. "
+                f"Allowed: multiples of {device_count}."
             )
         if self.batch_size > len(splits.train):
             raise UsageError(
@@ -369,7 +369,7 @@ class TrainConfig:
                 f"Allowed: 1 to {len(splits.train)}."
             )
         if self.statistics_batch:
-            self._check_statistics_batch(splits, replicas)
+            self._check_statistics_batch(splits, device_count)
         steps = self.steps_per_epoch(splits)
         if steps % self.steps_per_loop:
             raise UsageError(
@@ -404,14 +404,14 @@ class TrainConfig:
                 f"Allowed with --batch_size={self.batch_size}: 1 to {allowed}."
             )
 
-    def _check_statistics_batch(self, splits, replicas):
-        asked, rows = self.statistics_batch, self.batch_size // replicas
+    def _check_statistics_batch(self, splits, device_count):
+        asked, rows = self.statistics_batch, self.batch_size // device_count
         if asked <= rows and rows % asked:
             raise UsageError(
                 f"--statistics_batch={asked}: does not divide the {rows} images that a device "
                 f"takes. Allowed: divisors of {rows}, or more."
             )
-        if asked > rows and (replicas > 1 or not isinstance(splits.train, Examples)):
+        if asked > rows and (device_count > 1 or not isinstance(splits.train, Examples)):
             raise UsageError(
                 f"--statistics_batch={asked}: more than the {rows} images that a device takes are "
                 "for one device and images in memory. Allowed: divisors of it."

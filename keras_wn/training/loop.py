@@ -51,7 +51,7 @@ def train(
         device_choice.make_deterministic()
     folder = ModelDir(config.model_dir, config, devices.workers)
     splits = load_data(config)
-    config.check_against(splits, devices.replicas)
+    config.check_against(splits, devices.count)
     with folder.taken(resume, overwrite, splits) if devices.is_chief else contextlib.nullcontext():
         with devices.losses_explained():
             resume = resume and os.path.exists(folder.config_json)

@@ -50,10 +50,10 @@ def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: Plan) 
         f"{config.peak_learning_rate:g}.",
         flush=True,
     )
-    xla, replicas = device_choice.compiles(config.xla), devices.replicas
-    if replicas > 1 or xla:
-        rows = config.batch_size // replicas
-        print(f"Devices: {replicas}, each {rows} images a step; XLA {'on' if xla else 'off'}.")
+    xla = device_choice.compiles(config.xla)
+    if devices.count > 1 or xla:
+        rows = config.batch_size // devices.count
+        print(f"Devices: {devices.count}, each {rows} images a step; XLA {'on' if xla else 'off'}.")
     if devices.workers > 1:
         print(f"Worker {devices.worker} of {devices.workers}; worker 0 writes the files.")
     if config.join in method.unstable_joins:
@@ -119,7 +119,7 @@ class Run:
         """Takes the folder for a new run. Returns the steps that are done, and no sums."""
         self._make_room()
         if self.devices.is_chief:
-            record = provenance.run_record(self.config, self.splits, self.devices.replicas)
+            record = provenance.run_record(self.config, self.splits, self.devices.count)
             self.folder.start(record, overwrite)
         return 0, ()
 
@@ -273,7 +273,7 @@ class Run:
                 save_model(self.model, self.folder.model_keras)
             seconds = time.perf_counter() - self._started
             context = provenance.result_record(
-                self.config, self.splits, self.devices.replicas, seconds
+                self.config, self.splits, self.devices.count, seconds
             )
             speed = float(np.median(self._speeds)) if self._speeds else None
             result = results.summarize(
@@ -297,7 +297,7 @@ class Run:
     def _evaluate(self, name):
         config, split = self.config, getattr(self.splits, name)
         batches = split.evaluation_batches(
-            config.batch_size, self.splits.classes, self.devices.replicas, self.devices.shard
+            config.batch_size, self.splits.classes, self.devices.count, self.devices.shard
         )
         count = -(-len(split) // config.batch_size)
         with self._screen.track(f"Measuring on the {name} images, batch", count) as show:

@@ -42,7 +42,7 @@ def data_dependent_init(
     input of each layer comes from layers that have been set.
 
     Call this function eagerly, once, before `fit`, with a batch of the size that one training step
-    uses. In distributed training, this is the global batch, not that of a replica.
+    uses. In distributed training, this is the global batch, not that of one device.
 
     Args:
         model: Keras model or layer. If it is not built, `batch` builds it. Dense layers, einsum

@@ -23,7 +23,6 @@ PARTS = (
         for name in (
             "reparameterizations",
             "layers",
-            "initializers",
             "interop",
             "methods",
             "models",
@@ -32,6 +31,8 @@ PARTS = (
     ),
     "tests/test_callbacks.py",
     "tests/test_constraints.py",
+    "tests/test_data_dependent_init.py",
+    "tests/test_initializers.py",
     "tests/test_model_summary.py",
     "tests/test_registration.py",
 )

@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 from keras_wn import constraints, initializers, layers, regularizers, reparameterizations
-from keras_wn.initializers import data_dependent_init
+from keras_wn.data_dependent_init import data_dependent_init
 from keras_wn.variable_groups import VariableGroups, variable_groups
 
 __version__ = "0.1.0"

@@ -103,8 +103,7 @@ class WeightNormMonitor(keras.callbacks.Callback):
         rate = current_rate(self.model)
         values = {"learning_rate": rate}
         for figures in normalized:
-            values[f"norm/{figures.path}"] = float(np.mean(figures.norms()))
+            values |= figures.scalars(rate)
             if figures.gain is not None:
                 values[f"gain/{figures.path}"] = float(np.mean(figures.gains()))
-            values[f"effective_learning_rate/{figures.path}"] = figures.effective_rate(rate)
         self._scalars.write(self._batches, values)

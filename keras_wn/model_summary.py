@@ -66,6 +66,17 @@ class KernelFigures:
         square = float(np.mean(self.norms() ** 2))
         return rate / square if square else math.inf
 
+    def scalars(self, rate: float) -> dict[str, float]:
+        """Returns the figures of the kernel that are written for TensorBoard, by name.
+
+        `norm/<path>` is `||v||` averaged over the units, and `effective_learning_rate/<path>` the
+        effective rate.
+        """
+        return {
+            f"norm/{self.path}": float(np.mean(self.norms())),
+            f"effective_learning_rate/{self.path}": self.effective_rate(rate),
+        }
+
 
 def kernel_figures(model: keras.layers.Layer) -> list[KernelFigures]:
     """Lists the kernels of a built model or layer, normalized and plain, in their order.
@@ -94,6 +105,14 @@ def kernel_figures(model: keras.layers.Layer) -> list[KernelFigures]:
         dataclasses.replace(figures, path=path)
         for (figures, _), path in zip(found.values(), paths, strict=True)
     ]
+
+
+def kernel_norms(model: keras.layers.Layer, rate: float) -> dict[str, float]:
+    """Returns the `KernelFigures.scalars` of all kernels of a built model, normalized and plain."""
+    values = {}
+    for figures in kernel_figures(model):
+        values |= figures.scalars(rate)
+    return values
 
 
 def _units_with_places(layer, place):

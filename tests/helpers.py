@@ -1,4 +1,4 @@
-"""What several tests share: gradients on whatever backend runs, and layers with known weights."""
+"""Helpers of several tests: gradients on whatever backend runs, and layers with known weights."""
 
 import keras
 import numpy as np

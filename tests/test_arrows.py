@@ -9,8 +9,9 @@ import keras_wn
 LIBRARY = (
     ("event_file", "reparameterizations"),
     ("constraints", "regularizers"),
+    ("initializers",),
     ("layers",),
-    ("initializers", "interop", "variable_groups"),
+    ("data_dependent_init", "interop", "variable_groups"),
     ("methods", "model_summary"),
     ("callbacks", "models"),
 )

@@ -30,7 +30,7 @@ def backbone():
 def head(outputs):
     """DINO's projection head (Caron et al. 2021, arXiv 2104.14294, section 3.1).
 
-    The last layer is weight-normalized with a gain of 1 that is not trained, behind features of
+    The last layer is weight-normalized with a gain of 1 that is not trained, after features of
     length 1: each output is the cosine between the features and one prototype.
     """
     return keras.Sequential(

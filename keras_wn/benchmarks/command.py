@@ -9,8 +9,8 @@ import keras
 from absl import flags
 
 from keras_wn import methods, models
-from keras_wn.benchmarks.request import Request, Variant
 from keras_wn.benchmarks.single_layers import BATCH
+from keras_wn.benchmarks.workload import Variant, Workload
 from keras_wn.errors import UsageError
 from keras_wn.training import flag_fields
 from keras_wn.training.config import PRECISIONS
@@ -38,7 +38,7 @@ class Benchmark:
 
 
 # A benchmark is named as its module in this folder, whose `measure` makes a list of `Table` from a
-# `Request`.
+# `Workload`.
 BENCHMARKS = {
     "step": Benchmark("training steps of the methods", methods.PAPER, 224, 32, _ALL),
     "layer": Benchmark(
@@ -113,12 +113,12 @@ def run() -> None:
         raise UsageError(
             f"--output={values.output}: no such folder. Allowed: a file in a folder that exists."
         )
-    requests = _requests(values, benchmark)
+    workloads = _workloads(values, benchmark)
     # Imported now, because some of the modules start TensorFlow.
     module = importlib.import_module(f"keras_wn.benchmarks.{values.what}")
     tables = []
-    for request in requests:
-        for table in module.measure(request):
+    for workload in workloads:
+        for table in module.measure(workload):
             print(table.text(), end="\n\n", flush=True)
             tables.append(table.record())
     if values.output:
@@ -128,8 +128,8 @@ def run() -> None:
         )
 
 
-def _requests(values, benchmark) -> list[Request]:
-    """A request for each network and each batch size."""
+def _workloads(values, benchmark) -> list[Workload]:
+    """A workload for each network and each batch size."""
     asked = benchmark.methods if values.methods is None else values.methods
     variants = tuple(Variant.parse(text) for text in asked)
     if benchmark.methods and not variants:
@@ -141,7 +141,7 @@ def _requests(values, benchmark) -> list[Request]:
         )
     batch_sizes = [_positive(text) for text in values.batch_size or [benchmark.batch_size]]
     return [
-        Request(
+        Workload(
             variants,
             model,
             batch_size,

@@ -10,17 +10,17 @@ import numpy as np
 
 import keras_wn
 from keras_wn.benchmarks.layer import BACKEND, ENGINE, layers
-from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.single_layers import SHAPES
-from keras_wn.benchmarks.table import Table
+from keras_wn.benchmarks.workload import Workload
+from keras_wn.training.text_table import Table
 from keras_wn.training.timing import interleaved
 
 
-def measure(request: Request) -> list[Table]:
+def measure(workload: Workload) -> list[Table]:
     """Times the forward pass of each layer, plain, and weight-normalized and then folded, in turns.
 
     Args:
-        request: `Request`. Its batch size and rounds count.
+        workload: `Workload`. Its batch size and rounds count.
 
     Returns:
         List of `Table`, one for each shape of a layer.
@@ -28,11 +28,11 @@ def measure(request: Request) -> list[Table]:
     rng = np.random.default_rng(0)
     tables = []
     for shape in SHAPES:
-        x = rng.normal(size=(request.batch_size, *shape.inputs)).astype("float32")
-        rows = interleaved(_forward_passes(shape, x), request.rounds, warm_up=2).rows()
+        x = rng.normal(size=(workload.batch_size, *shape.inputs)).astype("float32")
+        rows = interleaved(_forward_passes(shape, x), workload.rounds, warm_up=2).rows()
         title = (
-            f"inference of {shape.name}: {ENGINE}, batch {request.batch_size}, float32; "
-            f"{request.rounds} rounds in turns"
+            f"inference of {shape.name}: {ENGINE}, batch {workload.batch_size}, float32; "
+            f"{workload.rounds} rounds in turns"
         )
         tables.append(Table(title, rows))
     return tables

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_wn.benchmarks.request import Request
-from keras_wn.benchmarks.table import Table
+from keras_wn.benchmarks.workload import Workload
 from keras_wn.data import image_folder
+from keras_wn.training.text_table import Table
 from keras_wn.training.timing import interleaved
 
 _IMAGES = 400
@@ -17,7 +17,7 @@ _CLASSES = 4
 _BATCHES = 12
 
 
-def measure(request: Request) -> list[Table]:
+def measure(workload: Workload) -> list[Table]:
     """Times training batches from an image folder, and a bare loop over the same files, in turns.
 
     The files are 500x375 pixels and about 90 KB, as ImageNet's are on average. The bare loop reads
@@ -25,7 +25,7 @@ def measure(request: Request) -> list[Table]:
     batch needs one size. It does not shuffle, mirror or standardize.
 
     Args:
-        request: `Request`. Its batch size, image size and rounds count.
+        workload: `Workload`. Its batch size, image size and rounds count.
 
     Returns:
         List of one `Table`.
@@ -33,14 +33,14 @@ def measure(request: Request) -> list[Table]:
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         paths = _write_images(root)
-        splits = image_folder.load(root, request.image_size)
-        pipeline = splits.train.training_batches(request.batch_size, splits.classes, seed=0)
-        bare = _bare_batches(paths, request.batch_size, request.image_size)
+        splits = image_folder.load(root, workload.image_size)
+        pipeline = splits.train.training_batches(workload.batch_size, splits.classes, seed=0)
+        bare = _bare_batches(paths, workload.batch_size, workload.image_size)
         actions = {"bare decode and crop": _reader(bare), "pipeline": _reader(pipeline)}
-        rows = interleaved(actions, request.rounds, warm_up=2).rows()
+        rows = interleaved(actions, workload.rounds, warm_up=2).rows()
     title = (
-        f"{_BATCHES} batches of {request.batch_size}, {request.image_size} pixels; "
-        f"{request.rounds} rounds in turns"
+        f"{_BATCHES} batches of {workload.batch_size}, {workload.image_size} pixels; "
+        f"{workload.rounds} rounds in turns"
     )
     return [Table(title, rows)]
 

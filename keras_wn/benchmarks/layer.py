@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 import keras_wn
-from keras_wn.benchmarks.request import Request
 from keras_wn.benchmarks.single_layers import SHAPES, Shape, tensorflow_step
-from keras_wn.benchmarks.table import Table
+from keras_wn.benchmarks.workload import Workload
+from keras_wn.training.text_table import Table
 from keras_wn.training.timing import interleaved
 
 BACKEND = keras.backend.backend()
@@ -23,11 +23,11 @@ _NOTE = (
 )
 
 
-def measure(request: Request) -> list[Table]:
+def measure(workload: Workload) -> list[Table]:
     """Times a training step of each layer, plain and weight-normalized, in turns.
 
     Args:
-        request: `Request`. Its batch size, rounds and `xla` count.
+        workload: `Workload`. Its batch size, rounds and `xla` count.
 
     Returns:
         List of `Table`, one for each shape of a layer and each engine.
@@ -35,17 +35,18 @@ def measure(request: Request) -> list[Table]:
     rng = np.random.default_rng(0)
     measured = []
     for shape in SHAPES:
-        x = rng.normal(size=(request.batch_size, *shape.inputs)).astype("float32")
-        y = rng.normal(size=(request.batch_size, *shape.inputs[:-1], shape.units)).astype("float32")
-        engines = [(ENGINE, _keras_steps(shape, x, y, request.xla == "on"))]
+        x = rng.normal(size=(workload.batch_size, *shape.inputs)).astype("float32")
+        outputs = (workload.batch_size, *shape.inputs[:-1], shape.units)
+        y = rng.normal(size=outputs).astype("float32")
+        engines = [(ENGINE, _keras_steps(shape, x, y, workload.xla == "on"))]
         if BACKEND == "torch":
             engines.append(_pytorch_steps(shape, x, y))
         for engine, steps in engines:
             title = (
-                f"training step of {shape.name}: {engine}, batch {request.batch_size}, float32; "
-                f"{request.rounds} rounds in turns"
+                f"training step of {shape.name}: {engine}, batch {workload.batch_size}, float32; "
+                f"{workload.rounds} rounds in turns"
             )
-            measured.append((title, interleaved(steps, request.rounds, warm_up=2).rows()))
+            measured.append((title, interleaved(steps, workload.rounds, warm_up=2).rows()))
     *others, last = measured
     return [*(Table(*table) for table in others), Table(*last, notes=(_NOTE,))]
 

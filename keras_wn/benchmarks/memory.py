@@ -15,9 +15,9 @@ import keras
 import numpy as np
 
 from keras_wn.benchmarks import step
-from keras_wn.benchmarks.request import Request, Variant
-from keras_wn.benchmarks.table import QUARTILES, RATIO, Column, Table
+from keras_wn.benchmarks.workload import Variant, Workload
 from keras_wn.errors import UsageError
+from keras_wn.training.text_table import QUARTILES, RATIO, Column, Table
 from keras_wn.training.timing import compared, progress
 
 _STEPS = 3
@@ -29,11 +29,11 @@ _MEASURED = {
 _COMPILED = "Compiled: XLA's own count of a step: variables, batch and temporary memory together."
 
 
-def measure(request: Request) -> list[Table]:
+def measure(workload: Workload) -> list[Table]:
     """Runs a few steps of every variant, each in a new process, in turns.
 
     Args:
-        request: `Request`.
+        workload: `Workload`.
 
     Returns:
         List of one `Table`.
@@ -41,22 +41,22 @@ def measure(request: Request) -> list[Table]:
     Raises:
         UsageError: If a process fails, for example because its memory does not suffice.
     """
-    answers: dict[Variant, list[dict[str, Any]]] = {variant: [] for variant in request.variants}
-    turns = list(request.variants) * request.rounds
+    answers: dict[Variant, list[dict[str, Any]]] = {variant: [] for variant in workload.variants}
+    turns = list(workload.variants) * workload.rounds
     with progress("Measurement", len(turns)) as show:
         for done, variant in enumerate(turns, start=1):
-            answers[variant].append(_measured_in_new_process(request, variant))
+            answers[variant].append(_measured_in_new_process(workload, variant))
             show(done)
     rows = _rows(answers)
     columns = [Column("measured, MB", "bytes", _megabytes), RATIO, QUARTILES]
-    notes = [_MEASURED[answers[request.variants[0]][0]["kind"]]]
+    notes = [_MEASURED[answers[workload.variants[0]][0]["kind"]]]
     if "compiled" in rows[0]:
         columns += [
             Column("compiled, MB", "compiled", _megabytes),
             Column("ratio", "compiled_ratio", ".3f"),
         ]
         notes.append(_COMPILED)
-    title = f"peak memory of a training step: {request}; {request.rounds} rounds in turns"
+    title = f"peak memory of a training step: {workload}; {workload.rounds} rounds in turns"
     return [Table(title, rows, columns, notes)]
 
 
@@ -82,9 +82,9 @@ def _megabytes(count):
     return f"{count / 1e6:.0f}"
 
 
-def _measured_in_new_process(request, variant) -> dict[str, Any]:
+def _measured_in_new_process(workload, variant) -> dict[str, Any]:
     """The answer of `_answer` in a new process."""
-    asked = dataclasses.asdict(dataclasses.replace(request, variants=(variant,)))
+    asked = dataclasses.asdict(dataclasses.replace(workload, variants=(variant,)))
     done = subprocess.run(
         [sys.executable, "-m", "keras_wn.benchmarks.memory"],
         input=json.dumps(asked),
@@ -103,7 +103,7 @@ def _measured_in_new_process(request, variant) -> dict[str, Any]:
 # The new process.
 
 
-def _answer(request, variant) -> dict[str, Any]:
+def _answer(workload, variant) -> dict[str, Any]:
     """Runs the steps in this process.
 
     Returns:
@@ -112,8 +112,8 @@ def _answer(request, variant) -> dict[str, Any]:
     before = _peak_of_process()
     answer = {}
     if keras.backend.backend() == "jax":
-        answer["compiled"] = _compiled_bytes(request, variant)
-    run = step.training_step(request, variant)
+        answer["compiled"] = _compiled_bytes(workload, variant)
+    run = step.training_step(workload, variant)
     for _ in range(_STEPS):
         run()
     on_device = _peak_of_device()
@@ -122,9 +122,9 @@ def _answer(request, variant) -> dict[str, Any]:
     return answer | {"kind": "device", "bytes": on_device}
 
 
-def _compiled_bytes(request, variant):
+def _compiled_bytes(workload, variant):
     # The model is freed on return: it may not add to the memory of the steps that follow.
-    model, batch = step.model_to_train(request, variant), step.random_batch(request)
+    model, batch = step.model_to_train(workload, variant), step.random_batch(workload)
     analysis = step.lower(model, batch).compile().memory_analysis()
     return analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
 
@@ -157,4 +157,4 @@ if __name__ == "__main__":
     fields = json.loads(sys.stdin.read())
     (variant_fields,) = fields["variants"]
     variant = Variant(**variant_fields)
-    print(json.dumps(_answer(Request(**fields | {"variants": (variant,)}), variant)))
+    print(json.dumps(_answer(Workload(**fields | {"variants": (variant,)}), variant)))

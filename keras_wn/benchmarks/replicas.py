@@ -2,50 +2,50 @@
 
 import numpy as np
 
-from keras_wn.benchmarks.request import Request
-from keras_wn.benchmarks.table import Table
+from keras_wn.benchmarks.workload import Workload
 from keras_wn.data import digits
 from keras_wn.training import devices as device_choice
 from keras_wn.training import loop
+from keras_wn.training.text_table import Table
 from keras_wn.training.timing import Comparison, interleaved
 
 _STEPS = 4
 
 
-def measure(request: Request) -> list[Table]:
+def measure(workload: Workload) -> list[Table]:
     """Times steps of the same global batch on one device and on several devices of the processor.
 
     Args:
-        request: `Request`.
+        workload: `Workload`.
 
     Returns:
         List of `Table`. Each variant has a table that compares the numbers of devices. If the
-        request has several variants, each number of devices has a table that compares these.
+        workload has several variants, each number of devices has a table that compares these.
     """
-    several = f"{request.replicas} replicas"
+    several = f"{workload.replicas} replicas"
     options = {
-        several: {"strategy": "mirrored", "virtual_devices": request.replicas},
+        several: {"strategy": "mirrored", "virtual_devices": workload.replicas},
         "1 replica": {"strategy": "none"},
     }
-    variants = {str(variant): variant for variant in request.variants}
+    variants = {str(variant): variant for variant in workload.variants}
     # Several devices come first, because the processor is divided before TensorFlow starts.
     devices = {
-        count: device_choice.find(request.config(request.variants[0], **options[count]))
+        count: device_choice.find(workload.config(workload.variants[0], **options[count]))
         for count in options
     }
     counts = ["1 replica", several]
     actions = {
-        (name, count): _steps(request.config(variant, **options[count]), devices[count])
+        (name, count): _steps(workload.config(variant, **options[count]), devices[count])
         for name, variant in variants.items()
         for count in counts
     }
-    seconds = interleaved(actions, request.rounds, warm_up=2).seconds
+    seconds = interleaved(actions, workload.rounds, warm_up=2).seconds
     by_variant = {name: {count: seconds[name, count] for count in counts} for name in variants}
     by_count = {count: {name: seconds[name, count] for name in variants} for count in counts}
     comparisons = {**by_variant, **(by_count if len(variants) > 1 else {})}
     return [
         Table(
-            f"{_STEPS} steps: {fixed}, {request}; {request.rounds} rounds in turns",
+            f"{_STEPS} steps: {fixed}, {workload}; {workload.rounds} rounds in turns",
             Comparison(seconds_by_name).rows(),
         )
         for fixed, seconds_by_name in comparisons.items()

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from keras_wn import methods
-from keras_wn.benchmarks.request import Request, Variant
-from keras_wn.benchmarks.table import TIMES, Column, Table
+from keras_wn.benchmarks.workload import Variant, Workload
 from keras_wn.training.optimizer import SGDL2, decayed_paths
+from keras_wn.training.text_table import TIMES, Column, Table
 from keras_wn.training.timing import interleaved
 
 _CLASSES = 1000
@@ -19,26 +19,26 @@ _REPORTED = (
 )
 
 
-def measure(request: Request) -> list[Table]:
+def measure(workload: Workload) -> list[Table]:
     """Times a step of every variant, in turns, on one batch in memory.
 
     Args:
-        request: `Request`.
+        workload: `Workload`.
 
     Returns:
         List of one `Table`.
     """
-    actions = {str(variant): training_step(request, variant) for variant in request.variants}
-    rows = interleaved(actions, request.rounds, warm_up=2).rows()
+    actions = {str(variant): training_step(workload, variant) for variant in workload.variants}
+    rows = interleaved(actions, workload.rounds, warm_up=2).rows()
     share = Column(f"share not in {rows[0]['name']}", "ratio", lambda ratio: f"{1 - 1 / ratio:.1%}")
-    title = f"training step: {request}; {request.rounds} rounds in turns"
+    title = f"training step: {workload}; {workload.rounds} rounds in turns"
     return [Table(title, rows, (*TIMES, share), (_REPORTED,))]
 
 
-def training_step(request: Request, variant: Variant) -> Callable[[], None]:
+def training_step(workload: Workload, variant: Variant) -> Callable[[], None]:
     """Function that runs a step of a variant on a batch in memory, and waits for it."""
-    model = model_to_train(request, variant)
-    images, labels = (keras.ops.convert_to_tensor(array) for array in random_batch(request))
+    model = model_to_train(workload, variant)
+    images, labels = (keras.ops.convert_to_tensor(array) for array in random_batch(workload))
 
     def run():
         # `train_on_batch` returns the loss as a float, and so waits for it.
@@ -47,22 +47,22 @@ def training_step(request: Request, variant: Variant) -> Callable[[], None]:
     return run
 
 
-def model_to_train(request: Request, variant: Variant) -> keras.Model:
+def model_to_train(workload: Workload, variant: Variant) -> keras.Model:
     """The network of a variant, compiled for training as the runners train it.
 
     The optimizer is SGD with momentum and with the weight decay of the method's card.
 
     Args:
-        request: `Request`.
+        workload: `Workload`.
         variant: `Variant`.
 
     Returns:
         Compiled Keras model, whose optimizer is built.
     """
     card = methods.get(variant.method)
-    keras.config.set_dtype_policy(request.precision)
+    keras.config.set_dtype_policy(workload.precision)
     try:
-        model = request.network(variant, _CLASSES)
+        model = workload.network(variant, _CLASSES)
     finally:
         keras.config.set_dtype_policy("float32")
     model.compile(
@@ -70,19 +70,19 @@ def model_to_train(request: Request, variant: Variant) -> keras.Model:
             card.weight_decay, decayed_paths(model, card.decay_on), learning_rate=1e-3, momentum=0.9
         ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        jit_compile=_compiles(request.xla),
+        jit_compile=_compiles(workload.xla),
     )
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-def random_batch(request: Request, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def random_batch(workload: Workload, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Normally distributed images, and random labels one-hot."""
     rng = np.random.default_rng(seed)
     images = rng.standard_normal(
-        (request.batch_size, request.image_size, request.image_size, 3), dtype="float32"
+        (workload.batch_size, workload.image_size, workload.image_size, 3), dtype="float32"
     )
-    return images, np.eye(_CLASSES, dtype="float32")[rng.integers(0, _CLASSES, request.batch_size)]
+    return images, np.eye(_CLASSES, dtype="float32")[rng.integers(0, _CLASSES, workload.batch_size)]
 
 
 def lower(

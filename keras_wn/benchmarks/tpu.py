@@ -11,9 +11,9 @@ import re
 from typing import Any
 
 from keras_wn.benchmarks import step
-from keras_wn.benchmarks.request import Request
-from keras_wn.benchmarks.table import Column, Table
+from keras_wn.benchmarks.workload import Workload
 from keras_wn.errors import UsageError
+from keras_wn.training.text_table import Column, Table
 from keras_wn.training.timing import progress
 
 
@@ -89,11 +89,11 @@ _NOTES = (
 )
 
 
-def measure(request: Request) -> list[Table]:
+def measure(workload: Workload) -> list[Table]:
     """Compiles a step of every variant for a slice of TPU chips.
 
     Args:
-        request: `Request`. Its `topology` and `batch_per_chip` count.
+        workload: `Workload`. Its `topology` and `batch_per_chip` count.
 
     Returns:
         List of one `Table`. The row of a variant that does not fit says by how much.
@@ -101,22 +101,23 @@ def measure(request: Request) -> list[Table]:
     Raises:
         UsageError: If no such topology is known, or libtpu is not installed.
     """
-    if request.topology not in TOPOLOGIES:
+    if workload.topology not in TOPOLOGIES:
         raise UsageError(
-            f"--topology={request.topology}: unknown. Allowed: {', '.join(TOPOLOGIES)}."
+            f"--topology={workload.topology}: unknown. Allowed: {', '.join(TOPOLOGIES)}."
         )
-    topology = TOPOLOGIES[request.topology]
-    shardings = _shardings(request.topology, topology)
+    topology = TOPOLOGIES[workload.topology]
+    shardings = _shardings(workload.topology, topology)
     rows = []
-    with progress("Compilation", len(request.variants)) as show:
-        for variant in request.variants:
-            figures = _compiled_figures(request, variant, topology.chip, *shardings)
+    with progress("Compilation", len(workload.variants)) as show:
+        for variant in workload.variants:
+            figures = _compiled_figures(workload, variant, topology.chip, *shardings)
             rows.append({"name": str(variant), **figures})
             show(len(rows))
     rows = [{**row, **_ratios(row, rows[0])} for row in rows]
     title = (
-        f"training step compiled for TPU {request.topology}: {request.model}, "
-        f"{request.batch_per_chip} images a chip, {request.image_size} pixels, {request.precision}"
+        f"training step compiled for TPU {workload.topology}: {workload.model}, "
+        f"{workload.batch_per_chip} images a chip, {workload.image_size} pixels, "
+        f"{workload.precision}"
     )
     chip = topology.chip
     peaks = (
@@ -157,12 +158,12 @@ def _shardings(name, topology):
     return jax.sharding.NamedSharding(mesh, axes()), jax.sharding.NamedSharding(mesh, axes("batch"))
 
 
-def _compiled_figures(request, variant, chip, state_sharding, batch_sharding) -> dict[str, Any]:
+def _compiled_figures(workload, variant, chip, state_sharding, batch_sharding) -> dict[str, Any]:
     import jax
 
-    model = step.model_to_train(request, variant)
-    images = request.batch_per_chip * batch_sharding.mesh.size
-    size = request.image_size
+    model = step.model_to_train(workload, variant)
+    images = workload.batch_per_chip * batch_sharding.mesh.size
+    size = workload.image_size
     batch = (
         jax.ShapeDtypeStruct((images, size, size, 3), "float32"),
         jax.ShapeDtypeStruct((images, *model.output.shape[1:]), "float32"),

@@ -9,7 +9,7 @@ from typing import NoReturn
 from keras_wn.errors import UsageError
 
 _SHOWN = 5  # Names in a message; all are in `names`.
-# What TensorFlow says of damaged records.
+# Parts of TensorFlow's messages about damaged records.
 _DAMAGED = ("corrupted record", "truncated record", "Could not parse example")
 
 

@@ -76,13 +76,13 @@ class EncodedImages:
         return untuned(batches.prefetch(2))
 
     def evaluation_batches(
-        self, batch_size: int, classes: int, replicas: int = 1, shard: tuple[int, int] = (0, 1)
+        self, batch_size: int, classes: int, device_count: int = 1, shard: tuple[int, int] = (0, 1)
     ) -> tf.data.Dataset:
         """As `Examples.evaluation_batches`, as a `tf.data.Dataset`."""
-        batches = self.source.evaluation_rows(batch_size, replicas, shard)
+        batches = self.source.evaluation_rows(batch_size, device_count, shard)
         # Evaluation is not random, so any number will do as a seed.
         batches = batches.map(lambda positions, data, labels: (positions, positions, data, labels))
-        weighted = replicas > 1 or shard[1] > 1
+        weighted = device_count > 1 or shard[1] > 1
         failed = set()
 
         def finish(images, labels, positions):
@@ -244,7 +244,7 @@ class FileSource:
         return positions.map(lambda n, p: (n, p, tf.gather(paths, p), tf.gather(labels, p)))
 
     def evaluation_rows(
-        self, batch_size: int, replicas: int, shard: tuple[int, int]
+        self, batch_size: int, device_count: int, shard: tuple[int, int]
     ) -> tf.data.Dataset:
         """The rows of each batch that this shard evaluates.
 
@@ -259,7 +259,7 @@ class FileSource:
             index = tf.where(positions < 0, tf.constant(len(self), tf.int64), positions)
             return positions, tf.gather(paths, index), tf.gather(labels, index)
 
-        return evaluation_positions(len(self), batch_size, replicas, shard).map(describe)
+        return evaluation_positions(len(self), batch_size, device_count, shard).map(describe)
 
     def read(self, path: tf.Tensor) -> tf.Tensor:
         """The encoded image of a row's data, which is its path."""
@@ -358,7 +358,7 @@ def training_positions(
 
 
 def evaluation_positions(
-    total: int, batch_size: int, replicas: int = 1, shard: tuple[int, int] = (0, 1)
+    total: int, batch_size: int, device_count: int = 1, shard: tuple[int, int] = (0, 1)
 ) -> tf.data.Dataset:
     """The positions that each evaluation batch shows: each once over all shards, in order.
 
@@ -367,7 +367,8 @@ def evaluation_positions(
     Args:
         total: Positive integer, images in the split.
         batch_size: Positive integer, rows of the global batch.
-        replicas: Positive integer, devices of all shards together, among which every batch divides.
+        device_count: Positive integer, devices of all shards together, among which every batch
+            divides.
         shard: Pair `(index, count)`.
 
     Returns:
@@ -375,7 +376,7 @@ def evaluation_positions(
     """
     index, count = shard
     own_rows(batch_size, shard)
-    unit = math.lcm(replicas, count)
+    unit = math.lcm(device_count, count)
     filled_up = total + -total % unit
 
     def rows_of_batch(start):
@@ -387,14 +388,14 @@ def evaluation_positions(
 
 
 def evaluation_share(
-    total: int, batch_size: int, replicas: int = 1, shard: tuple[int, int] = (0, 1)
+    total: int, batch_size: int, device_count: int = 1, shard: tuple[int, int] = (0, 1)
 ) -> tuple[Callable[[tf.Tensor], tf.Tensor], int]:
     """`evaluation_positions` for records that are read in sequence.
 
     Args:
         total: Positive integer, images in the split.
         batch_size: Positive integer, rows of the global batch.
-        replicas: Positive integer, devices of all shards together.
+        device_count: Positive integer, devices of all shards together.
         shard: Pair `(index, count)`.
 
     Returns:
@@ -403,7 +404,7 @@ def evaluation_share(
     """
     index, count = shard
     start, stop = own_rows(batch_size, shard)
-    filled_up = total + -total % math.lcm(replicas, count)
+    filled_up = total + -total % math.lcm(device_count, count)
     last = (filled_up - 1) // batch_size * batch_size  # The start of the last batch.
     rows = (filled_up - last) // count
     last_start, last_stop = last + rows * index, last + rows * (index + 1)

@@ -25,6 +25,7 @@ class _Set:
     """Describes what the files of a set must hold.
 
     Attributes:
+        title: Its name in texts.
         classes: Number of classes.
         counts: Pairs of the number of training images and of test images; EMNIST's letters were
             published twice.
@@ -35,6 +36,7 @@ class _Set:
         is_transposed: Whether the files hold the images by columns.
     """
 
+    title: str
     classes: int = 10
     counts: tuple[tuple[int, int], ...] = ((60_000, 10_000),)
     prefix: str = ""
@@ -49,20 +51,24 @@ class _Set:
         return self.first_label, self.first_label + self.classes - 1
 
 
-def _emnist(part, classes, *counts, first_label=0):
+def _emnist(part, title, classes, *counts, first_label=0):
     prefix, name = f"emnist-{part}-", f"emnist/{part}"
-    return _Set(classes, counts, prefix, "test", name, first_label, is_transposed=True)
+    return _Set(
+        f"EMNIST, {title}", classes, counts, prefix, "test", name, first_label, is_transposed=True
+    )
 
 
 SETS = {
-    "mnist": _Set(tfds="mnist"),
-    "fashion_mnist": _Set(tfds="fashion_mnist"),
-    "kmnist": _Set(tfds="kmnist"),
-    "emnist_balanced": _emnist("balanced", 47, (112_800, 18_800)),
-    "emnist_byclass": _emnist("byclass", 62, (697_932, 116_323)),
-    "emnist_bymerge": _emnist("bymerge", 47, (697_932, 116_323)),
-    "emnist_digits": _emnist("digits", 10, (240_000, 40_000)),
-    "emnist_letters": _emnist("letters", 26, (124_800, 20_800), (88_800, 14_800), first_label=1),
+    "mnist": _Set("MNIST", tfds="mnist"),
+    "fashion_mnist": _Set("Fashion-MNIST", tfds="fashion_mnist"),
+    "kmnist": _Set("KMNIST", tfds="kmnist"),
+    "emnist_balanced": _emnist("balanced", "balanced", 47, (112_800, 18_800)),
+    "emnist_byclass": _emnist("byclass", "by class", 62, (697_932, 116_323)),
+    "emnist_bymerge": _emnist("bymerge", "by merged class", 47, (697_932, 116_323)),
+    "emnist_digits": _emnist("digits", "digits", 10, (240_000, 40_000)),
+    "emnist_letters": _emnist(
+        "letters", "letters", 26, (124_800, 20_800), (88_800, 14_800), first_label=1
+    ),
 }
 _DEBIAN = " Debian's package dataset-fashion-mnist has them, in /usr/share/datasets/fashion-mnist."
 

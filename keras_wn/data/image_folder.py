@@ -21,7 +21,7 @@ _SHOWN = 5  # Names in a message.
 _SPLIT_SEED = 0
 _HELD_OUT = 100  # One training image in so many.
 _ALLOWED = "train/ and val/ with a folder a class in either"
-# What is not read, for one and for several.
+# Entries of a folder that are not read, in the singular and in the plural.
 _OTHER_FILES = ("file that is not an image", "files that are not images")
 _FOLDERS = ("folder", "folders")
 _NO_CLASS = ("image outside of the class folders", "images outside of the class folders")

@@ -97,7 +97,7 @@ def load(
 
 
 def how_to_prepare(data_dir: pathlib.Path) -> str:
-    """How a user prepares ImageNet in a folder, a sentence for messages."""
+    """A sentence for messages that says how to prepare ImageNet in a folder."""
     return (
         "Lay ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar in "
         f"{reading.printable(data_dir / 'downloads' / 'manual')} and run with --prepare."
@@ -251,10 +251,10 @@ class ArrayRecordSource:
         )
 
     def evaluation_rows(
-        self, batch_size: int, replicas: int, shard: tuple[int, int]
+        self, batch_size: int, device_count: int, shard: tuple[int, int]
     ) -> tf.data.Dataset:
         """As `FileSource.evaluation_rows`."""
-        positions = evaluation_positions(len(self), batch_size, replicas, shard)
+        positions = evaluation_positions(len(self), batch_size, device_count, shard)
         return positions.map(
             lambda p: (p, *self._fetch(p)), num_parallel_calls=2, deterministic=True
         )
@@ -368,10 +368,10 @@ class TFRecordSource:
         return records.batch(stop - start).prefetch(2)
 
     def evaluation_rows(
-        self, batch_size: int, replicas: int, shard: tuple[int, int]
+        self, batch_size: int, device_count: int, shard: tuple[int, int]
     ) -> tf.data.Dataset:
         """As `FileSource.evaluation_rows`."""
-        is_own, missing = evaluation_share(len(self), batch_size, replicas, shard)
+        is_own, missing = evaluation_share(len(self), batch_size, device_count, shard)
         records = tf.data.Dataset.range(len(self._paths)).flat_map(self._file)
         records = records.filter(lambda position, _: is_own(position))
         records = records.map(lambda position, record: (position, *self._parse(record)))

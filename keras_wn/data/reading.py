@@ -48,7 +48,7 @@ def reason(error: OSError) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first, without the operation of TensorFlow that raised it.
+    """The first line of an error's message, without the operation of TensorFlow that raised it.
 
     Example:
 

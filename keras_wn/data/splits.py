@@ -109,7 +109,7 @@ class Examples:
         """Endless batches, shuffled anew each epoch, without an epoch's incomplete last batch.
 
         The batch of a step depends on `seed` and the step alone. A run that is resumed at a step
-        sees the batches that an uninterrupted run sees.
+        sees the batches that a run sees which was never stopped.
 
         Args:
             batch_size: Positive integer, at most the number of images.
@@ -167,14 +167,14 @@ class Examples:
         return Batches(make)
 
     def evaluation_batches(
-        self, batch_size: int, classes: int, replicas: int = 1, shard: tuple[int, int] = (0, 1)
+        self, batch_size: int, classes: int, device_count: int = 1, shard: tuple[int, int] = (0, 1)
     ) -> Batches:
         """Every image once, in order.
 
         Args:
             batch_size: Positive integer.
             classes: Number of classes.
-            replicas: Devices of all processes together. With more than one, or with several
+            device_count: Devices of all processes together. With more than one, or with several
                 shards, a batch holds weights too, and the last batch is filled up to a multiple of
                 it by black images of weight 0. A device without an image would end the run.
             shard: Pair `(index, count)`: this process takes the `index`-th of `count` equal parts
@@ -185,7 +185,7 @@ class Examples:
         """
         own_rows(batch_size, shard)
         index, count = shard
-        unit = math.lcm(replicas, count)
+        unit = math.lcm(device_count, count)
         filled_up = len(self) + -len(self) % unit
         one_hot = np.eye(classes, dtype="float32")
 

@@ -9,42 +9,16 @@ from keras_wn.layers.reparameterized import OutputScaled
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WNConv1D(OutputScaled, keras.layers.Conv1D):
-    """1D convolution with weight normalization.
-
-    `y = activation(w * x + b)` with `w = g v / ||v||`, one norm and one gain per filter. The norm
-    is taken over the filter's taps and input channels.
+    """1D convolution with weight normalization, `w = g v / ||v||`, as `WNConv2D`.
 
     Args:
-        filters: Positive integer, the number of filters.
-        kernel_size: Integer, or a tuple of one integer.
-        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
-            form.
-        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
-            `keras.layers.Conv1D` does.
-        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
-        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
-        *args, **kwargs: Arguments of `keras.layers.Conv1D`. Its `kernel_initializer`,
-            `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` is not supported.
-
-    Call arguments:
-        inputs: Tensor.
-        scale: Tensor of shape `(filters,)` that multiplies w, for example an output of
-            `JoinWeights`. `None` stands for 1.
+        *args, **kwargs: Arguments of `keras.layers.Conv1D`, and those that `WNConv2D` adds.
 
     Input shape:
         `(batch_size, steps, channels)`, or channels first according to `data_format`.
 
     Output shape:
         `(batch_size, new_steps, filters)`, or channels first.
-
-    Attributes:
-        v: The variable of the stored direction.
-        g: The variable of the gain, or `None`.
-        effective_kernel: The tensor w.
-
-    Raises:
-        ValueError: If `keras.layers.Conv1D` refuses an argument, or if `lora_rank` is given.
 
     Example:
 
@@ -113,28 +87,10 @@ class WNConv2D(OutputScaled, keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WNConv3D(OutputScaled, keras.layers.Conv3D):
-    """3D convolution with weight normalization.
-
-    `y = activation(w * x + b)` with `w = g v / ||v||`, one norm and one gain per filter. The norm
-    is taken over the filter's depth, height, width and input channels.
+    """3D convolution with weight normalization, `w = g v / ||v||`, as `WNConv2D`.
 
     Args:
-        filters: Positive integer, the number of filters.
-        kernel_size: Integer, or a tuple of 3 integers.
-        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
-            form.
-        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
-            `keras.layers.Conv3D` does.
-        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
-        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
-        *args, **kwargs: Arguments of `keras.layers.Conv3D`. Its `kernel_initializer`,
-            `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` is not supported.
-
-    Call arguments:
-        inputs: Tensor.
-        scale: Tensor of shape `(filters,)` that multiplies w, for example an output of
-            `JoinWeights`. `None` stands for 1.
+        *args, **kwargs: Arguments of `keras.layers.Conv3D`, and those that `WNConv2D` adds.
 
     Input shape:
         `(batch_size, depth, height, width, channels)`, or channels first according to
@@ -142,14 +98,6 @@ class WNConv3D(OutputScaled, keras.layers.Conv3D):
 
     Output shape:
         `(batch_size, new_depth, new_height, new_width, filters)`, or channels first.
-
-    Attributes:
-        v: The variable of the stored direction.
-        g: The variable of the gain, or `None`.
-        effective_kernel: The tensor w.
-
-    Raises:
-        ValueError: If `keras.layers.Conv3D` refuses an argument, or if `lora_rank` is given.
 
     Example:
 
@@ -170,26 +118,9 @@ class BoundedWNConv2D(WNConv2D):
     called rho, keeps its initial value.
 
     Args:
-        filters: Positive integer, the number of filters.
-        kernel_size: Integer, or a tuple of 2 integers.
         *args, **kwargs: Arguments of `WNConv2D`, except `use_gain=False` and `trainable_gain=True`.
             `gain_initializer` is the initializer of rho. `None` stands for the norm `||v||` of each
             filter at the start.
-
-    Input shape:
-        `(batch_size, height, width, channels)`, or channels first according to `data_format`.
-
-    Output shape:
-        `(batch_size, new_height, new_width, filters)`, or channels first.
-
-    Attributes:
-        v: The variable of the stored direction.
-        g: The variable of rho, which is not trained.
-        effective_kernel: The tensor w.
-
-    Raises:
-        ValueError: If `WNConv2D` refuses an argument, or for `use_gain=False` or
-            `trainable_gain=True`.
 
     Example:
 
@@ -232,23 +163,7 @@ class ScaledWSConv2D(WNConv2D):
     `WNConv2D` with `center=True`, whose gain starts at 1.
 
     Args:
-        filters: Positive integer, the number of filters.
-        kernel_size: Integer, or a tuple of 2 integers.
         *args, **kwargs: Arguments of `WNConv2D`, except `center=False` and `use_gain=False`.
-
-    Input shape:
-        `(batch_size, height, width, channels)`, or channels first according to `data_format`.
-
-    Output shape:
-        `(batch_size, new_height, new_width, filters)`, or channels first.
-
-    Attributes:
-        v: The variable of the stored direction.
-        g: The variable of the gain.
-        effective_kernel: The tensor w.
-
-    Raises:
-        ValueError: If `WNConv2D` refuses an argument, or for `center=False` or `use_gain=False`.
 
     Example:
 

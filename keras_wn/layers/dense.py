@@ -64,24 +64,13 @@ class WNDense(OutputScaled, keras.layers.Dense):
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WNEinsumDense(Reparameterized, keras.layers.EinsumDense):
-    """Dense layer over any axes, with weight normalization.
+    """Dense layer over any axes, with weight normalization, as `WNDense`.
 
     `y = activation(einsum(equation, x, w) + b)` with `w = g v / ||v||`, one norm and one gain per
     output unit. The norm is taken over the axes of the kernel that the output does not have.
 
     Args:
-        equation: String, for example `"abc,cd->abd"`.
-        output_shape: Integer or tuple, the shape of the output without the batch.
-        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
-            form.
-        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
-            `keras.layers.EinsumDense` does.
-        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
-        center: Boolean, whether v is replaced by `v - mean(v)`, so that each unit of w sums to 0.
-        *args, **kwargs: Arguments of `keras.layers.EinsumDense`. Its `kernel_initializer`,
-            `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` and
-            `quantization_config` are not supported.
+        *args, **kwargs: Arguments of `keras.layers.EinsumDense`, and those that `WNDense` adds.
 
     Input shape:
         As `equation` says.
@@ -89,14 +78,8 @@ class WNEinsumDense(Reparameterized, keras.layers.EinsumDense):
     Output shape:
         As `equation` and `output_shape` say.
 
-    Attributes:
-        v: The variable of the stored direction.
-        g: The variable of the gain, or `None`.
-        effective_kernel: The tensor w.
-
     Raises:
-        ValueError: If `keras.layers.EinsumDense` refuses an argument, if `lora_rank` or
-            `quantization_config` is given, or if the equation contracts no axis of the kernel.
+        ValueError: As `WNDense`, or if the equation contracts no axis of the kernel.
 
     Example:
 
@@ -111,40 +94,23 @@ class WNEinsumDense(Reparameterized, keras.layers.EinsumDense):
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WNEmbedding(Reparameterized, keras.layers.Embedding):
-    """Embedding with weight normalization.
+    """Embedding with weight normalization, as `WNDense`.
 
     `w = g v / ||v||`, one norm and one gain per token: g is the length of the token's vector.
 
     Args:
-        input_dim: Positive integer, the number of tokens.
-        output_dim: Positive integer, the length of a token's vector.
-        use_gain: Boolean, whether the layer has a gain g. If `False`, all vectors have length 1.
-        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
-            `keras.layers.Embedding` does.
-        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
-        center: Boolean, whether v is replaced by `v - mean(v)`, so that each unit of w sums to 0.
         weights: Matrix of shape `(input_dim, output_dim)`, or a list that contains it, the initial
             value of v. It is also the initial value of w, unless a `gain_initializer` gives the
             rows other lengths.
-        *args, **kwargs: Arguments of `keras.layers.Embedding`. Its `embeddings_initializer`,
-            `embeddings_regularizer` and `embeddings_constraint` act on v. `lora_rank` and
-            `quantization_config` are not supported.
+        *args, **kwargs: Other arguments of `keras.layers.Embedding`, and those that `WNDense`
+            adds. Its `embeddings_initializer`, `embeddings_regularizer` and
+            `embeddings_constraint` act on v.
 
     Input shape:
         `(batch_size, ...)` of integers.
 
     Output shape:
         `(batch_size, ..., output_dim)`.
-
-    Attributes:
-        v: The variable of the stored direction.
-        g: The variable of the gain, or `None`.
-        effective_kernel: The tensor w.
-
-    Raises:
-        ValueError: If `keras.layers.Embedding` refuses an argument, or if `lora_rank` or
-            `quantization_config` is given.
 
     Example:
 

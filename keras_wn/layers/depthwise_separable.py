@@ -7,36 +7,17 @@ from keras_wn.layers.reparameterized import Reparameterized
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WNDepthwiseConv1D(Reparameterized, keras.layers.DepthwiseConv1D):
-    """Depthwise 1D convolution with weight normalization.
-
-    `w = g v / ||v||`, one norm and one gain per output channel, which is a pair of an input channel
-    and a multiplier. The norm is taken over the spatial axes.
+    """Depthwise 1D convolution with weight normalization, as `WNDepthwiseConv2D`.
 
     Args:
-        kernel_size: Integer, or a tuple of one integer.
-        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
-            form.
-        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
-            `keras.layers.DepthwiseConv1D` does.
-        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
-        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
-        *args, **kwargs: Arguments of `keras.layers.DepthwiseConv1D`. Its `depthwise_initializer`,
-            `depthwise_regularizer` and `depthwise_constraint` act on v.
+        *args, **kwargs: Arguments of `keras.layers.DepthwiseConv1D`, and those that `WNConv2D`
+            adds.
 
     Input shape:
         `(batch_size, steps, channels)`, or channels first according to `data_format`.
 
     Output shape:
         `(batch_size, new_steps, channels * depth_multiplier)`, or channels first.
-
-    Attributes:
-        v: The variable of the stored direction.
-        g: The variable of the gain, or `None`.
-        effective_kernel: The tensor w.
-
-    Raises:
-        ValueError: If `keras.layers.DepthwiseConv1D` refuses an argument.
 
     Example:
 
@@ -51,36 +32,21 @@ class WNDepthwiseConv1D(Reparameterized, keras.layers.DepthwiseConv1D):
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WNDepthwiseConv2D(Reparameterized, keras.layers.DepthwiseConv2D):
-    """Depthwise 2D convolution with weight normalization.
+    """Depthwise 2D convolution with weight normalization, `w = g v / ||v||`, as `WNConv2D`.
 
-    `w = g v / ||v||`, one norm and one gain per output channel, which is a pair of an input channel
-    and a multiplier. The norm is taken over the spatial axes.
+    There is one norm and one gain per output channel, which is a pair of an input channel and a
+    multiplier. The norm is taken over the spatial axes.
 
     Args:
-        kernel_size: Integer, or a tuple of 2 integers.
-        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
-            form.
-        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
-            `keras.layers.DepthwiseConv2D` does.
-        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
-        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
-        *args, **kwargs: Arguments of `keras.layers.DepthwiseConv2D`. Its `depthwise_initializer`,
-            `depthwise_regularizer` and `depthwise_constraint` act on v.
+        *args, **kwargs: Arguments of `keras.layers.DepthwiseConv2D`, and those that `WNConv2D`
+            adds. Its `depthwise_initializer`, `depthwise_regularizer` and `depthwise_constraint`
+            act on v.
 
     Input shape:
         `(batch_size, height, width, channels)`, or channels first according to `data_format`.
 
     Output shape:
         `(batch_size, new_height, new_width, channels * depth_multiplier)`, or channels first.
-
-    Attributes:
-        v: The variable of the stored direction.
-        g: The variable of the gain, or `None`.
-        effective_kernel: The tensor w.
-
-    Raises:
-        ValueError: If `keras.layers.DepthwiseConv2D` refuses an argument.
 
     Example:
 
@@ -95,38 +61,17 @@ class WNDepthwiseConv2D(Reparameterized, keras.layers.DepthwiseConv2D):
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WNSeparableConv1D(Reparameterized, keras.layers.SeparableConv1D):
-    """Separable 1D convolution with weight normalization of both kernels.
-
-    `w = g v / ||v||`. The depthwise kernel has one norm and one gain per pair of an input channel
-    and a multiplier, and the pointwise kernel has one per filter.
+    """Separable 1D convolution with weight normalization of both kernels, as `WNSeparableConv2D`.
 
     Args:
-        filters: Positive integer, the number of filters.
-        kernel_size: Integer, or a tuple of one integer.
-        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
-            form.
-        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
-            `keras.layers.SeparableConv1D` does.
-        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value. Also a
-            dict from the names of the kernels to booleans.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
-        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
-        *args, **kwargs: Arguments of `keras.layers.SeparableConv1D`. The initializers, regularizers
-            and constraints of its kernels act on v.
+        *args, **kwargs: Arguments of `keras.layers.SeparableConv1D`, and those that
+            `WNSeparableConv2D` adds.
 
     Input shape:
         `(batch_size, steps, channels)`, or channels first according to `data_format`.
 
     Output shape:
         `(batch_size, new_steps, filters)`, or channels first.
-
-    Attributes:
-        v: Dict from the name of a kernel to the variable of its stored direction.
-        g: Dict from the name of a kernel to the variable of its gain, or `None`.
-        effective_kernel: Dict from the name of a kernel to the tensor w.
-
-    Raises:
-        ValueError: If `keras.layers.SeparableConv1D` refuses an argument.
 
     Example:
 
@@ -141,24 +86,15 @@ class WNSeparableConv1D(Reparameterized, keras.layers.SeparableConv1D):
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WNSeparableConv2D(Reparameterized, keras.layers.SeparableConv2D):
-    """Separable 2D convolution with weight normalization of both kernels.
+    """Separable 2D convolution with weight normalization of both kernels, as `WNConv2D`.
 
     `w = g v / ||v||`. The depthwise kernel has one norm and one gain per pair of an input channel
     and a multiplier, and the pointwise kernel has one per filter.
 
     Args:
-        filters: Positive integer, the number of filters.
-        kernel_size: Integer, or a tuple of 2 integers.
-        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
-            form.
-        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
-            `keras.layers.SeparableConv2D` does.
-        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value. Also a
-            dict from the names of the kernels to booleans.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
-        center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
-        *args, **kwargs: Arguments of `keras.layers.SeparableConv2D`. The initializers, regularizers
-            and constraints of its kernels act on v.
+        *args, **kwargs: Arguments of `keras.layers.SeparableConv2D`, and those that `WNConv2D`
+            adds. `trainable_gain` may also be a dict from the names of the kernels to
+            booleans. The initializers, regularizers and constraints of both kernels act on v.
 
     Input shape:
         `(batch_size, height, width, channels)`, or channels first according to `data_format`.
@@ -170,9 +106,6 @@ class WNSeparableConv2D(Reparameterized, keras.layers.SeparableConv2D):
         v: Dict from the name of a kernel to the variable of its stored direction.
         g: Dict from the name of a kernel to the variable of its gain, or `None`.
         effective_kernel: Dict from the name of a kernel to the tensor w.
-
-    Raises:
-        ValueError: If `keras.layers.SeparableConv2D` refuses an argument.
 
     Example:
 

@@ -1,11 +1,10 @@
-"""Defines the layers of normalization propagation, and the initializer of their kernels."""
-
-from typing import Any
+"""Defines the layers of normalization propagation."""
 
 import keras
 from keras import ops
 
 from keras_wn.constraints import UnitNorm
+from keras_wn.initializers import UnitFilters
 from keras_wn.layers import gains
 from keras_wn.layers.activations import NormalizedReLU, translated_relu
 from keras_wn.layers.conv import WNConv2D
@@ -15,39 +14,6 @@ from keras_wn.reparameterizations.weight_norm import Tensor
 # The initial gain of Arpit et al. 2016, arXiv 1603.01431. It keeps the norm of a unit's Jacobian
 # near 1 after the division by 0.58382 in `NormalizedReLU`.
 INITIAL_GAIN = 1 / 1.21
-
-
-@keras.saving.register_keras_serializable(package="keras_wn")
-class UnitFilters(keras.initializers.Initializer):
-    """Initializer that rescales each filter of another initializer to unit norm: `v = u / ||u||`.
-
-    Args:
-        initializer: Initializer of u.
-        axis: Tuple of the axes of a filter's fan-in. `None` stands for all axes but the last.
-
-    Example:
-
-    >>> import numpy as np
-    >>> v = UnitFilters("glorot_uniform")((3, 3, 8, 4))
-    >>> [round(float(x), 4) for x in np.linalg.norm(np.reshape(v, (-1, 4)), axis=0)]
-    [1.0, 1.0, 1.0, 1.0]
-
-    Reference: Arpit et al. 2016, arXiv 1603.01431. In the paper, filters have unit norm after the
-    first step; with this initializer, they have it from the start.
-    """
-
-    def __init__(self, initializer: Any = "glorot_uniform", axis: tuple[int, ...] | None = None):
-        self.initializer = keras.initializers.get(initializer)
-        self._project = UnitNorm(axis)
-
-    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
-        return self._project(self.initializer(shape, dtype=dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "initializer": keras.initializers.serialize(self.initializer),
-            **self._project.get_config(),
-        }
 
 
 class _NormProp:
@@ -101,7 +67,6 @@ class NormPropDense(_NormProp, WNDense):
     norm, and whose kernel has the constraint `keras_wn.constraints.UnitNorm`.
 
     Args:
-        units: Positive integer, the dimension of the output.
         *args, **kwargs: Arguments of `WNDense`. `kernel_initializer`, `kernel_constraint` and
             `gain_initializer` have the defaults above, and must be given by keyword.
 
@@ -127,15 +92,12 @@ class NormPropDense(_NormProp, WNDense):
 class NormPropConv2D(_NormProp, WNConv2D):
     """2D convolution with normalization propagation, to be followed by `NormalizedReLU`.
 
-    `y = gamma (v * x) / ||v|| + beta`, where a constraint restores `||v|| = 1` after every step.
-    This is a `WNConv2D` whose gain gamma starts at 1/1.21, whose v starts as Glorot's rescaled to
-    unit norm, and whose kernel has the constraint `keras_wn.constraints.UnitNorm`.
+    `y = gamma (v * x) / ||v|| + beta`. This is a `WNConv2D` with the gain, the start of v and the
+    constraint of `NormPropDense`.
 
     Args:
-        filters: Positive integer, the number of filters.
-        kernel_size: Integer, or a tuple of 2 integers.
         *args, **kwargs: Arguments of `WNConv2D`. `kernel_initializer`, `kernel_constraint` and
-            `gain_initializer` have the defaults above, and must be given by keyword.
+            `gain_initializer` have other defaults, and must be given by keyword.
 
     Input shape:
         `(batch_size, height, width, channels)`, where each element has mean 0 and variance 1.

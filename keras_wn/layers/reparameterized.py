@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
-from keras_wn.layers import gains, substitution
+from keras_wn.layers import gains, projection, substitution
 from keras_wn.layers.gains import Gain
 from keras_wn.layers.kernels import Kernel, kernels_of, load_by_name, one_or_all, save_by_name
 from keras_wn.reparameterizations.weight_norm import Tensor
@@ -88,7 +88,7 @@ class Reparameterized:
                 self, kernels, self.gain_initializer, self.log_gain, self.trainable_gain
             )
         for kernel, gain in self.kernels_and_gains():
-            gains.let_act_on_w(kernel, gain)
+            projection.let_act_on_w(kernel, gain)
 
     @property
     def v(self) -> keras.Variable | dict[str, keras.Variable]:

@@ -73,23 +73,7 @@ class SkipInit(ScalarGain):
     """Multiplies the output of a residual branch by one trained number that starts at 0.
 
     `y = factor g x` with `g = 0` at the start, so that each residual block starts as the identity.
-
-    Args:
-        gain_initializer: Initializer of g.
-        factor: Float, a constant factor.
-        **kwargs: Arguments of `keras.layers.Layer`.
-
-    Input shape:
-        Any shape.
-
-    Output shape:
-        The shape of the input.
-
-    Attributes:
-        g: The variable of the gain, without axes.
-
-    Raises:
-        ValueError: If `factor` is not finite.
+    This is a `ScalarGain`, with the same arguments, whose `gain_initializer` is `"zeros"`.
 
     Example:
 

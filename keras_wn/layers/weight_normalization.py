@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import initializers
 
-from keras_wn.layers import gains, substitution, wrapped
+from keras_wn.layers import gains, projection, substitution, wrapped
 from keras_wn.layers.gains import Gain
 from keras_wn.layers.kernels import Kernel, kernels_of, load_by_name, one_or_all, save_by_name
 from keras_wn.reparameterizations.weight_norm import Tensor
@@ -172,7 +172,7 @@ class WeightNormalization(keras.layers.Wrapper):
                 self, self.kernels, self.gain_initializer, self.log_gain, self.trainable_gain
             )
         for kernel, gain in self.kernels_and_gains():
-            gains.let_act_on_w(kernel, gain)
+            projection.let_act_on_w(kernel, gain)
         for sublayer in self._layers_with_kernels():
             # `model.quantize` calls this method of each layer without sublayers, and warns about
             # the layers that it cannot quantize.
@@ -241,7 +241,7 @@ class WeightNormalization(keras.layers.Wrapper):
             kernel.variable.assign(gains.effective(kernel, gain))
             if gain is not None:
                 gain.variable.assign(gain.held(gains.norm_of(kernel)))
-            gains.let_act_on_v(kernel, gain)
+            projection.let_act_on_v(kernel, gain)
         for sublayer in self._layers_with_kernels():
             vars(sublayer).pop("quantize", None)
         return self.layer

@@ -110,7 +110,7 @@ class MethodCard:
         statistics_batch: Integer of at least 2, the number of images whose statistics normalize
             them together, of which a batch may hold several parts; 0 for the whole batch; or `None`
             for methods without a choice.
-        noise: Integer of at least 2, the size of the batch whose noise is added behind every
+        noise: Integer of at least 2, the size of the batch whose noise is added after every
             convolution in training, by `keras_wn.layers.BatchStatisticsNoise`; or 0 for none.
         initialize: Function `(model, batch)` that is called once before training, with the global
             batch; or `None`.
@@ -182,7 +182,7 @@ class MethodCard:
             kernel_size: Positive integer, the height and the width of the kernel.
             strides: Positive integer.
             place: `Place` of the convolution.
-            name: Name of the layer, and prefix of the names of those behind it.
+            name: Name of the layer, and prefix of the names of those after it.
 
         Returns:
             Tensor of shape `(batch_size, height / strides, width / strides, filters)`.

@@ -17,7 +17,7 @@ CARD = MethodCard(
     warmup_epochs=4,
     scale_of_v="||v|| about sqrt(2), alike in all layers: v as He et al. 2015, variance 2 / fan-in",
     ours=(
-        "All that concerns residual nets: the authors' have batch normalization behind each "
+        "All that concerns residual nets: the authors' have batch normalization after each "
         "centered convolution. A gain and a bias for each filter are those of their VGG nets, "
         "which are without it.",
         "The start of the gains from data, as for wn, with a standard deviation of 0.1 at the end "

@@ -15,7 +15,7 @@ _ACTIVATION_FACTOR = 1 / relu_moments()[1]
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    # Each branch adds alpha^2 to the variance of the main path, which is 1 behind a projection and
+    # Each branch adds alpha^2 to the variance of the main path, which is 1 after a projection and
     # the stem. The activation is scaled by the gain of the convolution that follows it, and so is
     # the division by the standard deviation of the main path, the paper's beta.
     variance = 1 + place.sums * _BRANCH_FACTOR**2

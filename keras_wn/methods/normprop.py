@@ -44,7 +44,7 @@ CARD = MethodCard(
     ours=(
         "All that concerns residual nets, which the first paper does not cover: the join "
         "(x + y) / sqrt(2), gain 1 and no activation of its own for the last convolution of a "
-        "branch, NormalizedReLU behind the join.",
+        "branch, NormalizedReLU after the join.",
         "v starts with unit norm, not only after the first step; inputs are standardized globally, "
         "not per element.",
         "The plain classifier, SGD with polynomial decay, and the warm-up.",

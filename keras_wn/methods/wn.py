@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from keras_wn.initializers import data_dependent_init
+from keras_wn.data_dependent_init import data_dependent_init
 from keras_wn.layers import WNConv2D
 from keras_wn.methods.card import MethodCard
 

@@ -47,7 +47,7 @@ CARD = MethodCard(
         "convolutions.",
         "The fan-in and fan-out as in the authors' code: both count the kernel's area, so that g "
         "is sqrt(c channels / filters).",
-        "The rest of the net: the max-pooling behind the stem, the stride of a bottleneck in its "
+        "The rest of the net: the max-pooling after the stem, the stride of a bottleneck in its "
         "first convolution.",
         "The length of the warm-up. The authors' code leaves it to a flag, and raises the learning "
         "rate by the square of the step, as here. The learning rate works, and is not tuned.",

@@ -129,7 +129,7 @@ def residual_stages(
             3x3 convolutions. A bottleneck returns four times as many channels as it has filters.
 
     Returns:
-        Tensor, the output of the last block, behind an activation.
+        Tensor, the output of the last block, after an activation.
     """
     network_blocks, sums = sum(blocks for _, blocks in stages), 0
     for stage, (filters, blocks) in enumerate(stages, start=1):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from keras_wn.data import detect, digits
+from keras_wn.data import datasets, digits
 from keras_wn.data.splits import Examples, Splits
 from keras_wn.errors import UsageError
 from keras_wn.study.protocol import Protocol
@@ -35,7 +35,7 @@ def load(protocol: Protocol) -> Splits:
     if protocol.dataset == "digits" and protocol.data_dir is None:
         splits = digits.load(protocol.image_size, HELD_OUT_DIGITS)
     else:
-        splits = detect.load(
+        splits = datasets.load(
             protocol.dataset, protocol.data_dir, protocol.image_size, protocol.augment
         )
     in_memory = isinstance(splits.train, Examples)
@@ -99,7 +99,7 @@ class Draw:
 
 def evaluation_batches(split: Any, classes: int) -> Any:
     """A split's batches of images, labels and weights, all of one size."""
-    batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, replicas=_EVALUATED_AT_ONCE)
+    batches = split.evaluation_batches(_EVALUATED_AT_ONCE, classes, device_count=_EVALUATED_AT_ONCE)
     # Making them again would take longer than the evaluation of a small network.
     size = 4 * len(split) * math.prod(split.image_shape)
     return batches if size > _LARGEST_KEPT else list(batches)

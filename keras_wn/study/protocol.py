@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_wn import models
-from keras_wn.data.detect import AUGMENTATIONS, DATASETS
+from keras_wn.data import datasets
 from keras_wn.study import fields
 from keras_wn.study.fields import Count
 from keras_wn.training import flag_fields, schedules
@@ -60,7 +60,7 @@ class Protocol:
         questions: The settings of the questions that the protocol asks, one of each class.
     """
 
-    dataset: str = flag(REQUIRED, "Data set; the budget's if not given.", DATASETS)
+    dataset: str = flag(REQUIRED, "Data set; the budget's if not given.", datasets.NAMES)
     data_dir: str | None = flag(REQUIRED, "Folder that holds the data set.")
     image_size: int = flag(
         REQUIRED,
@@ -70,7 +70,7 @@ class Protocol:
     augment: str = flag(
         REQUIRED,
         "How training images are cropped and mirrored; the budget's if not given.",
-        AUGMENTATIONS,
+        datasets.AUGMENTATIONS,
     )
     train_size: int | None = flag(
         REQUIRED,

@@ -16,14 +16,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_wn.data import datasets
 from keras_wn.data.splits import Examples, Splits
+from keras_wn.model_summary import kernel_norms
 from keras_wn.study import data
 from keras_wn.study.data import Draw
 from keras_wn.study.kept_state import KeptState
 from keras_wn.study.protocol import Protocol
 from keras_wn.study.specs import SPLITS, TrialSpec, empty_record
 from keras_wn.training import devices as device_choice
-from keras_wn.training import loop, monitor, provenance, signal_report
+from keras_wn.training import loop, signal_report
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
 from keras_wn.training.run import evaluate, is_finite, losses_are_finite
 from keras_wn.training.schedules import Plan
@@ -61,7 +63,7 @@ class Trials:
         splits = self._data.splits
         counts = {name: len(getattr(splits, name)) for name in SPLITS}
         counts["train"] = self._protocol.train_size or counts["train"]
-        description = provenance.DATA[splits.name]
+        description = datasets.description(splits)
         return {"classes": splits.classes, "images": counts, "data": description}
 
     @property
@@ -180,7 +182,7 @@ def effective_rate(model: keras.Model, rate: float) -> float | None:
     """
     found = [
         value
-        for name, value in monitor.kernel_norms(model, rate).items()
+        for name, value in kernel_norms(model, rate).items()
         if name.startswith("effective") and "logits" not in name and value != math.inf
     ]
     logarithms = np.log(found)

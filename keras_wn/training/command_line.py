@@ -60,9 +60,9 @@ def train() -> int | None:
                 f"--{unused[0]}={values[unused[0]].value}: has no effect with --prepare. Allowed "
                 f"beside it: {', '.join(f'--{name}' for name in sorted(_OF_PREPARE))}."
             )
-        from keras_wn.data import detect
+        from keras_wn.data import datasets
 
-        with detect.tensorflow_needed(config.data_dir):
+        with datasets.tensorflow_needed(config.data_dir):
             from keras_wn.data import prepare
         return prepare.run(
             config.dataset, config.data_dir, values.prepared_format, config.allow_partial

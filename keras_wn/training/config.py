@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from keras_wn import methods, models
-from keras_wn.data import detect
+from keras_wn.data import datasets
 from keras_wn.data.reading import MAX_PIXELS
 from keras_wn.data.splits import Examples
 from keras_wn.errors import UsageError
@@ -38,7 +38,7 @@ class TrainConfig:
     dataset: str | None = flag(
         None,
         "Data set. ImageNet if --data_dir is given, else the embedded digits, if not given.",
-        detect.DATASETS,
+        datasets.NAMES,
     )
     data_dir: str | None = flag(
         None,
@@ -52,7 +52,7 @@ class TrainConfig:
         allowed=(lambda x: x >= 8, "8 or more"),
     )
     augment: str = flag(
-        "standard", "How training images are cropped and mirrored.", detect.AUGMENTATIONS
+        "standard", "How training images are cropped and mirrored.", datasets.AUGMENTATIONS
     )
     max_corrupt: int = flag(
         100,
@@ -245,7 +245,7 @@ class TrainConfig:
         flag_fields.check_ranges(self)
         config = self
         if self.image_size is None:
-            config = dataclasses.replace(self, image_size=detect.SIZES[self.dataset][0])
+            config = dataclasses.replace(self, image_size=datasets.DATASETS[self.dataset].sizes[0])
         filled = {
             f: getattr(self.method, _CARD_VALUES[f])
             for f in _CARD_VALUES
@@ -293,11 +293,11 @@ class TrainConfig:
                 "--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one "
                 "of them."
             )
-        sizes = detect.SIZES[self.dataset]
-        if self.image_size not in sizes and self.dataset not in detect.RESIZED:
+        data = datasets.DATASETS[self.dataset]
+        if self.image_size not in data.sizes and not data.is_resized:
             raise UsageError(
                 f"--image_size={self.image_size} with --dataset={self.dataset}: its images are of "
-                f"{sizes[0]}. Allowed: {', '.join(map(str, sizes))}."
+                f"{data.sizes[0]}. Allowed: {', '.join(map(str, data.sizes))}."
             )
         if self.dataset == "digits" and self.data_dir is not None:
             raise UsageError(
@@ -309,10 +309,11 @@ class TrainConfig:
                 f"--data_dir={self.data_dir} with --use_synthetic_data: random images come from no "
                 "folder. Allowed: one of them."
             )
-        if self.augment != "standard" and self.dataset not in detect.AUGMENTED:
+        if self.augment != "standard" and not data.is_augmented:
+            augmented = [name for name, d in datasets.DATASETS.items() if d.is_augmented]
             raise UsageError(
                 f"--augment={self.augment} with --dataset={self.dataset}: its images are neither "
-                f"cropped nor mirrored. Allowed with: {', '.join(detect.AUGMENTED)}."
+                f"cropped nor mirrored. Allowed with: {', '.join(augmented)}."
             )
         if self.data_dir is not None and not os.path.isdir(self.data_dir):
             raise UsageError(
@@ -350,17 +351,17 @@ class TrainConfig:
         """Updates of the weights in a number of epochs, which need not be whole."""
         return round(epochs * (len(splits.train) // self.batch_size) / self.accumulation)
 
-    def check_against(self, splits: Any, replicas: int = 1) -> None:
+    def check_against(self, splits: Any, device_count: int = 1) -> None:
         """Raises `UsageError` if these data cannot be trained on with this configuration.
 
         Args:
             splits: `Splits`.
-            replicas: Number of devices that a batch is divided among.
+            device_count: Number of devices that a batch is divided among.
         """
-        if self.batch_size % replicas:
+        if self.batch_size % device_count:
             raise UsageError(
-                f"--batch_size={self.batch_size}: does not divide among {replicas} devices. "
-                f"Allowed: multiples of {replicas}."
+                f"--batch_size={self.batch_size}: does not divide among {device_count} devices. "
+                f"Allowed: multiples of {device_count}."
             )
         if self.batch_size > len(splits.train):
             raise UsageError(
@@ -368,7 +369,7 @@ class TrainConfig:
                 f"Allowed: 1 to {len(splits.train)}."
             )
         if self.statistics_batch:
-            self._check_statistics_batch(splits, replicas)
+            self._check_statistics_batch(splits, device_count)
         steps = self.steps_per_epoch(splits)
         if steps % self.steps_per_loop:
             raise UsageError(
@@ -403,14 +404,14 @@ class TrainConfig:
                 f"Allowed with --batch_size={self.batch_size}: 1 to {allowed}."
             )
 
-    def _check_statistics_batch(self, splits, replicas):
-        asked, rows = self.statistics_batch, self.batch_size // replicas
+    def _check_statistics_batch(self, splits, device_count):
+        asked, rows = self.statistics_batch, self.batch_size // device_count
         if asked <= rows and rows % asked:
             raise UsageError(
                 f"--statistics_batch={asked}: does not divide the {rows} images that a device "
                 f"takes. Allowed: divisors of {rows}, or more."
             )
-        if asked > rows and (replicas > 1 or not isinstance(splits.train, Examples)):
+        if asked > rows and (device_count > 1 or not isinstance(splits.train, Examples)):
             raise UsageError(
                 f"--statistics_batch={asked}: more than the {rows} images that a device takes are "
                 "for one device and images in memory. Allowed: divisors of it."

@@ -29,13 +29,13 @@ class Devices:
     Attributes:
         strategy: `tf.distribute.Strategy`. None on JAX, where a `keras.distribution` is set for the
             process.
-        replicas: Devices that a batch is divided among, in all processes.
+        count: Devices that a batch is divided among, in all processes.
         workers: Processes.
         worker: Number of this process, from 0.
     """
 
     strategy: typing.Any
-    replicas: int
+    count: int
     workers: int = 1
     worker: int = 0
 
@@ -133,13 +133,13 @@ def find(config: TrainConfig, **choices: bool) -> Devices:
         strategy = strategies.build(
             config.strategy, config.virtual_devices, config.worker_timeout, facts
         )
-        replicas = strategy.num_replicas_in_sync
+        count = strategy.num_replicas_in_sync
         if config.strategy != "multi_worker":
-            return Devices(strategy, replicas)
+            return Devices(strategy, count)
         from keras_wn.training import multi_worker
 
         cluster = multi_worker.read_cluster()
-        return Devices(strategy, replicas, len(cluster.addresses), cluster.number)
+        return Devices(strategy, count, len(cluster.addresses), cluster.number)
     if backend != "jax":
         raise UsageError(
             f"KERAS_BACKEND={backend}: not allowed for training. Allowed: tensorflow, jax."

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_wn import models
-from keras_wn.data import detect
+from keras_wn.data import datasets
 from keras_wn.data.splits import Batches, Splits
 from keras_wn.training import devices as device_choice
 from keras_wn.training import model_dir, results, schedules
@@ -51,7 +51,7 @@ def train(
         device_choice.make_deterministic()
     folder = ModelDir(config.model_dir, config, devices.workers)
     splits = load_data(config)
-    config.check_against(splits, devices.replicas)
+    config.check_against(splits, devices.count)
     with folder.taken(resume, overwrite, splits) if devices.is_chief else contextlib.nullcontext():
         with devices.losses_explained():
             resume = resume and os.path.exists(folder.config_json)
@@ -162,8 +162,8 @@ def load_data(config: TrainConfig) -> Splits:
     """The splits that a resolved configuration asks for."""
     if config.use_synthetic_data:
         # These are enough for a few batches, and have as many classes as ImageNet.
-        return detect.synthetic(config.image_size, count=4 * config.batch_size)
-    return detect.load(
+        return datasets.synthetic(config.image_size, count=4 * config.batch_size)
+    return datasets.load(
         config.dataset,
         config.data_dir,
         config.image_size,

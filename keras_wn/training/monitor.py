@@ -1,14 +1,12 @@
-"""Shows a run: norms of its kernels, profiles, and progress and tables on the screen."""
+"""Writes profiles of a run, and shows progress on the screen."""
 
 import contextlib
-import io
 import pathlib
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import keras
-import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,32 +16,10 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
-
-from keras_wn.model_summary import kernel_figures
 
 # Where no terminal shows a bar.
 _SECONDS_BETWEEN_LINES = 30.0
-
-
-def kernel_norms(model: keras.Model, rate: float) -> dict[str, float]:
-    """Norms of a model's kernels, and the effective learning rates that follow from them.
-
-    Args:
-        model: Built Keras model.
-        rate: Learning rate.
-
-    Returns:
-        Dict: for each kernel `norm/<path>`, ||v|| averaged over its units, and
-        `effective_learning_rate/<path>`, the learning rate divided by the mean square of ||v||.
-        The latter is the step of v's direction where the length of v has no effect.
-    """
-    values = {}
-    for figures in kernel_figures(model):
-        values[f"norm/{figures.path}"] = float(np.mean(figures.norms()))
-        values[f"effective_learning_rate/{figures.path}"] = figures.effective_rate(rate)
-    return values
 
 
 class Profiler:
@@ -187,24 +163,3 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as text, with the first column to the left and the others to the right.
-
-    Example:
-
-    >>> print(table(["method", "top-1"], [["bn", "0.97"], ["wn_trelu", "0.968"]]))
-    method    top-1
-    bn         0.97
-    wn_trelu  0.968
-    """
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        shown.add_column(heading, justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        shown.add_row(*row)
-    # Wide enough for every table, so that a narrow terminal breaks lines and loses no cell.
-    console = Console(file=io.StringIO(), width=500, markup=False, color_system=None)
-    console.print(shown)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

@@ -14,46 +14,28 @@ from typing import Any
 import keras
 
 import keras_wn
+from keras_wn.data import datasets
 from keras_wn.data.splits import Splits
 from keras_wn.training.config import TrainConfig
-
-# Data set -> what it is, for logs and result files.
-DATA = {
-    "digits": "scikit-learn's handwritten digits, embedded (no --data_dir given)",
-    "imagenet2012": "ImageNet, as TensorFlow Datasets prepared it",
-    "image_folder": "images in folders by class",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "kmnist": "KMNIST",
-    "emnist_balanced": "EMNIST, balanced",
-    "emnist_byclass": "EMNIST, by class",
-    "emnist_bymerge": "EMNIST, by merged class",
-    "emnist_digits": "EMNIST, digits",
-    "emnist_letters": "EMNIST, letters",
-    "synthetic": "random images from memory (--use_synthetic_data): "
-    "figures of accuracy mean nothing",
-}
 
 _PACKAGES = ("keras", "tensorflow", "jax", "numpy", "scipy", "scikit-learn")
 
 
-def run_record(config: TrainConfig, splits: Splits, replicas: int = 1) -> dict[str, Any]:
+def run_record(config: TrainConfig, splits: Splits, device_count: int = 1) -> dict[str, Any]:
     """The content of `config.json`.
 
     Args:
         config: Resolved `TrainConfig`.
         splits: `Splits`.
-        replicas: Integer, devices that a batch is divided among.
+        device_count: Integer, devices that a batch is divided among.
     """
     return {
         "flags": dataclasses.asdict(config),
         "command": " ".join(sys.argv),
         **environment(),
         "data": _data(splits),
-        "replicas": replicas,
-        "bn_semantics": _bn_semantics(config, replicas),
+        "replicas": device_count,
+        "bn_semantics": _bn_semantics(config, device_count),
         "method": {
             name: getattr(config.method, name)
             for name in ("title", "scale_of_v", "decay_on", "ours", "references")
@@ -62,14 +44,14 @@ def run_record(config: TrainConfig, splits: Splits, replicas: int = 1) -> dict[s
 
 
 def result_record(
-    config: TrainConfig, splits: Splits, replicas: int, wall_seconds: float
+    config: TrainConfig, splits: Splits, device_count: int, wall_seconds: float
 ) -> dict[str, Any]:
     """The content of `result.json` beside the figures.
 
     Args:
         config: Resolved `TrainConfig`.
         splits: `Splits`.
-        replicas: Integer, devices that a batch is divided among.
+        device_count: Integer, devices that a batch is divided among.
         wall_seconds: Seconds from building the network to now, in this process. A resumed run
             counts its last part alone.
     """
@@ -80,7 +62,7 @@ def result_record(
     return {
         "data": _data(splits),
         "corrupt_images": splits.corrupt.names,
-        "bn_semantics": _bn_semantics(config, replicas),
+        "bn_semantics": _bn_semantics(config, device_count),
         "wall_seconds": round(wall_seconds, 1),
         "peak_memory_gib": round(peak_bytes / 2**30, 2),
     }
@@ -122,25 +104,25 @@ def _data(splits):
     counts = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
     return {
         "name": splits.name,
-        "description": DATA[splits.name],
+        "description": datasets.description(splits),
         "digest": splits.digest,
         "images": counts,
         "classes": splits.classes,
     }
 
 
-def _bn_semantics(config, replicas):
+def _bn_semantics(config, device_count):
     if not config.method.batch_statistics:
         return None
     if config.statistics_batch:
         return f"statistics of {config.statistics_batch} images; moving averages at inference"
-    if replicas > 1 and keras.backend.backend() == "tensorflow":
-        part = config.batch_size // replicas
+    if device_count > 1 and keras.backend.backend() == "tensorflow":
+        part = config.batch_size // device_count
         return (
-            f"statistics of {part} images, each of {replicas} devices' own; "
+            f"statistics of {part} images, each of {device_count} devices' own; "
             "at inference moving averages, averaged over the devices"
         )
-    where = "one device" if replicas == 1 else f"{replicas} devices together"
+    where = "one device" if device_count == 1 else f"{device_count} devices together"
     return (
         f"statistics of the whole batch of {config.batch_size} on {where}; "
         "moving averages at inference"

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from keras_wn.errors import UsageError
-from keras_wn.training import files, monitor
+from keras_wn.training import files, text_table
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.model_dir import ModelDir
 
@@ -91,7 +91,7 @@ def show(result: dict[str, Any], folder: ModelDir) -> None:
     print()
     if result["status"] != "finished":
         print(f"*** This run {_ENDINGS[result['status']]} at step {result['step']}. ***")
-    print(monitor.table(headings, [_cells(result)]))
+    print(text_table.aligned(headings, [_cells(result)]))
     print("Accuracy in inference mode on un-augmented images of each split; gap = train - test.")
     print(f"Files: {folder.path}", flush=True)
 

@@ -11,16 +11,18 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_wn.data import datasets
 from keras_wn.data.splits import Splits
 from keras_wn.errors import UsageError
 from keras_wn.event_file import Scalars
+from keras_wn.model_summary import kernel_norms
 from keras_wn.training import devices as device_choice
 from keras_wn.training import files, provenance, results, signal_report
 from keras_wn.training.checkpoints import Checkpoints
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.model_dir import ModelDir
-from keras_wn.training.monitor import Profiler, Screen, duration, kernel_norms
+from keras_wn.training.monitor import Profiler, Screen, duration
 from keras_wn.training.schedules import Plan
 from keras_wn.training.stop import StopRequest
 
@@ -33,7 +35,7 @@ def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: Plan) 
     """Says which data, network and devices a run takes, before the network is built."""
     method = config.method
     print(
-        f"Data: {provenance.DATA[splits.name]}: {len(splits.train)} training, "
+        f"Data: {datasets.description(splits)}: {len(splits.train)} training, "
         f"{len(splits.validation)} validation, {len(splits.test)} test images.",
         *splits.notes,
         sep="\n",
@@ -48,10 +50,10 @@ def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: Plan) 
         f"{config.peak_learning_rate:g}.",
         flush=True,
     )
-    xla, replicas = device_choice.compiles(config.xla), devices.replicas
-    if replicas > 1 or xla:
-        rows = config.batch_size // replicas
-        print(f"Devices: {replicas}, each {rows} images a step; XLA {'on' if xla else 'off'}.")
+    xla = device_choice.compiles(config.xla)
+    if devices.count > 1 or xla:
+        rows = config.batch_size // devices.count
+        print(f"Devices: {devices.count}, each {rows} images a step; XLA {'on' if xla else 'off'}.")
     if devices.workers > 1:
         print(f"Worker {devices.worker} of {devices.workers}; worker 0 writes the files.")
     if config.join in method.unstable_joins:
@@ -117,7 +119,7 @@ class Run:
         """Takes the folder for a new run. Returns the steps that are done, and no sums."""
         self._make_room()
         if self.devices.is_chief:
-            record = provenance.run_record(self.config, self.splits, self.devices.replicas)
+            record = provenance.run_record(self.config, self.splits, self.devices.count)
             self.folder.start(record, overwrite)
         return 0, ()
 
@@ -271,7 +273,7 @@ class Run:
                 save_model(self.model, self.folder.model_keras)
             seconds = time.perf_counter() - self._started
             context = provenance.result_record(
-                self.config, self.splits, self.devices.replicas, seconds
+                self.config, self.splits, self.devices.count, seconds
             )
             speed = float(np.median(self._speeds)) if self._speeds else None
             result = results.summarize(
@@ -295,7 +297,7 @@ class Run:
     def _evaluate(self, name):
         config, split = self.config, getattr(self.splits, name)
         batches = split.evaluation_batches(
-            config.batch_size, self.splits.classes, self.devices.replicas, self.devices.shard
+            config.batch_size, self.splits.classes, self.devices.count, self.devices.shard
         )
         count = -(-len(split) // config.batch_size)
         with self._screen.track(f"Measuring on the {name} images, batch", count) as show:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_wn.layers import substitution
-from keras_wn.training import files, monitor
+from keras_wn.training import files, text_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,7 @@ def table(signals: list[BlockSignal]) -> str:
     rows = [
         (s.block, f"{s.mean:.3g}", f"{s.variance:.3g}", f"{s.gradient_norm:.3g}") for s in signals
     ]
-    return monitor.table(["block", "mean", "variance", "gradient norm"], rows)
+    return text_table.aligned(["block", "mean", "variance", "gradient norm"], rows)
 
 
 def write(signals: list[BlockSignal], title: str, json_path: Any, png_path: Any) -> None:

@@ -62,7 +62,7 @@ class JaxStep:
         self._counter_at = place[id(counter)]
         self._devices = devices
         self._over_steps, self._over_rows, replicated = None, None, None
-        if devices.replicas > 1:
+        if devices.count > 1:
             mesh = jax.sharding.Mesh(np.array(jax.devices()), ("batch",))
             axes = jax.sharding.PartitionSpec
             replicated = jax.sharding.NamedSharding(mesh, axes())

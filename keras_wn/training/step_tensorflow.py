@@ -135,8 +135,8 @@ class TensorFlowStep:
     def _divided(self, arrays: tuple, axis: int) -> list:
         """Arrays as tensors, their rows divided among the devices of this process."""
         tensors = [tf.convert_to_tensor(array) for array in arrays]
-        local = self._devices.replicas // self._devices.workers
-        if self._devices.replicas == 1:
+        local = self._devices.count // self._devices.workers
+        if self._devices.count == 1:
             return tensors
 
         def part(tensor, context):

@@ -13,27 +13,27 @@ import keras
 import pytest
 
 from keras_wn.benchmarks import tpu
-from keras_wn.benchmarks.request import Request, Variant
+from keras_wn.benchmarks.workload import Variant, Workload
 from keras_wn.errors import UsageError
 from tests.runners.processes import RUNNERS
 
 
-def request(topology="v5e:2x2"):
-    return Request((Variant("none"),), "cifar_resnet8", 8, 32, 3, topology=topology)
+def workload(topology="v5e:2x2"):
+    return Workload((Variant("none"),), "cifar_resnet8", 8, 32, 3, topology=topology)
 
 
 def test_an_unknown_topology_is_refused_with_those_that_are_known():
     with pytest.raises(
         UsageError, match="--topology=v9:2x2: unknown. Allowed: v4:2x2x1, v5e:2x2, "
     ):
-        tpu.measure(request("v9:2x2"))
+        tpu.measure(workload("v9:2x2"))
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="On JAX alone.")
 def test_without_libtpu_it_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "libtpu", None)
     with pytest.raises(UsageError, match=r"libtpu is not installed. Allowed: after pip install"):
-        tpu.measure(request())
+        tpu.measure(workload())
 
 
 @pytest.mark.parametrize(

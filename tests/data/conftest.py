@@ -105,15 +105,15 @@ def assert_evaluation(take):
             parts = take(split.evaluation_batches(batch_size, classes), None)
             for i, expected in enumerate((images, labels)):
                 np.testing.assert_array_equal(np.concatenate([p[i] for p in parts]), expected)
-        for batch_size, replicas, count in ((2, 2, 1), (4, 4, 2), (6, 3, 3), (8, 1, 4)):
+        for batch_size, device_count, count in ((2, 2, 1), (4, 4, 2), (6, 3, 3), (8, 1, 4)):
             shards = [
-                take(split.evaluation_batches(batch_size, classes, replicas, (i, count)), None)
+                take(split.evaluation_batches(batch_size, classes, device_count, (i, count)), None)
                 for i in range(count)
             ]
             assert len({len(shard) for shard in shards}) == 1
             for batch in zip(*shards, strict=True):
                 sizes = {len(part[0]) for part in batch}
-                assert len(sizes) == 1 and sizes.pop() * count % replicas == 0
+                assert len(sizes) == 1 and sizes.pop() * count % device_count == 0
             flat = [
                 [np.concatenate(parts) for parts in zip(*batch, strict=True)]
                 for batch in zip(*shards, strict=True)

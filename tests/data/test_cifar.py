@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from keras_wn.data import cifar, detect
+from keras_wn.data import cifar, datasets
 from keras_wn.data.hold_out import hold_out
 from keras_wn.errors import UsageError
 from tests.data.binary_cifar import write_binary
 
-MEAN, STD = (np.array(numbers) for numbers in cifar.STATISTICS["cifar10"])
+STATISTICS = cifar.SETS["cifar10"].mean, cifar.SETS["cifar10"].std
+MEAN, STD = (np.array(numbers) for numbers in STATISTICS)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_augmented_images_are_windows_of_the_image_or_of_its_mirror(augment, pad
         cifar._augment(
             np.repeat(image, 200, axis=0),
             np.random.default_rng(0).random((200, 3), "float32"),
-            cifar.STATISTICS["cifar10"],
+            STATISTICS,
             size,
             augment,
         )
@@ -86,14 +87,14 @@ def test_unprepared_set_is_not_downloaded(tmp_path, name):
     with pytest.raises(
         UsageError, match=f"{name} is not prepared. Prepare it with: tfds build {name} --data_dir="
     ):
-        detect.load(name, tmp_path)
+        datasets.load(name, tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_the_authors_binary_files_are_read(tmp_path, name):
     *train, test = write_binary(tmp_path, name, 20)
-    splits = detect.load(name, tmp_path, allow_partial=True)
+    splits = datasets.load(name, tmp_path, allow_partial=True)
     np.testing.assert_array_equal(splits.test.images, test[0])
     np.testing.assert_array_equal(splits.test.labels, test[1])
     images = np.concatenate([images for images, _ in train])
@@ -112,13 +113,13 @@ def test_damaged_binary_files_are_refused(tmp_path):
     whole = (folder / "test_batch.bin").read_bytes()
     (folder / "test_batch.bin").write_bytes(whole[:-1])
     with pytest.raises(UsageError, match="'test_batch.bin' has 61459 bytes. Allowed: a multiple"):
-        detect.load("cifar10", tmp_path, allow_partial=True)
+        datasets.load("cifar10", tmp_path, allow_partial=True)
     (folder / "test_batch.bin").write_bytes(b"\x0a" + whole[1:])
     with pytest.raises(UsageError, match="'test_batch.bin' has the label 10. Allowed: 0 to 9."):
-        detect.load("cifar10", tmp_path)
+        datasets.load("cifar10", tmp_path)
     (folder / "test_batch.bin").unlink()
     with pytest.raises(UsageError, match="the file 'test_batch.bin' is missing."):
-        detect.load("cifar10", tmp_path)
+        datasets.load("cifar10", tmp_path)
 
 
 def test_a_part_of_the_files_is_refused_unless_it_is_asked_for(tmp_path):
@@ -128,20 +129,20 @@ def test_a_part_of_the_files_is_refused_unless_it_is_asked_for(tmp_path):
         match="not the data that were published: 'data_batch_1.bin' has 20 of 10,000 images, .* "
         "and 1 more. Allowed: all of them, or another number with --allow_partial.",
     ):
-        detect.load("cifar10", tmp_path)
-    notes = detect.load("cifar10", tmp_path, allow_partial=True).notes
+        datasets.load("cifar10", tmp_path)
+    notes = datasets.load("cifar10", tmp_path, allow_partial=True).notes
     assert len(notes) == 1 and notes[0].startswith("Partial data (--allow_partial): 'data_batch_1")
 
 
 def test_files_of_the_published_size_are_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar, "_RECORDS", {"data_batch": 20, "test": 20})
     write_binary(tmp_path, "cifar10", 20)
-    splits = detect.load("cifar10", tmp_path)
+    splits = datasets.load("cifar10", tmp_path)
     assert splits.notes == () and len(splits.train) == 90
     path = tmp_path / "cifar-10-batches-bin" / "data_batch_2.bin"
     path.write_bytes(path.read_bytes() + path.read_bytes()[:3073])
     with pytest.raises(UsageError, match="'data_batch_2.bin' has more than 61460 bytes"):
-        detect.load("cifar10", tmp_path, allow_partial=True)
+        datasets.load("cifar10", tmp_path, allow_partial=True)
 
 
 def test_fewer_images_from_tensorflow_datasets_are_refused(mocked):
@@ -151,10 +152,10 @@ def test_fewer_images_from_tensorflow_datasets_are_refused(mocked):
 
 def test_the_digest_is_of_the_images(tmp_path):
     write_binary(tmp_path, "cifar10", 20)
-    first = detect.load("cifar10", tmp_path, allow_partial=True).digest
+    first = datasets.load("cifar10", tmp_path, allow_partial=True).digest
     path = tmp_path / "cifar-10-batches-bin" / "data_batch_2.bin"
     path.write_bytes(path.read_bytes()[:-1] + b"0")
-    assert detect.load("cifar10", tmp_path, allow_partial=True).digest != first
+    assert datasets.load("cifar10", tmp_path, allow_partial=True).digest != first
 
 
 def test_images_of_one_color_and_too_few_images_are_refused(tmp_path):
@@ -163,7 +164,7 @@ def test_images_of_one_color_and_too_few_images_are_refused(tmp_path):
     for path in folder.iterdir():
         path.write_bytes((b"\1" + b"\7" * 3072) * 20)
     with pytest.raises(UsageError, match="all pixels of the training images are 7. Allowed"):
-        detect.load("cifar10", tmp_path, allow_partial=True)
+        datasets.load("cifar10", tmp_path, allow_partial=True)
 
 
 def test_a_class_with_one_image_cannot_be_held_out():

@@ -101,7 +101,7 @@ def empty_all(split):
         lambda splits: next(iter(splits.train.training_batches(8, 3, seed=0))),
         lambda splits: splits.train.sample(4, seed=0),
         lambda splits: list(splits.test.evaluation_batches(2, 3)),
-        lambda splits: list(splits.test.evaluation_batches(9, 3, replicas=3)),
+        lambda splits: list(splits.test.evaluation_batches(9, 3, device_count=3)),
     ],
     ids=["training", "sample", "evaluation", "evaluation on several devices"],
 )

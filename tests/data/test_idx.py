@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from keras_wn.data import detect, idx
+from keras_wn.data import datasets, idx
 from keras_wn.errors import UsageError
 
 DEBIAN = pathlib.Path("/usr/share/datasets/fashion-mnist")
@@ -42,7 +42,7 @@ def write_idx(folder, name, gzipped=False):
 )
 def test_every_image_is_in_one_split_with_its_label(small_sets, tmp_path, name, gzipped):
     (train, train_labels), (test, test_labels) = write_idx(tmp_path, name, gzipped)
-    splits = detect.load(name, tmp_path, image_size=28)
+    splits = datasets.load(name, tmp_path, image_size=28)
     assert splits.classes == idx.SETS[name].classes and splits.image_shape == (28, 28, 1)
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [1000, 5000, 300]
     if name.startswith("emnist"):
@@ -63,7 +63,7 @@ def test_every_image_is_in_one_split_with_its_label(small_sets, tmp_path, name, 
 
 def test_smaller_images_are_means_of_whole_pixels(small_sets, tmp_path):
     _, (test, _) = write_idx(tmp_path, "mnist")
-    splits = detect.load("mnist", tmp_path, image_size=14)
+    splits = datasets.load("mnist", tmp_path, image_size=14)
     means = test.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
     found = splits.test.images[..., 0]
     np.testing.assert_allclose(found, (means - means.mean()) / means.std(), atol=0.02)
@@ -74,7 +74,7 @@ def test_smaller_images_are_means_of_whole_pixels(small_sets, tmp_path):
 
 def test_validation_holds_as_many_of_each_class(small_sets, tmp_path):
     write_idx(tmp_path, "mnist")
-    labels = detect.load("mnist", tmp_path, image_size=28).validation.labels
+    labels = datasets.load("mnist", tmp_path, image_size=28).validation.labels
     np.testing.assert_array_equal(np.bincount(labels), 500)
 
 
@@ -135,7 +135,7 @@ def test_a_damaged_file_is_named(small_sets, tmp_path, file, damage, message):
     write_idx(tmp_path, "mnist")
     damage(next(tmp_path.glob(f"{file}*")))
     with pytest.raises(UsageError, match=message) as error:
-        detect.load("mnist", tmp_path, image_size=28)
+        datasets.load("mnist", tmp_path, image_size=28)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -144,7 +144,7 @@ def test_images_of_one_gray_are_refused(small_sets, tmp_path):
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:16] + b"\x80" * (6000 * 28 * 28))
     with pytest.raises(UsageError, match="all pixels of the training images are 128. Allowed: "):
-        detect.load("mnist", tmp_path, 28)
+        datasets.load("mnist", tmp_path, 28)
 
 
 def test_a_class_with_one_image_is_one_line(small_sets, tmp_path):
@@ -152,7 +152,7 @@ def test_a_class_with_one_image_is_one_line(small_sets, tmp_path):
     path = tmp_path / "train-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:8] + bytes([1] + [2] * 5999))
     with pytest.raises(UsageError, match="the label 1 has 1 training image. Allowed: 2 or more."):
-        detect.load("mnist", tmp_path, 28)
+        datasets.load("mnist", tmp_path, 28)
 
 
 def test_fewer_images_than_published_are_refused_unless_asked_for(tmp_path, monkeypatch):
@@ -164,8 +164,8 @@ def test_fewer_images_than_published_are_refused_unless_asked_for(tmp_path, monk
         UsageError,
         match=r"shape is \(1200, 28, 28\). Allowed: \(60000.*with --allow_partial, fewer",
     ):
-        detect.load("mnist", tmp_path, 28)
-    splits = detect.load("mnist", tmp_path, 28, allow_partial=True)
+        datasets.load("mnist", tmp_path, 28)
+    splits = datasets.load("mnist", tmp_path, 28, allow_partial=True)
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [1100, 100, 30]
     assert splits.notes == (
         "Partial data (--allow_partial): the training part has 1,200 of 60,000 images, the test "
@@ -179,10 +179,12 @@ def test_gzipped_files_have_the_same_digest(small_sets, tmp_path):
         folder = tmp_path / str(gzipped)
         folder.mkdir()
         write_idx(folder, "mnist", gzipped)
-        digests.add(detect.load("mnist", folder, 28).digest)
+        digests.add(datasets.load("mnist", folder, 28).digest)
     path = tmp_path / "False" / "t10k-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    assert len(digests) == 1 and detect.load("mnist", tmp_path / "False", 28).digest not in digests
+    assert (
+        len(digests) == 1 and datasets.load("mnist", tmp_path / "False", 28).digest not in digests
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_swapped_files_are_named(small_sets, tmp_path, one, other, message):
     (tmp_path / other).rename(tmp_path / one)
     (tmp_path / "kept").rename(tmp_path / other)
     with pytest.raises(UsageError, match=message):
-        detect.load("mnist", tmp_path, image_size=28)
+        datasets.load("mnist", tmp_path, image_size=28)
 
 
 def test_a_cut_gzipped_file_and_one_that_is_none_are_named(small_sets, tmp_path):
@@ -216,7 +218,7 @@ def test_a_cut_gzipped_file_and_one_that_is_none_are_named(small_sets, tmp_path)
     for content in (whole[: len(whole) // 2], b"not gzipped", whole[:1000] + b"0" * 1000):
         path.write_bytes(content)
         with pytest.raises(UsageError, match=f"'{path.name}' is cut or damaged"):
-            detect.load("mnist", tmp_path, image_size=28)
+            datasets.load("mnist", tmp_path, image_size=28)
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "emnist_letters"])
@@ -225,21 +227,21 @@ def test_a_set_that_is_nowhere_says_both_ways_to_have_it(tmp_path, name):
     prefix = idx.SETS[name].prefix
     lay = f"Or lay the files {prefix}train-images-idx3-ubyte, .*, gzipped or not, in --data_dir."
     with pytest.raises(UsageError, match=f"{prepare}. {lay}") as error:
-        detect.load(name, tmp_path, image_size=28)
+        datasets.load(name, tmp_path, image_size=28)
     assert ("Debian" in str(error.value)) == (name == "fashion_mnist")
     assert "\n" not in str(error.value)
 
 
 def test_a_set_that_tensorflow_datasets_prepared_is_read():
     with tfds.testing.mock_data(num_examples=6000):
-        splits = detect.load("fashion_mnist", image_size=14, allow_partial=True)
+        splits = datasets.load("fashion_mnist", image_size=14, allow_partial=True)
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [5500, 500, 6000]
     assert splits.image_shape == (14, 14, 1)
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="apt-get install dataset-fashion-mnist")
 def test_the_files_that_debian_installs_are_read():
-    splits = detect.load("fashion_mnist", DEBIAN, image_size=14)
+    splits = datasets.load("fashion_mnist", DEBIAN, image_size=14)
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [55000, 5000, 10000]
     np.testing.assert_array_equal(np.bincount(splits.test.labels), 1000)
     # The authors' README has the label 9, an ankle boot, for the first image.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from keras_wn.data import detect, imagenet_tfds, prepare
+from keras_wn.data import datasets, imagenet_tfds, prepare
 from keras_wn.errors import UsageError
 from tests.data.conftest import jpeg
 
@@ -74,7 +74,7 @@ def version(folder):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_splits_are_those_of_imagenet(prepared, form):
-    splits = detect.load("imagenet", prepared[form], 32, allow_partial=True)
+    splits = datasets.load("imagenet", prepared[form], 32, allow_partial=True)
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [
         990,
         10,
@@ -215,7 +215,7 @@ def test_a_damaged_set_is_one_line_before_training(prepared, form, tmp_path, dam
     shutil.copytree(prepared[form] / "imagenet2012", tmp_path / "imagenet2012")
     damage(tmp_path)
     with pytest.raises(UsageError, match=f"^--data_dir={tmp_path}: ") as error:
-        detect.load("imagenet", tmp_path, 32, allow_partial=True)
+        datasets.load("imagenet", tmp_path, 32, allow_partial=True)
     assert "\n" not in str(error.value)
 
 
@@ -226,7 +226,7 @@ def test_records_damaged_inside_end_the_run_in_one_line(prepared, form, tmp_path
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 5000] = bytes(5000)
     path.write_bytes(data)
-    splits = detect.load("imagenet", tmp_path, 32, allow_partial=True)
+    splits = datasets.load("imagenet", tmp_path, 32, allow_partial=True)
     for read in (
         lambda: take(splits.train.training_batches(400, 1000, seed=0), 2),
         lambda: take(splits.train.evaluation_batches(400, 1000), None),
@@ -252,7 +252,7 @@ def test_fewer_images_than_published_are_refused(prepared):
         match="not the data that were published: the train split has 1,000 of 1,281,167 images, "
         "the validation split has 7 of 50,000 images. Allowed: all of them",
     ):
-        detect.load("imagenet", prepared["tfrecord"], 32)
+        datasets.load("imagenet", prepared["tfrecord"], 32)
 
 
 def test_missing_files_are_counted_and_named(copy):
@@ -280,7 +280,7 @@ def test_interrupted_preparation_is_told_from_none(copy):
     with pytest.raises(
         UsageError, match="neither train/ and val/ .* nor imagenet2012/ .* is there. Lay ILSVRC2012"
     ):
-        detect.load("imagenet", copy)
+        datasets.load("imagenet", copy)
 
 
 def repacked(folder, name, change):

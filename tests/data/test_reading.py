@@ -7,15 +7,15 @@ import socket
 import numpy as np
 import pytest
 
-from keras_wn.data import detect, digest, idx, prepare, reading
+from keras_wn.data import datasets, digest, idx, prepare, reading
 from keras_wn.errors import UsageError
 from tests.data.binary_cifar import write_binary
 from tests.data.other_user import message_of
 
 LOADS = {
-    "imagenet": lambda path: detect.load("imagenet", path),
-    "cifar10": lambda path: detect.load("cifar10", path),
-    "mnist": lambda path: detect.load("mnist", path, 28),
+    "imagenet": lambda path: datasets.load("imagenet", path),
+    "cifar10": lambda path: datasets.load("cifar10", path),
+    "mnist": lambda path: datasets.load("mnist", path, 28),
     "--prepare": lambda path: prepare.run(None, path, "array_record"),
 }
 
@@ -117,7 +117,7 @@ def test_cifar_takes_regular_files_alone(make, tmp_path):
     path.unlink()
     make(path)
     with pytest.raises(UsageError, match=r"'test.bin' (cannot be read \(|is missing)"):
-        detect.load("cifar100", tmp_path, allow_partial=True)
+        datasets.load("cifar100", tmp_path, allow_partial=True)
 
 
 @pytest.mark.parametrize("make", [fifo, bound_socket, device, folder, nowhere])
@@ -125,7 +125,7 @@ def test_idx_takes_regular_files_alone(make, tmp_path):
     for name in idx._files(idx.SETS["mnist"]):
         make(tmp_path / name)
     with pytest.raises(UsageError, match=r"'train-images-idx3-ubyte' cannot be read \("):
-        detect.load("mnist", tmp_path, 28)
+        datasets.load("mnist", tmp_path, 28)
 
 
 @pytest.mark.parametrize("make", [fifo, bound_socket, device, folder, nowhere])
@@ -139,16 +139,16 @@ def test_tars_are_regular_files(make, tmp_path):
 def test_files_of_cifar_and_idx_that_may_not_be_read_are_one_line(open_folder):
     write_binary(open_folder, "cifar10", 20)
     (open_folder / "cifar-10-batches-bin" / "data_batch_3.bin").chmod(0)
-    kind, message = message_of(lambda: detect.load("cifar10", open_folder))
+    kind, message = message_of(lambda: datasets.load("cifar10", open_folder))
     assert kind == "UsageError"
     assert "'data_batch_3.bin' cannot be read (Permission denied)" in message
     (open_folder / "cifar-10-batches-bin").chmod(0)
-    kind, message = message_of(lambda: detect.load("cifar10", open_folder))
+    kind, message = message_of(lambda: datasets.load("cifar10", open_folder))
     assert kind == "UsageError" and "(Permission denied)" in message
     for name in idx._files(idx.SETS["mnist"]):
         (open_folder / name).write_bytes(b"")
         (open_folder / name).chmod(0)
-    kind, message = message_of(lambda: detect.load("mnist", open_folder, 28))
+    kind, message = message_of(lambda: datasets.load("mnist", open_folder, 28))
     assert kind == "UsageError"
     assert "'train-images-idx3-ubyte' cannot be read (Permission denied)" in message
 

@@ -58,7 +58,7 @@ def test_batch_larger_than_the_data_is_refused():
 
 
 def test_evaluation_on_several_devices_fills_the_last_batch_up_without_weight():
-    batches = list(TEN.evaluation_batches(6, 3, replicas=3))
+    batches = list(TEN.evaluation_batches(6, 3, device_count=3))
     assert [len(images) for images, _, _ in batches] == [6, 6]
     weights = np.concatenate([w for _, _, w in batches])
     np.testing.assert_array_equal(weights, [1.0] * 10 + [0.0] * 2)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from keras_wn.data import detect
+from keras_wn.data import datasets
 from keras_wn.errors import UsageError
 
 IMAGE = (28, 28, 1)
@@ -58,7 +58,7 @@ def version(folder):
 
 
 def load(folder):
-    return detect.load("mnist", folder, 28, allow_partial=True)
+    return datasets.load("mnist", folder, 28, allow_partial=True)
 
 
 def test_a_set_is_read(prepared):

@@ -77,7 +77,7 @@ def test_fold_bn_takes_mean_only_batch_norm_into_the_bias_alone():
     for layer in model.layers:
         randomize(layer)
     folded = keras_wn.fold(model, fold_bn=True)
-    # That behind an activation stays.
+    # The one after an activation stays.
     assert sum(isinstance(layer, norm) for layer in folded.layers) == 1 and not kernels_normalized(
         folded
     )

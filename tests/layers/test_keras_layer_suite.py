@@ -137,7 +137,7 @@ CASES = {
     ),
 }
 
-# What else they have: a moving mean, rho.
+# Their other variables: a moving mean, rho.
 NOT_TRAINED = {"MeanOnlyBatchNormalization": 1, "BoundedWNConv2D": 1}
 
 

@@ -54,13 +54,13 @@ def test_activation_of_the_layer_is_the_activation_behind_it(layer_class, size, 
     randomize(fused)
     for new, old in zip(plain.weights, fused.weights, strict=True):
         new.assign(to_numpy(old))
-    behind = keras.Sequential([plain, layers.NormalizedReLU()])
-    np.testing.assert_allclose(to_numpy(fused(x)), to_numpy(behind(x)), rtol=1e-4, atol=1e-5)
+    separate = keras.Sequential([plain, layers.NormalizedReLU()])
+    np.testing.assert_allclose(to_numpy(fused(x)), to_numpy(separate(x)), rtol=1e-4, atol=1e-5)
     cotangent = np.random.default_rng(3).normal(size=fused(x).shape).astype("float32")
-    of, of_behind = gradients(fused, x, cotangent), gradients(behind, x, cotangent)
-    assert set(of) == set(of_behind) == {"kernel", "kernel_g", *(["bias"] if use_bias else [])}
+    of, of_separate = gradients(fused, x, cotangent), gradients(separate, x, cotangent)
+    assert set(of) == set(of_separate) == {"kernel", "kernel_g", *(["bias"] if use_bias else [])}
     for name, gradient in of.items():
-        np.testing.assert_allclose(gradient, of_behind[name], rtol=1e-3, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(gradient, of_separate[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_activation_of_the_layer_takes_a_scale_and_half_precision():

@@ -1,4 +1,4 @@
-"""What `WeightNormalization` takes, and what it refuses."""
+"""The arguments of `WeightNormalization`, allowed and refused."""
 
 import keras
 import numpy as np

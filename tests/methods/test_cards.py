@@ -1,4 +1,4 @@
-"""What every method card must hold, and the equations of each."""
+"""The fields that every method card must have, and the equations of each."""
 
 import dataclasses
 

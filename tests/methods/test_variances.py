@@ -14,7 +14,7 @@ NOISE = np.random.default_rng(0).normal(size=(32, 64, 64, 3)).astype("float32")
 
 
 def variances(name, join=None, **options):
-    """Variance behind each of ResNet-50's 16 joins at the start, in training mode."""
+    """Variance after each of ResNet-50's 16 joins at the start, in training mode."""
     card = dataclasses.replace(methods.get(name), **options)
     model = ResNet50(method=card, input_shape=NOISE.shape[1:], classes=10, join=join)
     if card.initialize:
@@ -52,7 +52,7 @@ def test_variance_with_wn_trelu_stays_at_its_join_and_vanishes_when_halved():
 
 def test_weighted_join_starts_as_its_shortcuts():
     found = variances("wn_trelu", join="weighted")
-    # Within a stage the identity: the activation behind a join changes it once, then no more.
+    # Within a stage the identity: the activation after a join changes it once, then no more.
     np.testing.assert_allclose(found[1:3], found[1], rtol=1e-5)
 
 
@@ -68,7 +68,7 @@ def test_variance_with_wn_robust_grows_by_one_over_the_blocks_of_its_stage():
 @pytest.mark.slow
 def test_variance_with_wn_mobn_is_that_of_its_shortcuts():
     found = variances("wn_mobn")
-    # 1 at a projection, 0.34 behind the ReLU that follows it: (1 - 1 / pi) / 2; branches add 0.01
+    # 1 at a projection, 0.34 after the ReLU that follows it: (1 - 1 / pi) / 2; branches add 0.01
     # each.
     for first, blocks in ((0, 3), (3, 4), (7, 6), (13, 3)):
         np.testing.assert_allclose(found[first], 1.01, rtol=0.02)
@@ -94,7 +94,7 @@ def test_variance_with_branches_that_start_at_0_is_that_of_the_shortcuts(name):
     found = variances(name)
     for first, blocks in ((0, 3), (3, 4), (7, 6), (13, 3)):
         stage = np.array(found[first : first + blocks])
-        # The activation behind the first join of a stage changes it once, then no more.
+        # The activation after the first join of a stage changes it once, then no more.
         np.testing.assert_allclose(stage[1:], stage[1], rtol=1e-4)
         assert 0.2 < stage[1] / stage[0] <= 1.001
     halved = variances(name, join="rsqrt2")

@@ -3,7 +3,7 @@
 They follow tensorflow_addons/layers/tests/wrappers_test.py, 0.23.
 
 Not asked: an output of `data_init=True` in the first call, which here is `data_dependent_init`'s
-(tests/initializers).
+(tests/test_data_dependent_init.py).
 """
 
 import keras

@@ -15,7 +15,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[2] / "keras_wn" / "benchmarks
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "keras_wn" / "training"))
 
 from single_layers import BATCH, SHAPES, tensorflow_step
-from table import Table
+from text_table import Table
 from timing import interleaved
 
 _ROUNDS = 15

@@ -216,12 +216,12 @@ def test_a_dry_run_updates_the_weights_twice():
 
 def test_batch_that_does_not_divide_is_refused():
     splits = digits.load()
-    TrainConfig(batch_size=64).resolved().check_against(splits, replicas=2)
+    TrainConfig(batch_size=64).resolved().check_against(splits, device_count=2)
     with pytest.raises(
         UsageError,
         match="--batch_size=64: does not divide among 3 devices. Allowed: multiples of 3",
     ):
-        TrainConfig(batch_size=64).resolved().check_against(splits, replicas=3)
+        TrainConfig(batch_size=64).resolved().check_against(splits, device_count=3)
 
 
 @pytest.mark.parametrize(

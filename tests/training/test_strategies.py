@@ -98,7 +98,7 @@ def test_auto_is_one_device_without_xla_on_a_cpu():
 @pytest.mark.parametrize("name, virtual, replicas", [("auto", 0, 1), ("mirrored", 2, 2)])
 def test_one_process_is_the_chief(name, virtual, replicas):
     there = devices.find(TrainConfig(strategy=name, virtual_devices=virtual).resolved())
-    assert (there.replicas, there.workers, there.is_chief) == (replicas, 1, True)
+    assert (there.count, there.workers, there.is_chief) == (replicas, 1, True)
 
 
 @pytest.mark.slow
@@ -108,7 +108,7 @@ def test_processes_on_jax_compare_texts(monkeypatch, other, differs):
     from jax.experimental import multihost_utils
 
     sent = []
-    both = devices.Devices(None, replicas=2, workers=2)
+    both = devices.Devices(None, count=2, workers=2)
 
     def gather(array):
         assert array.dtype == np.int32
@@ -133,7 +133,7 @@ def test_processes_on_tensorflow_compare_texts_by_their_devices(monkeypatch):
         return np.stack([rows[0], rows[0], numbers, numbers])
 
     monkeypatch.setattr(strategies, "gathered", gathered)
-    both = devices.Devices("a strategy", replicas=4, workers=2, worker=1)
+    both = devices.Devices("a strategy", count=4, workers=2, worker=1)
     both.check_same({"images": "a", "step": "3"})
     with pytest.raises(UsageError, match=r"step: process 1 has .* \(here, in process 1: 4\)"):
         both.check_same({"images": "a", "step": "4"})

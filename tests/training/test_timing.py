@@ -109,7 +109,7 @@ import sys
 sys.modules.update(dict.fromkeys(["keras", "keras_wn", "rich", "absl"]))  # As if not installed.
 sys.path += [{str(BENCHMARKS)!r}, {str(TRAINING)!r}]
 from single_layers import BATCH, SHAPES, tensorflow_step
-from table import Table
+from text_table import Table
 from timing import interleaved
 print(Table("a", interleaved({{"a": lambda: 1.0}}, 2, shows_progress=False).rows()).text())
 """

@@ -56,7 +56,7 @@ class WaveNet(nn.Module):
 
 
 def hifigan(wrap):
-    """Transposed convolutions that upsample, each with dilated residual blocks behind it."""
+    """Transposed convolutions that upsample, each with dilated residual blocks after it."""
     x = inputs = keras.Input((None, 5))
     x = wrap(kl.Conv1D(8, 7, padding="same", name="conv_pre"))(x)
     for i, (channels, factor) in enumerate(((6, 4), (4, 2))):
@@ -101,7 +101,7 @@ class HiFiGAN(nn.Module):
 
 @keras.saving.register_keras_serializable("tests")
 class CausalConv1D(kl.Layer):
-    """A weight-normalized convolution behind reflected samples of the past."""
+    """A weight-normalized convolution after reflected samples of the past."""
 
     def __init__(self, filters, kernel_size, strides=1, **kwargs):
         super().__init__(**kwargs)

@@ -316,7 +316,7 @@ def test_frozen_layers_of_which_the_order_is_lost(tmp_path):
 
     initialized = {f"around/wn_{i}/initialized": np.array(True) for i in range(2)}
     layers = [WeightNormalization(kl.Dense(2), name=f"layer_{i}") for i in range(2)]
-    # The first layer was frozen, so that its weights come behind those of the second.
+    # The first layer was frozen, so that its weights come after those of the second.
     path = write(
         tmp_path / "frozen.h5", {"around": {**weights(1, 3.0), **weights(0, 2.0), **initialized}}
     )

@@ -1,4 +1,4 @@
-"""Describes what a benchmark is asked to measure: the methods, the network, and the sizes."""
+"""Describes what a benchmark measures: the methods, the network and the sizes."""
 
 import dataclasses
 from typing import Any
@@ -44,7 +44,7 @@ class Variant:
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class Workload:
     """The methods, the network and the sizes that a benchmark measures.
 
     Attributes:

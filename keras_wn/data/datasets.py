@@ -1,39 +1,78 @@
-"""Loads the data set that flags ask for."""
+"""Lists the data sets, and loads the one that flags ask for."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 
-from keras_wn.data import digest, reading
+from keras_wn.data import cifar, digest, idx, reading
 from keras_wn.data.reading import MAX_PIXELS
 from keras_wn.data.splits import Examples, Splits, check_memory
 from keras_wn.errors import UsageError
 
-# Data set -> the values of `--image_size` that it takes, the default first. The images of the sets
-# in MNIST's format are averaged to half their size.
-SIZES = {
-    "digits": (32,),
-    "imagenet": (224,),
-    "cifar10": (32,),
-    "cifar100": (32,),
-    "mnist": (28, 14),
-    "fashion_mnist": (28, 14),
-    "kmnist": (28, 14),
-    "emnist_balanced": (28, 14),
-    "emnist_byclass": (28, 14),
-    "emnist_bymerge": (28, 14),
-    "emnist_digits": (28, 14),
-    "emnist_letters": (28, 14),
-}
-# Data sets whose images are resized to any size.
-RESIZED = ("digits", "imagenet")
-# Data sets whose training images are cropped and mirrored.
-AUGMENTED = ("imagenet", "cifar10", "cifar100")
-DATASETS = tuple(SIZES)
 AUGMENTATIONS = ("standard", "paper")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set that can be trained on.
+
+    Attributes:
+        descriptions: Dict from the name of its `Splits`, which may depend on the form of its files,
+            to a text for logs and result files.
+        sizes: The values of `--image_size` that it takes, the default first.
+        is_resized: Whether it takes any other `--image_size` as well.
+        is_augmented: Whether its training images are cropped and mirrored.
+    """
+
+    descriptions: dict[str, str]
+    sizes: tuple[int, ...]
+    is_resized: bool = False
+    is_augmented: bool = False
+
+
+# Name for `--dataset` -> data set.
+DATASETS = {
+    "digits": Dataset(
+        {"digits": "scikit-learn's handwritten digits, embedded (no --data_dir given)"},
+        (32,),
+        is_resized=True,
+    ),
+    "imagenet": Dataset(
+        {
+            "imagenet2012": "ImageNet, as TensorFlow Datasets prepared it",
+            "image_folder": "images in folders by class",
+        },
+        (224,),
+        is_resized=True,
+        is_augmented=True,
+    ),
+    **{
+        name: Dataset({name: data.title}, (cifar.SIZE,), is_augmented=True)
+        for name, data in cifar.SETS.items()
+    },
+    # Images of half the size have the means of blocks of pixels.
+    **{
+        name: Dataset({name: data.title}, (idx.SIZE, idx.SIZE // 2))
+        for name, data in idx.SETS.items()
+    },
+}
+NAMES = tuple(DATASETS)
+_SYNTHETIC = {
+    "synthetic": "random images from memory (--use_synthetic_data): figures of accuracy mean "
+    "nothing"
+}
+
+
+def description(splits: Splits) -> str:
+    """A text that says which data `splits` holds, for logs and result files."""
+    texts = dict(_SYNTHETIC)
+    for data in DATASETS.values():
+        texts |= data.descriptions
+    return texts[splits.name]
 
 
 def load(
@@ -48,7 +87,7 @@ def load(
     """Loads a data set.
 
     Args:
-        dataset: One of `DATASETS`. The digits are embedded and need no folder.
+        dataset: One of `NAMES`. The digits are embedded and need no folder.
         data_dir: Folder. For `"imagenet"`, an image folder with `train/` and `val/`, or a TFDS
             folder with `imagenet2012/`. For the others, a folder with the files that their authors
             publish or a TFDS folder, or None for TFDS' own.
@@ -65,8 +104,8 @@ def load(
     Raises:
         UsageError: If a value is not allowed, or if the data are missing or incomplete.
     """
-    if dataset not in DATASETS:
-        raise UsageError(f"--dataset={dataset}: unknown. Allowed: {', '.join(DATASETS)}.")
+    if dataset not in NAMES:
+        raise UsageError(f"--dataset={dataset}: unknown. Allowed: {', '.join(NAMES)}.")
     if augment not in AUGMENTATIONS:
         raise UsageError(f"--augment={augment}: unknown. Allowed: {', '.join(AUGMENTATIONS)}.")
     if image_size < 1:
@@ -76,6 +115,7 @@ def load(
             raise UsageError(
                 f"--data_dir={data_dir}: the digits are embedded. Allowed: with another --dataset."
             )
+        # Imported here, because it takes a second to import scikit-learn.
         from keras_wn.data import digits
 
         return digits.load(image_size)
@@ -83,14 +123,9 @@ def load(
         reading.folder(
             data_dir, f"a folder that holds --dataset={dataset}, or none for the embedded digits"
         )
-    # The other data sets are imported when they are asked for, because some need TensorFlow.
-    if dataset.startswith("cifar"):
-        from keras_wn.data import cifar
-
+    if dataset in cifar.SETS:
         return cifar.load(dataset, data_dir, augment, allow_partial)
-    if dataset != "imagenet":
-        from keras_wn.data import idx
-
+    if dataset in idx.SETS:
         return idx.load(dataset, data_dir, image_size, allow_partial)
     if data_dir is None:
         raise UsageError("--dataset=imagenet needs its folder. Allowed: with --data_dir.")

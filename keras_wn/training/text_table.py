@@ -1,12 +1,33 @@
-"""Lays out the figures of a benchmark as a table: as text for the screen, and as JSON for a file.
+"""Formats tables as text for the screen, and those of benchmarks as JSON for a file.
 
 This file imports the standard library alone, because tests/peers/tfa_overhead.py prints its tables
 with it, in an environment that has no Keras 3.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+
+def aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as text, with the first column to the left and the others to the right.
+
+    Example:
+
+    >>> print(aligned(["method", "top-1"], [["bn", "0.97"], ["wn_trelu", "0.968"]]))
+    method    top-1
+    bn         0.97
+    wn_trelu  0.968
+    """
+    lines = [headings, *rows]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +64,7 @@ TIMES = (
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows with a name each.
+    """The figures of a benchmark: rows with a name each.
 
     Attributes:
         title: Text that says what was measured.
@@ -66,16 +87,9 @@ class Table:
 
     def text(self) -> str:
         """The table for the screen."""
-        lines = [["", *(column.heading for column in self.columns)]]
-        lines += [
-            [row["name"], *(column.text(row) for column in self.columns)] for row in self.rows
-        ]
-        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-        shown = []
-        for name, *cells in lines:
-            padded = [f"{cell:>{width + 2}}" for cell, width in zip(cells, widths[1:], strict=True)]
-            shown.append((f"{name:<{widths[0]}}" + "".join(padded)).rstrip())
-        return "\n".join([self.title, *shown, *self.notes])
+        headings = ["", *(column.heading for column in self.columns)]
+        rows = [[row["name"], *(column.text(row) for column in self.columns)] for row in self.rows]
+        return "\n".join([self.title, aligned(headings, rows), *self.notes])
 
     def record(self) -> dict[str, Any]:
         """The table for a JSON file."""

@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
 
-from keras_wn.data import detect
+from keras_wn.data import datasets
 from keras_wn.errors import UsageError
 
 
 def test_image_folder_is_found(image_folder):
-    splits = detect.load("imagenet", image_folder, 16, "paper")
+    splits = datasets.load("imagenet", image_folder, 16, "paper")
     assert splits.name == "image_folder" and splits.image_shape == (16, 16, 3)
 
 
 def test_digits_need_no_folder():
-    assert detect.load("digits").name == "digits"
+    splits = datasets.load("digits")
+    assert splits.name == "digits" and "scikit-learn" in datasets.description(splits)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_digits_need_no_folder():
 )
 def test_bad_flags_are_quoted(arguments, message):
     with pytest.raises(UsageError, match=message) as error:
-        detect.load(**arguments)
+        datasets.load(**arguments)
     assert "\n" not in str(error.value)
 
 
@@ -44,13 +45,13 @@ def test_an_empty_folder_is_told_what_was_looked_for(tmp_path):
     with pytest.raises(
         UsageError, match="neither train/ and val/ .* nor imagenet2012/ .* is there"
     ):
-        detect.load("imagenet", tmp_path)
+        datasets.load("imagenet", tmp_path)
 
 
 def test_synthetic_images_are_as_asked_for(take):
-    splits = detect.synthetic(image_size=8, classes=5, count=20)
+    splits = datasets.synthetic(image_size=8, classes=5, count=20)
     (images, labels), *_ = take(splits.train.training_batches(20, 5, seed=0), 1)
     assert images.shape == (20, 8, 8, 3) and labels.shape == (20, 5)
     assert abs(images.mean()) < 0.1 and np.array_equal(
-        splits.train.images, detect.synthetic(8, 5, 20).train.images
+        splits.train.images, datasets.synthetic(8, 5, 20).train.images
     )

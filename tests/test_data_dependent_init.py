@@ -10,7 +10,7 @@ BATCH = np.random.default_rng(0).normal(3.0, 2.0, (64, 8, 8, 3)).astype("float32
 
 
 def residual_net():
-    """Two blocks whose kernels have norms far from 1, one behind an activation inside a layer."""
+    """Two blocks whose kernels have norms far from 1, one after an activation inside a layer."""
     long = keras.initializers.RandomNormal(stddev=3.0)
     short = keras.initializers.RandomNormal(stddev=0.001)
     x = inputs = keras.Input((8, 8, 3))
@@ -26,7 +26,7 @@ def residual_net():
 
 
 def pre_activations(model, batch):
-    """What each weight-normalized layer puts out before its activation, in the whole net."""
+    """The outputs of each weight-normalized layer before its activation, in the whole net."""
     names = [layer.name for layer in model.layers if hasattr(layer, "effective_kernel")]
     found = {}
     for name in names:

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+import keras_wn
 from keras_wn.initializers import UnitFilters
 from tests.helpers import filter_norms, to_numpy
 
@@ -19,3 +20,8 @@ def test_is_saved_with_what_it_wraps():
         copy.initializer, keras.initializers.HeNormal
     )
     assert copy.get_config()["axis"] == (0,)
+
+
+def test_data_dependent_init_may_be_read_from_here_as_well():
+    assert keras_wn.initializers.data_dependent_init is keras_wn.data_dependent_init
+    assert not hasattr(keras_wn.initializers, "data_init")

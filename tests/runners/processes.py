@@ -42,8 +42,10 @@ def start(script, *flags, largest_file=None, fresh=False, **environment):
         name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
     }
     environment = {**inherited, **environment}
-    if not fresh and {n for n in environment if environment[n] != inherited.get(n)} <= FORKABLE:
-        return Fork(script, flags, environment, largest_file)
+    changed = {name for name in environment if environment[name] != inherited.get(name)}
+    backend = environment.get("KERAS_BACKEND", "tensorflow")
+    if not fresh and changed <= FORKABLE and backend in ("tensorflow", "jax"):
+        return Fork(script, flags, environment, largest_file, _server(backend))
     # A test run in the background ignores Ctrl-C, and a process that it starts would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -65,10 +67,10 @@ def start(script, *flags, largest_file=None, fresh=False, **environment):
 class Fork:
     """A run in a fork of a server, with the methods of `subprocess.Popen` that are used here."""
 
-    def __init__(self, script, flags, environment, largest_file):
+    def __init__(self, script, flags, environment, largest_file, server):
         self.returncode = None
         self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.connect(_server(environment.get("KERAS_BACKEND", "tensorflow")))
+        self._connection.connect(server)
         reads, writes = zip(*(os.pipe() for _ in range(2)), strict=True)
         asked = {
             "script": os.fspath(script),

@@ -34,7 +34,7 @@ def test_the_backend_of_keras_own_file_counts(tmp_path):
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="JAX is installed.")
 def test_a_backend_that_is_not_installed_is_said():
-    code, _, err = finish(RUNNERS / "imagenet.py", KERAS_BACKEND="jax")
+    code, _, err = finish(RUNNERS / "imagenet.py", fresh=True, KERAS_BACKEND="jax")
     assert code == 2
     assert err == (
         "imagenet.py: error: KERAS_BACKEND=jax: jax is not installed. Allowed: pip install jax.\n"

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from tests.parameters import slow
 from tests.runners import processes
 
 RUNNER = processes.RUNNERS / "imagenet.py"
@@ -18,11 +17,10 @@ def finish(*flags):
     return processes.finish(RUNNER, *flags)
 
 
-@pytest.mark.slow
 def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
-    code, out, err = finish(
-        "--norm=wn_trelu", "--model=cifar_resnet20", "--dry_run", f"--model_dir={tmp_path}/run"
-    )
+    """In a new process, as a user starts it."""
+    flags = ("--norm=wn_trelu", "--model=cifar_resnet8", "--image_size=16", "--dry_run")
+    code, out, err = processes.finish(RUNNER, *flags, f"--model_dir={tmp_path}/run", fresh=True)
     assert code == 0, err
     headings, numbers = out.splitlines()[-4:-2]
     assert headings.split() == "method train top-1 validation top-1 test top-1 gap images/s".split()
@@ -34,13 +32,13 @@ def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
 @pytest.mark.parametrize(
     "flag, message",
     [
-        slow(
+        (
             "--norm=bnn",
             "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, "
             "bwn, cwn, ws, gn, nf, fixup.",
         ),
-        slow("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
-        slow("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),
+        ("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
+        ("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_status_2(flag, message):
@@ -50,7 +48,6 @@ def test_bad_input_is_one_line_and_exit_status_2(flag, message):
     assert "Traceback" not in err and "Epoch" not in out
 
 
-@pytest.mark.slow
 def test_help_lists_the_methods():
     code, out, _ = finish("--help")
     assert code == 1  # As absl does.

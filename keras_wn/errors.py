@@ -2,7 +2,7 @@
 
 
 class UsageError(ValueError):
-    """A mistake that the user can mend: one line that quotes a value and says what is allowed."""
+    """A mistake of the user, told in one line that quotes the value and says what is allowed."""
 
 
 class LostProcessError(RuntimeError):

@@ -17,7 +17,7 @@ class Crop:
     """Makes the images that a network sees from JPEG data or decoded images.
 
     Args:
-        image_size: Positive integer, height and width of what is made.
+        image_size: Positive integer, height and width of the result.
         augment: `"standard"`: a random window of 8 % to 100 % of the area and a ratio of 3/4 to
             4/3, mirrored half of the time. `"paper"`: a random window of 224/256 of either side,
             which is the 224x224 crop of the image resized to 256x256 up to the rounding of the

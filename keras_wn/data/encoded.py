@@ -30,7 +30,7 @@ class EncodedImages:
     PNG named .JPEG. An image that it cannot decode either is recorded as corrupt, and replaced. In
     training, the next image of the split that can be decoded takes its place, with its label. In
     evaluation, where every image counts, it is a gray image. Several corrupt images in a row end
-    the run, as when a disk is no longer there.
+    the run, as when a disk is no longer mounted.
 
     Args:
         source: `FileSource`, `ArrayRecordSource` or `TFRecordSource`.
@@ -80,7 +80,7 @@ class EncodedImages:
     ) -> tf.data.Dataset:
         """As `Examples.evaluation_batches`, as a `tf.data.Dataset`."""
         batches = self.source.evaluation_rows(batch_size, device_count, shard)
-        # Evaluation is not random, so any number will do as a seed.
+        # Evaluation is not random, so that any number serves as a seed.
         batches = batches.map(lambda positions, data, labels: (positions, positions, data, labels))
         weighted = device_count > 1 or shard[1] > 1
         failed = set()
@@ -135,8 +135,8 @@ class EncodedImages:
             images = tf.data.Dataset.from_tensor_slices((tf.range(count), numbers, data)).map(
                 decode, **inner
             )
-            # A row that fails is left out here and put in by `repair`: catching errors image by
-            # image halves the speed.
+            # An image that cannot be decoded is left out here, and `repair` fills its row. Catching
+            # errors image by image would halve the speed.
             none = tf.data.Dataset.from_tensors(
                 (tf.zeros((0,), tf.int64), tf.zeros((0, size, size, 3)))
             )
@@ -145,13 +145,13 @@ class EncodedImages:
 
         def repair(decoded, images, numbers, positions, labels):
             def fill():
-                mended = tf.py_function(
+                repaired = tf.py_function(
                     lambda *batch: self._fill(*batch, crop, seed, failed),
                     (decoded, images, numbers, positions, labels),
                     (tf.float32, labels.dtype),
                 )
-                return tf.ensure_shape(mended[0], (None, size, size, 3)), tf.ensure_shape(
-                    mended[1], (None,)
+                return tf.ensure_shape(repaired[0], (None, size, size, 3)), tf.ensure_shape(
+                    repaired[1], (None,)
                 )
 
             images, labels = tf.cond(

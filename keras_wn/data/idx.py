@@ -118,7 +118,7 @@ def load(
         (train, train_labels), (test, test_labels) = _read(folder, data, allow_partial)
     else:
         files = f"the files {', '.join(_files(data))}, gzipped or not, in --data_dir"
-        hint = f"lay {files}.{_DEBIAN if name == 'fashion_mnist' else ''}"
+        hint = f"put {files}.{_DEBIAN if name == 'fashion_mnist' else ''}"
         (train, train_labels), (test, test_labels) = (
             (images[..., 0], labels)
             for images, labels in tfds_arrays.read(

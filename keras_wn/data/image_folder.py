@@ -39,7 +39,7 @@ class ImageFile(NamedTuple):
     Attributes:
         name: Path in the folder of the class.
         path: Whole path.
-        size: Bytes. None if the file is not there, as when a link leads nowhere.
+        size: Bytes. None if the file does not exist, as when a link leads nowhere.
     """
 
     name: str
@@ -78,7 +78,7 @@ def load(
 ) -> Splits:
     """The images of a folder, a subfolder a class, numbered in the order of their names.
 
-    The images of a class may lie in folders of its folder. What is hidden or not an image is left
+    The images of a class may be in subfolders of its folder. What is hidden or not an image is left
     out, and counted in the `notes` of the splits.
 
     `test` is the `val` folder. Choosing anything on the test images is not allowed in this project:

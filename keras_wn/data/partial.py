@@ -1,4 +1,4 @@
-"""Compares data with what was published, and refuses a part of it unless that is asked for."""
+"""Compares the numbers of images with those published, and refuses partial data unless allowed."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -70,8 +70,9 @@ def load_tfa_weights(
             `model.save("name.h5")`, by the class of the wrapper.
 
     Returns:
-        `LoadReport` of what was loaded; `unexpected` lists variables of a checkpoint beside its
-        only model. The model's weights are assigned, all of them or, with an error, none.
+        `LoadReport` of what was loaded; `unexpected` lists the variables of a checkpoint that are
+        not those of its only model. All of the model's weights are assigned or, with an error,
+        none.
 
     Raises:
         ValueError: If the file cannot be read as one of these, if its layers do not match the

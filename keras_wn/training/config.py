@@ -339,7 +339,7 @@ class TrainConfig:
 
     @property
     def rows_have_weights(self) -> bool:
-        """Whether a batch holds images that are there for their statistics alone."""
+        """Whether a batch holds images that serve for its statistics alone."""
         return (self.statistics_batch or 0) > self.batch_size
 
     @property

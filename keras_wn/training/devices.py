@@ -122,7 +122,7 @@ def find(config: TrainConfig, **choices: bool) -> Devices:
         **choices: What else must be the same in all processes of the run.
 
     Raises:
-        UsageError: If they are not there, or not on this backend of Keras, or if processes of the
+        UsageError: If this machine or this backend of Keras lacks them, or if processes of the
             run were started otherwise.
     """
     backend = keras.backend.backend()

@@ -16,7 +16,7 @@ _WRITING = ".keras_wn-writing-"
 
 @contextlib.contextmanager
 def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Scope of a temporary path beside `path`, whose file replaces `path` atomically at the end.
+    """Scope of a temporary path, whose file replaces `path` atomically at the end.
 
     Args:
         path: Path to write. The temporary one ends in the same suffixes, which Keras' savers read.

@@ -70,7 +70,7 @@ class Screen:
         shown: Boolean, whether this process shows anything. In a run of several, one does.
         stderr: Boolean, whether it is shown on the standard error instead of the standard output.
         in_background: Boolean, whether a thread redraws the bar. Without it, the bar is drawn only
-            when a number is shown, so that no thread disturbs what is timed in between.
+            when a number is shown, so that no thread disturbs a measurement in between.
     """
 
     def __init__(self, shown: bool, stderr: bool = False, in_background: bool = True):

@@ -114,7 +114,7 @@ class _Meeting:
             stop.set()
 
     def _call(self, other, seconds):
-        """Calls the process at an address, and compares what it says."""
+        """Calls the process at an address, and compares its answer with this process."""
         host, _, port = self._addresses[other].rpartition(":")
         ends = time.monotonic() + seconds
         try:
@@ -123,7 +123,7 @@ class _Meeting:
                 connection.sendall(_line(self._own))
                 found = _read_line(connection, ends)
         except (OSError, UnicodeError, ValueError):
-            return  # It is not there yet, or is something else.
+            return  # The process does not listen yet, or the address is another program's.
         if found.get("number") != other or not isinstance(found.get("facts"), dict):
             return
         if found.get("addresses") != self._own["addresses"]:
@@ -203,7 +203,7 @@ def _listening(address, meeting):
             with contextlib.suppress(TimeoutError):
                 connection, (host, *_) = server.accept()
                 connections.add(connection)
-                # A thread each: one that says nothing must not keep the others waiting.
+                # A thread each, so that a silent caller does not keep the others waiting.
                 threading.Thread(target=answer, args=(connection, host), daemon=True).start()
 
     thread = threading.Thread(target=listen, daemon=True)

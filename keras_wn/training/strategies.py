@@ -69,7 +69,7 @@ def build(
 
 
 def gathered(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarray:
-    """The rows of int64 numbers of all replicas, of whatever process."""
+    """The rows of int64 numbers of the replicas of all processes."""
 
     def gather():
         row = tf.constant(numbers, tf.int64)[None]
@@ -127,8 +127,8 @@ def _tpu():
 
 def _make_virtual(count):
     cpu = tf.config.list_physical_devices("CPU")[0]
-    there = tf.config.get_logical_device_configuration(cpu) or []
-    if len(there) >= count:
+    configured = tf.config.get_logical_device_configuration(cpu) or []
+    if len(configured) >= count:
         return
     try:
         tf.config.set_logical_device_configuration(

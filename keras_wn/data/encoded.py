@@ -116,8 +116,8 @@ class EncodedImages:
         `failed` is a set for the positions of corrupt images. Without it, images are replaced.
         """
         size = crop.image_size
-        # Some batches at once, so that no core waits for a batch's last image; with many cores,
-        # some images of each at once.
+        # Decode several batches at once, so that no core waits for the last image of a batch; with
+        # many cores, also several images of each batch.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         at_once = min(cores + 1, _BATCHES_AT_ONCE)
         inner = (
@@ -187,7 +187,7 @@ class EncodedImages:
         return filled, labels
 
     def _ends_a_row(self, position, failed):
-        """Adds a position to those that failed, and tells whether all before it failed, too."""
+        """Adds a position to those that failed. Returns whether it ends a row of failed images."""
         failed.add(position)
         return len(failed) >= _TRIES and all(position - i in failed for i in range(_TRIES))
 
@@ -291,7 +291,7 @@ def mixup_share(mixup: float, seed: int, step: tf.Tensor) -> tf.Tensor:
     Args:
         mixup: Positive float.
         seed: Integer.
-        step: Scalar int64 tensor; with `seed` it makes all randomness.
+        step: Scalar int64 tensor. It and `seed` determine the draw.
 
     Returns:
         Scalar float64 tensor in [0, 1].
@@ -309,7 +309,7 @@ def mixup_share(mixup: float, seed: int, step: tf.Tensor) -> tf.Tensor:
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """A data set without autotuning, whose thread may delay the end of an iterator for long."""
+    """A data set without autotuning, whose thread may delay the end of an iterator by seconds."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)

@@ -17,7 +17,7 @@ from keras_wn.errors import UsageError
 SIZE = 28  # Height and width of an image of any of the sets.
 _SIZES = [size for size in range(SIZE, 0, -1) if SIZE % size == 0]
 _HELD_OUT = 5000
-_PART_HELD_OUT = 12  # One image in so many of partial data, the share of MNIST.
+_PART_HELD_OUT = 12  # Of partial data, one training image in 12, which is MNIST's share.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,11 @@ class _Set:
         classes: Number of classes.
         counts: Pairs of the number of training images and of test images; EMNIST's letters were
             published twice.
-        prefix: What the names of its files begin with.
-        test: What the names of its files call the test part.
+        prefix: Prefix of the names of its files.
+        test: Word for the test part in the names of its files.
         tfds: Its name in TensorFlow Datasets.
         first_label: The least label in the files.
-        is_transposed: Whether the files hold the images by columns.
+        is_transposed: Whether the files store the images column by column.
     """
 
     title: str
@@ -209,7 +209,7 @@ def _array(path, shape, counts, allow_partial):
     longest = header + max(counts) * math.prod(shape)
     try:
         with reading.open_file(path) as file, _unzipped(file, path) as content:
-            # A byte more than there can be, so that a file which is too long is seen.
+            # Read a byte more than a whole file has, so that a longer file is noticed.
             data = content.read(longest + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise damaged(f"is cut or damaged: {error}.") from error

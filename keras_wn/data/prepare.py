@@ -135,7 +135,7 @@ def prepare(
         imagenet_tfds.build(root, file_format, next(iter(tars.values())).parent)
     except UsageError:
         raise
-    # Whatever is wrong inside of a tar: not a tar, not an image, not ImageNet's names.
+    # A tar may be broken in many ways: not a tar, not an image, not ImageNet's names.
     except Exception as error:
         raise reading.fault(
             root,
@@ -159,9 +159,9 @@ def _tar(root, name):
 
 
 def _check_tars(root, train, validation, allow_partial):
-    """Refuses tars that hold other images than ImageNet's, which TFDS takes without a word.
+    """Refuses tars that hold other images than ImageNet's, which TFDS accepts silently.
 
-    Tars of ImageNet's own sizes are not searched, which takes minutes.
+    Tars of ImageNet's own sizes are not searched, because that takes minutes.
     """
     faults = []
     if train.stat().st_size != TARS[train.name]:
@@ -201,7 +201,7 @@ def _fewer(tar, count, split):
 
 
 def _images_by_synset(path):
-    """Dict from the names of a tar's tars, without their suffix, to the number of their files."""
+    """Dict from the name of each tar inside of a tar, without suffix, to its number of files."""
     counts = {}
     with tarfile.open(path, "r:") as tar:
         for member in tar:

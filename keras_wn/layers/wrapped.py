@@ -67,7 +67,7 @@ def given_name(layer: keras.layers.Layer) -> str | None:
     number = automatic_number(layer)
     if number is None:
         return layer.name
-    # A layer that is made for a wrapper has the last of Keras' names, which count from 0.
+    # A layer that was made just now has the last of Keras' automatic names, which count from 0.
     counts = get_global_attribute("object_name_uids") or {}
     is_last = number == counts.get(naming.to_snake_case(type(layer).__name__), 0) - 1
     return None if is_last else layer.name

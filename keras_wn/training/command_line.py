@@ -88,7 +88,7 @@ def run(main: Callable[[], int | None]) -> None:
         main: Function without arguments. It returns the exit status, or None for 0.
     """
     name = os.path.basename(sys.argv[0])
-    # A path need not be text.
+    # A path need not be valid text.
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app.run(lambda _: main(), flags_parser=_parse)
@@ -116,7 +116,7 @@ def _parse(argv):
 
 
 def _checked(argument):
-    """An argument as it is, unless it names a file of flags that could be read without an end."""
+    """Returns an argument. Refuses a file of flags that never ends, such as a pipe."""
     match = re.fullmatch(r"--?flagfile=(.*)", argument, re.DOTALL)
     if match and not os.path.isfile(match[1]):
         raise UsageError(f"{argument}: no regular file. Allowed: a text file, a flag a line.")

@@ -62,7 +62,7 @@ class Devices:
         if self.workers == 1:
             return
         own = [int(hashlib.sha256(text.encode()).hexdigest()[:15], 16) for text in facts.values()]
-        # A row for each process or device, that of a process' devices after each other.
+        # A row for each process or device; the rows of a process' devices follow each other.
         rows = self._gathered(np.array(own, "int64"))
         rows = rows.reshape(self.workers, -1, len(own))[:, 0]
         for name, column in zip(facts, rows.T, strict=True):
@@ -73,7 +73,7 @@ class Devices:
                 )
 
     def wait(self) -> None:
-        """Waits until all processes of the run have come here."""
+        """Waits until all processes of the run have called this."""
         self.check_same({"place in the run": ""})
 
     def _gathered(self, numbers):
@@ -215,13 +215,13 @@ def gpu_count() -> int:
     if keras.backend.backend() == "jax":
         import jax
 
-        # Keras' own list raises an error on JAX where no GPU is.
+        # Keras' own list raises an error on JAX without a GPU.
         return sum(device.platform == "gpu" for device in jax.local_devices())
     return len(keras.distribution.list_devices("gpu"))
 
 
 def make_deterministic() -> None:
-    """Makes operations give the same bits in every run, slower ones on GPUs if need be."""
+    """Makes operations give the same bits in every run. On GPUs, some are then slower."""
     if keras.backend.backend() == "jax":
         raise UsageError(
             "--deterministic: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: "

@@ -35,7 +35,7 @@ def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:
-    """Removes what a process that was killed while it wrote has left in a folder itself.
+    """Removes the temporary files that a killed process has left directly in a folder.
 
     Its subfolders may be those of other runs. A temporary folder of `atomic_path` holds one file at
     most, and no folder.

@@ -47,7 +47,7 @@ def locked(path: pathlib.Path, what: str) -> Iterator[None]:
         os.pwrite(number, json.dumps(holder).encode(), 0)
         yield
     finally:
-        # Removed first: whoever opens a file that is gone from its folder tries again.
+        # Remove the file before unlocking it. A process that has opened a removed file tries again.
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(number)

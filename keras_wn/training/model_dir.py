@@ -59,7 +59,7 @@ class ModelDir:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             path = f"runs/{config.norm}-{config.model}-{config.dataset}-seed{config.seed}-{now}"
         self.path = pathlib.Path(path)
-        # As messages quote it.
+        # The flag as messages quote it.
         self._flag = f"--model_dir={shortened(path)}"
         self._lock = self.path / "run.lock"
         self.config_json = self.path / "config.json"
@@ -94,7 +94,7 @@ class ModelDir:
                 "that you may write to."
             ) from error
         with lock.locked(self._lock, self._flag):
-            # Another process may have had it in between.
+            # Another process may have had the folder in between.
             self.check(resume, overwrite, splits)
             for folder in (self.path, self.checkpoints):
                 files.remove_leftovers(folder)
@@ -141,8 +141,8 @@ class ModelDir:
         Raises:
             UsageError: With the space that is needed and that is free.
         """
-        # The last and the best model, and weights with momentum in two checkpoints and in a third
-        # that is being written, at 4 bytes a number.
+        # The last and the best model, and weights with momentum in three checkpoints, of which
+        # one is being written, at 4 bytes a number.
         needed = parameters * 4 * (2 + 2 * 3)
         # The files of this run, or of the run that it replaces, make room for the new ones.
         own = sum(
@@ -192,7 +192,7 @@ class ModelDir:
             ) from None
 
     def _check_same_run(self, resume):
-        # An earlier version had fewer flags. What it did is the default of the others.
+        # An earlier version had fewer flags. It did what the defaults of the others say.
         defaults = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
         flags = {**defaults, **self._recorded_run()["flags"]}
         differences = [
@@ -228,7 +228,7 @@ class ModelDir:
     def _check_writable(self):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # Paths of files in the folder must not be too long, either.
+            # The paths of the files in the folder must not be too long either.
             with contextlib.suppress(FileNotFoundError):
                 os.lstat(self.checkpoints / ("x" * _LONGEST_NAME))
             with tempfile.TemporaryFile(dir=self.path) as probe:

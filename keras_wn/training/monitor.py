@@ -62,7 +62,7 @@ def _profiler():
 
 
 class Screen:
-    """Shows how far something is, with the time left.
+    """Shows the progress of a task, with the time left.
 
     On a terminal it is a bar. Elsewhere it is a line every half minute.
 

@@ -81,7 +81,7 @@ def gathered(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarra
 
 def lost_process(error: Exception) -> bool:
     """Whether an error of TensorFlow says that another process of the run has gone."""
-    # Which one comes depends on which operation was under way.
+    # The kind of error depends on the operation that was running.
     kinds = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
     words = ("collective", "Connection reset", "task", "peer", "Broken pipe", "Socket closed")
     is_remote = any(word in str(error) for word in words)
@@ -97,7 +97,8 @@ def compiles(xla: str) -> bool:
 # Made once for the process: the collective operations of a second strategy clash with these.
 @functools.cache
 def _mirrored(devices):
-    tf.get_logger().setLevel("WARNING")  # Its lines of information would come twice each.
+    # Otherwise TensorFlow would print each of its lines of information twice.
+    tf.get_logger().setLevel("WARNING")
     return tf.distribute.MirroredStrategy(devices)
 
 

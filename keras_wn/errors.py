@@ -1,4 +1,4 @@
-"""The errors that end a run by one line."""
+"""Defines the errors that end a run with one line."""
 
 
 class UsageError(ValueError):

@@ -399,7 +399,7 @@ def _connected_once(model):
 
 
 def _is_foldable(layer, batch_norm):
-    # Subclasses may compute something else.
+    # A subclass may compute another function.
     if type(layer) not in LINEAR or type(batch_norm) not in (
         keras.layers.BatchNormalization,
         MeanOnlyBatchNormalization,

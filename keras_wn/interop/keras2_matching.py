@@ -48,7 +48,7 @@ class Target:
         return any(name == "g" for name, _ in self.variables)
 
 
-# Targets and the stored layers that they are loaded from. One of the two is a single one.
+# Targets and the stored layers that they are loaded from. At least one of the lists has one item.
 Group = tuple[list[Target], list[StoredLayer]]
 
 
@@ -163,12 +163,12 @@ def _by_name(targets, stored):
         for group in found:
             _check_names(*group)
     except ValueError:
-        return []  # These are names that Keras derived from the classes, in another order.
+        return []  # Keras derived these names from the classes, in another order.
     return found
 
 
 def _check_order(groups, stored):
-    """Raises for a target whose name another stored layer has than the one it is loaded from."""
+    """Raises for a target that has the name of a stored layer, but is loaded from another one."""
     names = {layer.name.rpartition("/")[2] for layer in stored}
     for targets, layers in groups:
         own = {layer.name.rpartition("/")[2] for layer in layers}

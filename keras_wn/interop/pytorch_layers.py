@@ -1,4 +1,4 @@
-"""Says which Keras layers and PyTorch modules correspond, and how each lays out a weight.
+"""States which Keras layers and PyTorch modules correspond, and how each lays out a weight.
 
 `_TABLE` is the only place that knows the layers: loading and saving both read it, so that a new
 layer is a new row.
@@ -53,7 +53,7 @@ class Weight:
 
     Attributes:
         entries: Tuple of the names of the module's entries that together are the weight. Those of
-            a recurrent layer are without the layer's number: `weight_ih`, `weight_ih_reverse`.
+            a recurrent layer lack the layer's number: `weight_ih`, `weight_ih_reverse`.
         variable: The Keras variable.
         layout: `Layout`.
         owner: The layer that normalizes the weight; None of a plain weight.
@@ -202,7 +202,7 @@ def _rows(layer):
 
 
 def _refusal(leaf, layer, weights):
-    """Why PyTorch has no counterpart of a layer; None if it has one."""
+    """A sentence that says why PyTorch has no counterpart of a layer; None if it has one."""
     layer = _unwrapped(layer)
     kind = f"Layer '{leaf.name}' ({type(layer).__name__})"
     for cell, _ in _parts(layer):

@@ -1,7 +1,7 @@
 """Rebuilds a model layer by layer, with some layers replaced and all weights carried over.
 
-A container is a model, or a layer around other layers. An opened container is made again, and each
-of its layers is replaced for itself. Any other container is replaced as a whole.
+A container is a model, or a layer around other layers. An opened container is made again, and its
+layers are replaced one by one. Any other container is replaced as a whole.
 """
 
 import contextlib
@@ -133,7 +133,7 @@ def is_graph(model: Layer) -> bool:
 
 
 def compile_as(owners: Pairs) -> None:
-    """Compiles each new model as the old one is. Warns, once, of the models for which that fails.
+    """Compiles each new model like the old one. Warns once of all models for which that fails.
 
     Args:
         owners: Pairs of a container and its new one.
@@ -347,8 +347,8 @@ def replace_in_place(
 
     Args:
         model: Built subclassed Keras model.
-        replace: Function from a layer to what takes its place: a new, unbuilt layer; a built one;
-            or the layer itself, if it stays.
+        replace: Function from a layer to the one that takes its place: a new, unbuilt layer, a
+            built one, or the layer itself if it stays.
         carry: As in `rebuild`.
         opened: Function that tells whether a layer around others holds one that is replaced.
 
@@ -387,7 +387,7 @@ def replace_in_place(
 
 
 def _is_changed(layer):
-    """Whether a rebuild replaced layers in this layer, which its configuration does not tell."""
+    """Whether a rebuild replaced layers in this layer, which its configuration does not show."""
     return getattr(layer, "_keras_wn_changed", False)
 
 

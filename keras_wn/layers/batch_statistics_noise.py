@@ -1,4 +1,4 @@
-"""Defines noise as large as that which batch normalization adds by the choice of its batch."""
+"""Defines a layer that adds noise like that of batch normalization, which comes from its batch."""
 
 from typing import Any
 

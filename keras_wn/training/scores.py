@@ -28,10 +28,11 @@ def weights_of_rows(labels: Any) -> Any:
 
 
 def rank_of_truth(labels: Any, logits: Any) -> Any:
-    """The number of classes that a network holds to be more likely than the right one.
+    """The number of classes that a network finds more likely than the true one.
 
     Of classes with equal logits, the one with the lower number comes first, as in `argmax`. A
-    logit that is NaN is no opinion: it never counts as below another one.
+    logit that is NaN never counts as less than another one, so that an image whose logits are NaN
+    is not scored as correct.
 
     Args:
         labels: One-hot tensor of shape `(rows, classes)`.

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import sys
 
 import nox
@@ -46,12 +47,12 @@ def backend(session, backend):
     on_jax = ("tests/runners/test_without_tensorflow.py", "tests/study/test_lanes.py")
     runners = on_jax if backend == "jax" else ()
     session.install("-e", f".[{extra}]", "tensorboard", "pytest", "pytest-xdist", *CONSTRAINTS)
-    # Cards, networks, files of weights, and the choice of layers by name are the same code on every
+    # Cards, networks, and the conversions of models and of files are the same code on every
     # backend. TensorFlow and PyTorch run their tests in a third of the time that JAX takes, which
-    # compiles each layer of each network.
-    spared = {"tests/methods", "tests/models"} if backend == "jax" else set()
+    # compiles each layer of each network. Whole models are converted on JAX as well.
+    spared = {"tests/methods", "tests/models", "tests/interop"} if backend == "jax" else set()
     parts = [part for part in PARTS if part not in spared]
-    chosen = ("-k", "not test_selection and not test_plain_weights") if backend == "jax" else ()
+    parts += ["tests/interop/test_whole_models.py"] if backend == "jax" else []
     # Most of JAX's time goes into compiling small programs that run once.
     fast = {"XLA_FLAGS": "--xla_backend_optimization_level=0"} if backend == "jax" else {}
     session.run(
@@ -59,7 +60,6 @@ def backend(session, backend):
         "-m",
         "pytest",
         *TWO_WORKERS,
-        *chosen,
         *parts,
         *runners,
         env={"KERAS_BACKEND": backend, **fast},
@@ -166,17 +166,26 @@ def oldest(session):
     session.run("python", "-m", "pytest", *TWO_WORKERS, *parts, env={"KERAS_BACKEND": "torch"})
 
 
+BUILT = pathlib.Path(".nox/built").resolve()
+
+
 @nox.session
+def build(session):
+    """Builds the sdist, and from it the wheel, which the sessions of `package` install."""
+    shutil.rmtree(BUILT, ignore_errors=True)
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(BUILT), silent=True)
+
+
+@nox.session(requires=["build"])
 @nox.parametrize(
     ("python", "backend", "kind"),
-    [("3.11", "jax", "sdist"), ("3.12", "torch", "wheel"), ("3.13", "tensorflow", "wheel")],
+    [("3.11", "jax", "*.tar.gz"), ("3.12", "torch", "*.whl"), ("3.13", "tensorflow", "*.whl")],
 )
 def package(session, backend, kind):
     """Installs the wheel and the sdist with one backend each, and runs a smoke test."""
     folder = pathlib.Path(session.create_tmp()).resolve()
-    session.install("build")
-    session.run("python", "-m", "build", f"--{kind}", "--outdir", str(folder), silent=True)
-    (built,) = folder.glob("*.whl" if kind == "wheel" else "*.tar.gz")
+    (built,) = BUILT.glob(kind)
     session.install(str(built), backend)
     smoke = pathlib.Path("tests/package/smoke.py").resolve()
     session.chdir(folder)

@@ -6,14 +6,6 @@ from keras_wn import methods
 from keras_wn.study.protocol import Protocol, Tuning
 from keras_wn.study.questions import cost, regularization, signal, stability, work
 
-# As the paper's authors trained: polynomial decay of power 2, momentum 0.9.
-_RECIPE = {
-    "schedule": "polynomial",
-    "momentum": 0.9,
-    "precision": "float32",
-    "level": 0.05,
-    "data_dir": None,
-}
 _SEARCH = Tuning(
     settings=24, extension=8, seeds=2, weight_decay=(1e-5, 1e-2), warmup_share=(0.0, 0.4)
 )
@@ -95,164 +87,113 @@ _FASHION = Protocol(
             rounds=20,
         ),
     ),
-    **_RECIPE,
+    # As the paper's authors trained: polynomial decay of power 2, momentum 0.9.
+    schedule="polynomial",
+    momentum=0.9,
+    precision="float32",
+    level=0.05,
+    data_dir=None,
+)
+
+
+def _altered(protocol, **settings):
+    """The settings of questions of a protocol, each with some values of its own."""
+    return (dataclasses.replace(protocol.of(name), **values) for name, values in settings.items())
+
+
+_SMALL = _FASHION.changed(
+    *_altered(
+        _FASHION,
+        regularization={"seeds": 3},
+        stability={
+            "seeds": 6,
+            "conditions": (_condition(("cifar_resnet8", "cifar_resnet20"), train_size=400),),
+        },
+        work={
+            "points": ((100, "cifar_resnet8", 80), (200, "cifar_resnet8", 60)),
+            "seeds": 6,
+        },
+        signal={"model": "cifar_resnet20", "train_epochs": 10, "epochs": (0, 1, 4, 10)},
+        cost={"image_size": 64, "batch_sizes": (32,)},
+    ),
+    dataset="digits",
+    image_size=8,
+    train_size=400,
+    label_noise=0.1,
+    train_epochs=30,
+    seeds=12,
+    margin=1.0,
 )
 
 _BUDGETS = {
     # This is to see the command work.
-    "tiny": Protocol(
-        dataset="digits",
-        image_size=8,
-        augment="standard",
+    "tiny": _SMALL.changed(
+        *_altered(
+            _SMALL,
+            regularization={
+                "cells": ((("dropout", 0.5),), (("mixup", 0.2),)),
+                "seeds": 1,
+                "statistics_batches": (8,),
+                "statistics_seeds": 2,
+            },
+            stability={
+                "seeds": 2,
+                "conditions": (_condition(("cifar_resnet8",), train_size=128, train_epochs=2),),
+            },
+            work={
+                "points": ((64, "cifar_resnet8", 3), (128, "cifar_resnet8", 3)),
+                "factors": (1.0,),
+                "seeds": 2,
+            },
+            signal={"model": "cifar_resnet8", "train_epochs": 2, "seeds": 1, "epochs": (0, 2)},
+            cost={"model": "cifar_resnet8", "image_size": 32, "steps": 2, "rounds": 3},
+        ),
         train_size=128,
-        label_noise=0.1,
-        model="cifar_resnet8",
-        batch_size=32,
         train_epochs=3,
         seeds=4,
         margin=3.0,
         curve_points=3,
         tuning=dataclasses.replace(_SEARCH, settings=2, extension=1),
-        questions=(
-            regularization.Settings(
-                methods=("wn",),
-                cells=(
-                    (("dropout", 0.5),),
-                    (("mixup", 0.2),),
-                ),
-                seeds=1,
-                statistics_batches=(8,),
-                statistics_seeds=2,
-            ),
-            stability.Settings(
-                seeds=2,
-                lowest=0.002,
-                conditions=(_condition(("cifar_resnet8",), train_size=128, train_epochs=2),),
-            ),
-            work.Settings(
-                methods=("bn", "wn"),
-                points=(
-                    (64, "cifar_resnet8", 3),
-                    (128, "cifar_resnet8", 3),
-                ),
-                factors=(1.0,),
-                seeds=2,
-            ),
-            signal.Settings(model="cifar_resnet8", train_epochs=2, seeds=1, epochs=(0, 2)),
-            cost.Settings(
-                model="cifar_resnet8",
-                image_size=32,
-                batch_sizes=(32,),
-                steps=2,
-                rounds=3,
-            ),
-        ),
-        **_RECIPE,
     ),
     # The default, on the digits that are always at hand. It decides what it can.
-    "small": Protocol(
-        dataset="digits",
-        image_size=8,
-        augment="standard",
-        train_size=400,
-        label_noise=0.1,
-        model="cifar_resnet8",
-        batch_size=32,
-        train_epochs=30,
-        seeds=12,
-        margin=1.0,
-        curve_points=4,
-        tuning=_SEARCH,
-        questions=(
-            regularization.Settings(
-                methods=("wn",),
-                cells=_CELLS,
-                seeds=3,
-                statistics_batches=(8, 16, 64, 128, 256),
-                statistics_seeds=6,
-            ),
-            stability.Settings(
-                seeds=6,
-                lowest=0.002,
-                conditions=(_condition(("cifar_resnet8", "cifar_resnet20"), train_size=400),),
-            ),
-            work.Settings(
-                methods=("bn", "wn"),
-                points=(
-                    (100, "cifar_resnet8", 80),
-                    (200, "cifar_resnet8", 60),
-                ),
-                factors=(0.5, 1.0, 2.0),
-                seeds=6,
-            ),
-            signal.Settings(model="cifar_resnet20", train_epochs=10, seeds=3, epochs=(0, 1, 4, 10)),
-            cost.Settings(
-                model="resnet50",
-                image_size=64,
-                batch_sizes=(32,),
-                steps=1,
-                rounds=20,
-            ),
-        ),
-        **_RECIPE,
-    ),
+    "small": _SMALL,
     "fashion": _FASHION,
     # The same on whole images and more of them, for one GPU, which trains many networks at once:
     # KERAS_BACKEND=jax, --data_dir=DIR.
     "fashion_gpu": _FASHION.changed(
-        stability.Settings(
-            seeds=16,
-            lowest=0.002,
-            side_by_side=True,
-            conditions=(_condition(("cifar_resnet8", "cifar_resnet20")),),
+        *_altered(
+            _FASHION,
+            stability={
+                "seeds": 16,
+                "side_by_side": True,
+                "conditions": (_condition(("cifar_resnet8", "cifar_resnet20")),),
+            },
+            work={
+                "points": (
+                    (1000, "cifar_resnet8", 20),
+                    (8000, "cifar_resnet8", 10),
+                    # All that validation leaves of 60,000.
+                    (55000, "cifar_resnet8", 5),
+                ),
+                "seeds": 16,
+            },
+            cost={"steps": 10},
         ),
-        dataclasses.replace(
-            _FASHION.of("work"),
-            points=(
-                (1000, "cifar_resnet8", 20),
-                (8000, "cifar_resnet8", 10),
-                # All that validation leaves of 60,000.
-                (55000, "cifar_resnet8", 5),
-            ),
-            seeds=16,
-        ),
-        dataclasses.replace(_FASHION.of("cost"), steps=10),
         image_size=28,
     ),
     # The paper's experiment, for machines with GPUs: --dataset=imagenet --data_dir=DIR.
-    "paper": Protocol(
-        dataset="imagenet",
-        image_size=224,
-        augment="paper",
-        train_size=None,
-        label_noise=0.0,
-        model="resnet50",
-        batch_size=256,
-        train_epochs=100,
-        seeds=3,
-        margin=0.5,
-        curve_points=20,
-        # All settings for all epochs would take seven times as long.
-        tuning=dataclasses.replace(
-            _SEARCH,
-            rungs=(
-                (4, 32),
-                (12, 8),
-                (40, 3),
-            ),
-        ),
-        questions=(
-            regularization.Settings(
-                methods=("wn",),
-                cells=_CELLS[:8],
-                seeds=1,
-                statistics_batches=(32, 64, 128),
-                statistics_seeds=1,
-            ),
-            stability.Settings(
-                seeds=3,
-                lowest=0.002,
-                conditions=(
+    "paper": _FASHION.changed(
+        *_altered(
+            _FASHION,
+            regularization={
+                "cells": _CELLS[:8],
+                "seeds": 1,
+                "statistics_batches": (32, 64, 128),
+                "statistics_seeds": 1,
+            },
+            stability={
+                "seeds": 3,
+                "conditions": (
                     _condition(
                         ("resnet18", "resnet50", "resnet101"),
                         batch_size=256,
@@ -260,18 +201,23 @@ _BUDGETS = {
                         train_epochs=2,
                     ),
                 ),
-            ),
-            work.Settings(methods=(), points=(), factors=(), seeds=1),
-            signal.Settings(model="resnet50", train_epochs=20, seeds=1, epochs=(0, 1, 5, 20)),
-            cost.Settings(
-                model="resnet50",
-                image_size=224,
-                batch_sizes=(32, 256),
-                steps=10,
-                rounds=20,
-            ),
+            },
+            work={"methods": (), "points": (), "factors": (), "seeds": 1},
+            signal={"model": "resnet50", "train_epochs": 20, "seeds": 1, "epochs": (0, 1, 5, 20)},
+            cost={"batch_sizes": (32, 256), "steps": 10},
         ),
-        **(_RECIPE | {"precision": "mixed_bfloat16"}),
+        dataset="imagenet",
+        image_size=224,
+        augment="paper",
+        train_size=None,
+        model="resnet50",
+        batch_size=256,
+        train_epochs=100,
+        seeds=3,
+        curve_points=20,
+        # All settings for all epochs would take seven times as long.
+        tuning=dataclasses.replace(_SEARCH, rungs=((4, 32), (12, 8), (40, 3))),
+        precision="mixed_bfloat16",
     ),
 }
 

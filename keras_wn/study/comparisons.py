@@ -59,10 +59,10 @@ def in_top1(
 
 
 def decided(
-    trials: TrialTable, comparisons: Iterable[Comparison], beside: bool = False
+    trials: TrialTable, comparisons: Iterable[Comparison], decides: bool = True
 ) -> list[Piece]:
     """Decides comparisons at the protocol's looks and level."""
-    return decide(comparisons, trials.protocol.looks, trials.protocol.level, beside)
+    return decide(comparisons, trials.protocol.looks, trials.protocol.level, decides)
 
 
 def in_words(
@@ -81,7 +81,7 @@ def in_words(
         name, is_known = piece.comparison.name, piece.outcome in words
         text = f"{name} ({write(piece)})" if is_known else name
         by_outcome.setdefault(piece.outcome, []).append(text)
-    # What is known comes first.
+    # Known outcomes come first.
     words = {**words, UNDECIDED: "undecided", UNMEASURED: "not measured"}
     parts = [
         f"{words[outcome]} with {listed(by_outcome[outcome])}"

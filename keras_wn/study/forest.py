@@ -148,14 +148,14 @@ def of_pieces(
         label, write: Functions of a piece: its label, and its number in text.
         method: Function of a piece: its method, which begins the name of most comparisons.
     """
-    rows, was_beside = [], False
+    rows, decided = [], True
     for piece in pieces:
         if piece.estimate is not None:
-            apart = piece.beside and not was_beside and bool(rows)
+            apart = decided and not piece.decides and bool(rows)
             is_bound = piece.comparison.is_bound
             estimate = without_interval(piece.estimate) if is_bound else piece.estimate
             rows.append(Row(label(piece), method(piece), estimate, write(piece), apart))
-            was_beside = piece.beside
+            decided = piece.decides
     return rows
 
 

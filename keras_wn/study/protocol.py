@@ -22,7 +22,7 @@ VERSION = 2
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """How each method is tuned, in the ranges of its learning rate that its card has.
+    """The search that tunes each method, in the range of learning rates that its card has.
 
     Attributes:
         settings: Settings a method.

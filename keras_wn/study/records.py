@@ -117,7 +117,7 @@ class _Images:
 
 
 _RECORDS = {"trial": _Trial, "process": _Process, "benchmark": _Benchmark, "withdrawn": _Withdrawn}
-# What the protocol's line has beside the protocol.
+# The keys that the protocol's line has besides the protocol's own.
 _PLAN = {"planned": _Planned, "images": _Images, "classes": Count, "data": str}
 KINDS = ("protocol", *_RECORDS)
 

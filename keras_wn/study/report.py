@@ -108,7 +108,7 @@ def _pieces(verdict, links):
         # The number leads to the trials of the first side, and the pairs to those of the second.
         count = links.link(count, comparison.trials[::-1])
         name, words = comparison.name, in_words(piece)
-        outcome = f"{'beside: ' if piece.beside else ''}{piece.outcome}"
+        outcome = f"{'' if piece.decides else 'beside: '}{piece.outcome}"
         # Two numbers on one method have one outcome.
         if name == before:
             name, outcome = "", ""
@@ -126,7 +126,7 @@ def _pieces(verdict, links):
 
 
 def _names(trials):
-    """What the names of the methods stand for."""
+    """Says which method each name stands for."""
     names = [f"{methods.get(name).title} ({name})" for name in trials.methods]
     return f"The methods are {', '.join(names)}."
 

@@ -92,7 +92,7 @@ def search_of(method: str, planner: Planner, done: Done) -> tuple[list[TrialSpec
 def score(
     setting: Setting, specs: Iterable[TrialSpec], planner: Planner, done: Done
 ) -> Scored | None:
-    """What the trials of a setting say of it on validation, or None before they are done."""
+    """The mean validation figures of a setting, or None before its trials are done."""
     specs = list(specs)
     if any(spec.id not in done for spec in specs):
         return None

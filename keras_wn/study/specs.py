@@ -24,7 +24,7 @@ UNNORMALIZED = "none"
 
 @dataclasses.dataclass(frozen=True)
 class TrialSpec:
-    """Everything that a trial's result depends on, beside the protocol.
+    """Everything that a trial's result depends on, besides the protocol.
 
     Attributes:
         suite: The suite that planned it.
@@ -90,7 +90,7 @@ class TrialSpec:
 
     @property
     def together(self) -> tuple | None:
-        """Trials that agree in this value are timed in turns, with nothing beside them."""
+        """Trials that agree in this value are timed in turns, while nothing else runs."""
         return (self.batch_size, *self.beside) if self.beside else None
 
 

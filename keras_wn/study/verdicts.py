@@ -67,14 +67,14 @@ class Piece:
         estimate: The difference with its 95 % interval, or None.
         needed: The pairs with which it would likely be decided; infinity if no number of them is
             enough; None if it is decided, or if that is unknown.
-        beside: Whether it is shown beside the verdict, which does not rest on it.
+        decides: Whether the verdict rests on it. Otherwise it is shown beside the verdict.
     """
 
     comparison: Comparison
     outcome: str
     estimate: Estimate | None
     needed: float | None = None
-    beside: bool = False
+    decides: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ def decide(
     comparisons: Iterable[Comparison],
     counts: tuple[int, ...],
     level: float = 0.05,
-    beside: bool = False,
+    decides: bool = True,
 ) -> list[Piece]:
     """Decides the comparisons of a claim together.
 
@@ -104,7 +104,7 @@ def decide(
         comparisons: The comparisons, with different names.
         counts: The number of pairs at each planned look.
         level: Probability of any false decision on a bound, and of any on equality.
-        beside: Whether the answers stand beside the verdict.
+        decides: Whether the verdict rests on the answers.
 
     Example:
 
@@ -137,7 +137,7 @@ def decide(
     for comparison in comparisons:
         found = comparison.latest
         if found is None:
-            pieces.append(Piece(comparison, UNMEASURED, None, beside=beside))
+            pieces.append(Piece(comparison, UNMEASURED, None, decides=decides))
             continue
         outcome, needed = UNDECIDED, None
         if on_equality[comparison.name] is not None:
@@ -147,7 +147,7 @@ def decide(
             outcome = comparison.above if decided.value > comparison.bound else comparison.below
         else:
             needed = pairs_to_decide(comparison, found, level / len(comparisons))
-        pieces.append(Piece(comparison, outcome, found.interval(CONFIDENCE), needed, beside))
+        pieces.append(Piece(comparison, outcome, found.interval(CONFIDENCE), needed, decides))
     return pieces
 
 
@@ -181,7 +181,7 @@ def conclude(pieces: Sequence[Piece], needs: str, remark: str = "") -> Verdict:
         needs: The measurements that a verdict needs, named if there are none.
         remark: Text that ends the reason.
     """
-    counted = [piece for piece in pieces if not piece.beside]
+    counted = [piece for piece in pieces if piece.decides]
     outcome = combined(piece.outcome for piece in counted)
     if outcome == UNMEASURED:
         return Verdict(UNMEASURED, (), f"Needs {needs}.")

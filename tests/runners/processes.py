@@ -1,24 +1,49 @@
 """Runs as a user starts them, in processes of their own."""
 
+import atexit
+import functools
 import json
 import os
 import pathlib
 import resource
+import select
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).parent
 RUNNERS = HERE.parents[1] / "runners"
 
 
-def start(script, *flags, largest_file=None, **environment):
-    """Starts a script. A file that it writes ends at `largest_file` bytes, as on a full disk."""
+# Variables of a run that are read when it begins, and not when Keras is imported.
+FORKABLE = {"KERAS_BACKEND", "TF_CONFIG", "XLA_FLAGS"}
+
+
+def start(script, *flags, largest_file=None, fresh=False, **environment):
+    """Starts a script, in a fork of a process that has imported TensorFlow and Keras.
+
+    Args:
+        script: Path.
+        *flags: Arguments.
+        largest_file: A file that it writes ends at this number of bytes, as on a full disk.
+        fresh: Whether it runs in a new process, as when a user starts it, which takes longer.
+        **environment: Variables. Those that are read by imports need a new process.
+
+    Returns:
+        `subprocess.Popen`, or a `Fork`, which has those of its methods that are used here.
+    """
     # What TensorFlow Datasets set in this process would bring TensorFlow's messages back.
     inherited = {
         name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
     }
+    environment = {**inherited, **environment}
+    if not fresh and {n for n in environment if environment[n] != inherited.get(n)} <= FORKABLE:
+        return Fork(script, flags, environment, largest_file)
     # A test run in the background ignores Ctrl-C, and a process that it starts would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -28,13 +53,96 @@ def start(script, *flags, largest_file=None, **environment):
             stderr=subprocess.PIPE,
             text=True,
             bufsize=1,
-            env={**inherited, **environment},
+            env=environment,
             preexec_fn=None
             if largest_file is None
             else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)),
         )
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class Fork:
+    """A run in a fork of a server, with the methods of `subprocess.Popen` that are used here."""
+
+    def __init__(self, script, flags, environment, largest_file):
+        self.returncode = None
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(_server(environment.get("KERAS_BACKEND", "tensorflow")))
+        reads, writes = zip(*(os.pipe() for _ in range(2)), strict=True)
+        asked = {
+            "script": os.fspath(script),
+            "arguments": list(flags),
+            "folder": os.getcwd(),
+            "environment": environment,
+            "largest_file": largest_file,
+        }
+        socket.send_fds(self._connection, [json.dumps(asked).encode()], writes)
+        for file in writes:
+            os.close(file)
+        self._answers = self._connection.makefile()
+        self.pid = int(self._answers.readline())
+        # Read while it runs, so that a full pipe stops nothing.
+        self._texts = ["", ""]
+        self._readers = [
+            threading.Thread(target=self._read, args=(place, file), daemon=True)
+            for place, file in enumerate(reads)
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, place, file):
+        with open(file, encoding="utf-8", errors="surrogateescape") as text:
+            self._texts[place] = text.read()
+
+    def poll(self):
+        self._wait(0)
+        return self.returncode
+
+    def _wait(self, timeout):
+        if self.returncode is None and select.select([self._connection], [], [], timeout)[0]:
+            self.returncode = int(self._answers.readline())
+            self._answers.close()
+            self._connection.close()
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout=None):
+        self._wait(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        for reader in self._readers:
+            reader.join(timeout)
+        return tuple(self._texts)
+
+
+@functools.cache
+def _server(backend):
+    """The socket of a server whose forks have imported this backend."""
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "socket")
+    process = subprocess.Popen(
+        [sys.executable, HERE / "fork_server.py", path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # As the runners set it.
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=HERE.parents[1],
+    )
+
+    def end():
+        process.communicate()
+        shutil.rmtree(folder)
+
+    atexit.register(end)
+    if process.stdout.readline() != b"ready\n":
+        raise RuntimeError(f"{HERE / 'fork_server.py'} did not start.")
+    return path
 
 
 def finish(script, *flags, **options):

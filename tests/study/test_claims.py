@@ -84,7 +84,7 @@ def test_c3_says_which_method_was_not_measured_and_shows_the_others_beside():
     found = judge("C3", world, ("accuracy",), ("none", "bn", "wn"))
     assert found.outcome == MIXED
     assert "Holds: wn; not measured: normprop, wn_trelu." in found.reason
-    assert [p.comparison.name for p in found.pieces if p.beside] == ["none"]
+    assert [p.comparison.name for p in found.pieces if not p.decides] == ["none"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_c4_is_about_train_and_test(train, test, spread, outcome):
 )
 def test_c4_tells_what_the_data_say_of_six_points(test, answer):
     found = judge("C4", World({"bn": 0.8, "wn": test}), ("accuracy",), ("bn", "wn"))
-    [gap] = [piece for piece in found.pieces if piece.beside]
+    [gap] = [piece for piece in found.pieces if not piece.decides]
     assert gap.outcome == answer
 
 
@@ -211,7 +211,7 @@ def test_c7_is_not_decided_by_a_method_that_was_added_after_the_plan():
     [c7] = [v for c, v in questions.judge(trials).items() if c.key == "C7"]
     added = [piece for piece in c7.pieces if piece.comparison.name == "ws"]
     assert c7.outcome == FAILS and len(added) == 2
-    assert all(piece.beside and piece.outcome == HOLDS for piece in added)
+    assert all(not piece.decides and piece.outcome == HOLDS for piece in added)
     assert added[0].comparison.note == "exploratory"
     assert "ws" not in questions.findings(questions.judge(trials))[-1]
 

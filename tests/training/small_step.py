@@ -1,7 +1,7 @@
 """A step small enough to be tested by itself, in this process or in others.
 
-`python tests/training/small_step.py OUT STRATEGY FLAGS` trains it and saves the weights, FLAGS as
-JSON.
+`python tests/training/small_step.py OUT STRATEGY FLAGS...` trains it for each of some FLAGS, which
+are JSON, and saves the weights to OUT, by the number of the process and of the flags.
 """
 
 import json
@@ -79,13 +79,15 @@ def values(step):
     return {f"{i} {v.path}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
 
 
-def main(out, strategy, flags):
-    flags = json.loads(flags)
-    step = make(strategy, **flags)
-    worker, workers = step._devices.shard
-    sums = train(step, worker, workers, labels=labels_of(flags.get("batch_size", ROWS)))
-    figures = step.evaluate(IMAGES[0][: ROWS // workers], LABELS[0][: ROWS // workers])
-    np.savez(f"{out}/{worker}.npz", sums=sums, evaluated=np.asarray(figures), **values(step))
+def main(out, strategy, *cases):
+    for number, case in enumerate(cases):
+        flags = json.loads(case)
+        step = make(strategy, **flags)
+        worker, workers = step._devices.shard
+        sums = train(step, worker, workers, labels=labels_of(flags.get("batch_size", ROWS)))
+        found = step.evaluate(IMAGES[0][: ROWS // workers], LABELS[0][: ROWS // workers])
+        path = f"{out}/{worker}-{number}.npz"
+        np.savez(path, sums=sums, evaluated=np.asarray(found), **values(step))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_two_processes_are_one(tmp_path):
             process.kill()
     alone = small_step.make(**FLAGS)
     sums = small_step.train(alone)
-    first, second = (dict(np.load(tmp_path / f"{index}.npz")) for index in range(2))
+    first, second = (dict(np.load(tmp_path / f"{index}-0.npz")) for index in range(2))
     expected = {**small_step.values(alone), "sums": sums}
     assert len(first) == len(expected) + 1
     np.testing.assert_allclose(first["sums"], sums, rtol=1e-5)

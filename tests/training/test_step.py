@@ -1,7 +1,6 @@
 """The training step: two devices do what one does, and every flag what its equation says."""
 
 import functools
-import itertools
 import json
 import os
 import pathlib
@@ -253,10 +252,11 @@ def test_several_steps_at_once_are_the_same_steps(strategy, accumulation):
     np.testing.assert_allclose(of_four, sums.reshape(2, 4, 4).sum(axis=1), rtol=1e-6)
 
 
-def in_process(out, backend, strategy, devices=1, **flags):
+def on_jax(out, devices, cases):
+    """The variables and the sums of steps on JAX, in a process for all cases."""
     environment = {
         **os.environ,
-        "KERAS_BACKEND": backend,
+        "KERAS_BACKEND": "jax",
         "PYTHONPATH": str(ROOT),
         "CUDA_VISIBLE_DEVICES": "-1",
     }
@@ -264,56 +264,43 @@ def in_process(out, backend, strategy, devices=1, **flags):
     environment["XLA_FLAGS"] = (
         f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}"
     )
-    command = [sys.executable, small_step.__file__, str(out), strategy, json.dumps(flags)]
+    strategy = "data_parallel" if devices == 2 else "none"
+    command = [sys.executable, small_step.__file__, str(out), strategy, *map(json.dumps, cases)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return dict(np.load(out / "0.npz"))
+    return [dict(np.load(out / f"0-{number}.npz")) for number in range(len(cases))]
 
 
+EVERY_FLAG = {"norm": "wn", "accumulation": 2, "agc": 0.02, "clip_norm": 0.3, "ema": 0.8}
+CASES = (
+    {"norm": "bn"},
+    EVERY_FLAG,
+    {"norm": "normprop", "label_smoothing": 0.1, "accumulation": 3},
+)
+# One device alone takes images for their statistics.
 LARGER = {"norm": "bn", "batch_size": 4, "statistics_batch": 8, "label_smoothing": 0.1}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "devices, flags",
-    [
-        *itertools.product(
-            (1, 2),
-            (
-                {"norm": "bn"},
-                {"norm": "wn", "accumulation": 2, "agc": 0.02, "clip_norm": 0.3, "ema": 0.8},
-                {"norm": "normprop", "label_smoothing": 0.1, "accumulation": 3},
-            ),
-        ),
-        # One device alone takes images for their statistics.
-        (1, LARGER),
-    ],
-    ids=[
-        *(f"{name}, {n}" for n in (1, 2) for name in ("bn", "every flag", "constraints")),
-        "larger statistics, 1",
-    ],
-)
-def test_the_step_on_jax_is_that_on_tensorflow(tmp_path, devices, flags):
-    expected, sums = trained(**flags)
-    found = in_process(
-        tmp_path, "jax", "data_parallel" if devices == 2 else "none", devices, **flags
-    )
-    np.testing.assert_allclose(found.pop("sums"), sums, rtol=1e-4)
-    np.testing.assert_allclose(
-        found.pop("evaluated"), expected.evaluate(IMAGES[0], LABELS[0]), rtol=1e-4
-    )
-    weights = {name.split(" ")[1]: value for name, value in found.items()}
-    for variable in expected.model.weights:
+@pytest.mark.parametrize("devices, cases", [(1, (*CASES, LARGER)), (2, CASES)])
+def test_the_step_on_jax_is_that_on_tensorflow(tmp_path, devices, cases):
+    for flags, found in zip(cases, on_jax(tmp_path, devices, cases), strict=True):
+        expected, sums = trained(**flags)
+        np.testing.assert_allclose(found.pop("sums"), sums, rtol=1e-4, err_msg=str(flags))
         np.testing.assert_allclose(
-            weights[variable.path], variable.numpy(), atol=2e-6, err_msg=variable.path
+            found.pop("evaluated"), expected.evaluate(IMAGES[0], LABELS[0]), rtol=1e-4
         )
+        weights = {name.split(" ")[1]: value for name, value in found.items()}
+        for variable in expected.model.weights:
+            np.testing.assert_allclose(
+                weights[variable.path], variable.numpy(), atol=2e-6, err_msg=f"{flags} {variable}"
+            )
 
 
 @pytest.mark.slow
 def test_float16_on_jax_skips_what_is_not_finite(tmp_path):
-    found = in_process(
-        tmp_path, "jax", "none", norm="bn", precision="mixed_float16", accumulation=2, agc=0.1
-    )
+    flags = {"norm": "bn", "precision": "mixed_float16", "accumulation": 2, "agc": 0.1}
+    [found] = on_jax(tmp_path, 1, [flags])
     assert all(np.all(np.isfinite(value)) for value in found.values())
     scale = next(value for name, value in found.items() if "dynamic_scale" in name)
     assert scale <= 2**15

@@ -85,7 +85,7 @@ def judge_small_data(trials: TrialTable) -> Verdict:
     return conclude(
         [
             *comparisons.decided(trials, compared(methods.FAMILY)),
-            *comparisons.decided(trials, compared(others), beside=True),
+            *comparisons.decided(trials, compared(others), decides=False),
         ],
         needs=f"{trials.protocol.looks[0]} final trials of bn and of wn, normprop or wn_trelu",
         remark=_data_in_words(trials),
@@ -131,7 +131,7 @@ def judge_gap(trials: TrialTable) -> Verdict:
             # Each part is a claim of its own, without a correction for the other.
             *comparisons.decided(trials, [train]),
             *comparisons.decided(trials, [test]),
-            *comparisons.decided(trials, [gap], beside=True),
+            *comparisons.decided(trials, [gap], decides=False),
         ],
         needs=f"{trials.protocol.looks[0]} final trials of bn and of wn",
         remark=_data_in_words(trials) + " ImageNet was not trained on.",
@@ -251,7 +251,7 @@ def findings(verdicts: Verdicts) -> Sequence[str]:
 def _small_data_in_words(verdict):
     return comparisons.in_words(
         "Accuracy on new images",
-        [piece for piece in verdict.pieces if not piece.beside],
+        [piece for piece in verdict.pieces if piece.decides],
         {
             HOLDS: "more images are classified correctly",
             FAILS: "fewer images are classified correctly",

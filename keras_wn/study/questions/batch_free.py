@@ -51,13 +51,13 @@ def judge(trials: TrialTable) -> Verdict:
     if not free or model is None:
         return _unmeasured()
     pairs = {method: _compared(trials, method, plain, model) for method in free}
-    # What was added after the plan cannot decide.
+    # Methods that were added after the plan cannot decide.
     decisive = [pair for method, pair in pairs.items() if method in planned]
     added = [pair for method, pair in pairs.items() if method not in planned]
     outcomes = _meets_both(decisive, trials)
     pieces = (
         *_pieces(decisive, outcomes, protocol.level),
-        *_pieces(added, _meets_both(added, trials), protocol.level, beside=True),
+        *_pieces(added, _meets_both(added, trials), protocol.level, decides=False),
     )
     by_outcome = {
         wanted: ", ".join(name for name, outcome in outcomes.items() if outcome == wanted)
@@ -134,7 +134,7 @@ def _meets_both(pairs: Sequence[Pair], trials: TrialTable) -> dict[str, str]:
     }
 
 
-def _pieces(pairs, outcomes, level, beside=False):
+def _pieces(pairs, outcomes, level, decides=True):
     """The pieces of both comparisons of each method, which share its outcome."""
     for pair in pairs:
         outcome = outcomes[pair[0].name]
@@ -144,7 +144,7 @@ def _pieces(pairs, outcomes, level, beside=False):
             needed, own_level = None, level / len(pairs)
             if outcome == UNDECIDED and found.p_value(comparison.bound) > own_level:
                 needed = pairs_to_decide(comparison, found, own_level)
-            yield Piece(comparison, outcome, found.interval(CONFIDENCE), needed, beside)
+            yield Piece(comparison, outcome, found.interval(CONFIDENCE), needed, decides)
 
 
 def _evidence(trials: TrialTable, verdict: Verdict, links: TrialLinks) -> Iterator[Block]:
@@ -195,7 +195,7 @@ def findings(verdicts: Verdicts) -> Sequence[str]:
             "Whether a method without batch statistics can take its place was not measured in "
             "this study."
         ]
-    pieces = [piece for piece in verdict.pieces if not piece.beside]
+    pieces = [piece for piece in verdict.pieces if piece.decides]
     found = dict.fromkeys(p.comparison.name for p in pieces if p.outcome == HOLDS)
     if found:
         return [

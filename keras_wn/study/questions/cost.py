@@ -1,6 +1,6 @@
 """What does a training step of each method cost?
 
-Steps are timed in turns, with nothing beside them, on a batch in memory. The bytes that a step
+Steps are timed in turns, while nothing else runs, on a batch in memory. The bytes that a step
 moves on a TPU are added to the log by `compare.py --add_benchmark`.
 """
 
@@ -50,7 +50,7 @@ _SETTING = Setting(learning_rate=1e-4, weight_decay=1e-4, warmup_share=0.0)
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is timed.
+    """The network and the batches whose steps are timed.
 
     Attributes:
         model: Name of a network.

@@ -43,7 +43,7 @@ class Settings:
     """The regularizers that are tried.
 
     Attributes:
-        methods: Methods beside the baseline.
+        methods: Methods besides the baseline.
         cells: Groups of fields of `TrainConfig` with their values, each a change of the tuned
             setting. The first field of a cell names its kind.
         seeds: Seeds of each cell while it is chosen.
@@ -209,7 +209,7 @@ def judge(trials: TrialTable) -> Verdict:
         return conclude([], needs="the cells of wn, and final trials of bn and of wn")
     [gap] = comparisons.decided(trials, [before])
     [left] = comparisons.decided(trials, [after])
-    others = comparisons.decided(trials, [o for o in others if o.latest], beside=True)
+    others = comparisons.decided(trials, [o for o in others if o.latest], decides=False)
     if gap.outcome != HOLDS:
         reason = {
             EQUAL: "There is no gap to close: wn as tuned is equal to bn within the margin.",
@@ -220,7 +220,7 @@ def judge(trials: TrialTable) -> Verdict:
     share = share_closed(trials)
     is_known = share is not None and math.isfinite(share.low) and math.isfinite(share.high)
     remark = f"It closes {with_unit(share, 'share')} of the gap." if is_known else ""
-    beside = dataclasses.replace(gap, beside=True)
+    beside = dataclasses.replace(gap, decides=False)
     return conclude([left, beside, *others], needs="", remark=remark)
 
 
@@ -310,7 +310,7 @@ def findings(verdicts: Verdicts) -> Sequence[str]:
     verdict = verdicts["C5"]
     if verdict.outcome == UNMEASURED:
         return ["Whether regularization closes the gap was not measured in this study."]
-    main = next(piece for piece in verdict.pieces if not piece.beside)
+    main = next(piece for piece in verdict.pieces if piece.decides)
     words = {
         HOLDS: "does not close the whole gap to batch normalization",
         FAILS: "closes the gap to batch normalization",

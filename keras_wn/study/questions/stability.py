@@ -267,7 +267,7 @@ def findings(verdicts: Verdicts) -> Sequence[str]:
         FAILS: "larger learning rates train",
         EQUAL: "about the same learning rates train",
     }
-    pieces = [piece for piece in verdicts["C6"].pieces if not piece.beside]
+    pieces = [piece for piece in verdicts["C6"].pieces if piece.decides]
     return [
         comparisons.in_words("Stability of deep networks", pieces, words, _times_smaller_or_larger)
     ]

@@ -172,7 +172,7 @@ def _read(folder, data, allow_partial):
     for file in _files(data):
         paths.append(_find(folder, file))
         if paths[-1] is None:
-            raise reading.fault(folder, f"the file {file!r} is missing. Allowed: gzipped or not.")
+            raise reading.fault(folder, f"the file {file!r} is missing, gzipped or not.")
     arrays = []
     for number, path in enumerate(paths):
         shape = (SIZE, SIZE) if number % 2 == 0 else ()

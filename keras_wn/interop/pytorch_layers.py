@@ -216,7 +216,7 @@ def _refusal(leaf, layer, weights):
     if isinstance(layer, _layers.LayerNormalization) and np.size(layer.axis) > 1:
         return f"{kind} normalizes over the axes {layer.axis}. Allowed: over one."
     if call_scale(leaf.layer) is not None:
-        return f"{kind} takes a scale from elsewhere. Allowed: layers without, as PyTorch's."
+        return f"{kind} takes a scale from another layer. Allowed: layers without a scale."
     for weight in weights:
         if weight.layout in (_VECTOR, _SLOPES) and sum(n > 1 for n in weight.variable.shape) > 1:
             shape = tuple(weight.variable.shape)

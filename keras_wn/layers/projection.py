@@ -64,8 +64,8 @@ def let_act_on_w(kernel: Kernel, gain: Gain | None) -> None:
         if not gain.variable.trainable and isinstance(constraint, _OF_NORMS):
             warnings.warn(
                 f"EffectiveKernelConstraint of '{variable.path}': "
-                f"{type(constraint).__name__} sets the norm of w, which is g, and g is not trained "
-                "and stays. Allowed: trainable_gain=True, or a constraint of the signs of w, as "
+                f"{type(constraint).__name__} sets the norm of w, which is g, and g is not "
+                "trained. Allowed: trainable_gain=True, or a constraint of the signs of w, as "
                 "keras.constraints.NonNeg.",
                 stacklevel=2,
             )

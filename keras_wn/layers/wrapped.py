@@ -202,7 +202,7 @@ def named_kernels(
                 raise ValueError(
                     f"WeightNormalization: '{name}' and '{other}' in weights={weights} are the "
                     f"same weight of layer '{layer.name}', or get the same name. "
-                    "Allowed: names that are each one weight's."
+                    "Allowed: names that stand for one weight each."
                 )
             used[id(variable)] = name
             gain_axes = _axes("gain_axis", gain_axis, name, variable, layer)
@@ -250,7 +250,7 @@ def _own_weight(layer, name):
     if len(weights) > 1:
         raise ValueError(
             f"WeightNormalization: '{name}' of layer '{layer.name}' is the name of one weight and "
-            "the attribute that holds another. Allowed: names that are each one weight's."
+            "the attribute that holds another. Allowed: names that stand for one weight each."
         )
     if weights and not keras.backend.is_float_dtype(weights[0].dtype):
         raise ValueError(

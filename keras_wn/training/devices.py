@@ -168,7 +168,7 @@ def _of_jax(name, virtual_devices):
     """
     if name not in ("auto", "none", "data_parallel"):
         raise UsageError(
-            f"--strategy={name}: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: auto, "
+            f"--strategy={name}: for the TensorFlow backend. Allowed with KERAS_BACKEND=jax: auto, "
             "none, data_parallel."
         )
     if virtual_devices:
@@ -224,7 +224,7 @@ def make_deterministic() -> None:
     """Makes operations give the same bits in every run. On GPUs, some are then slower."""
     if keras.backend.backend() == "jax":
         raise UsageError(
-            "--deterministic: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: "
+            "--deterministic: for the TensorFlow backend. Allowed with KERAS_BACKEND=jax: "
             "XLA_FLAGS=--xla_gpu_deterministic_ops=true."
         )
     import tensorflow as tf

@@ -219,7 +219,7 @@ class ModelDir:
             return
         counts = [len(getattr(splits, name)) for name in ("train", "validation", "test")]
         raise UsageError(
-            f"{self._flag}: the run began with other images than those of today "
+            f"{self._flag}: the run began with other images than it has now "
             f"(training, validation and test images then: {_counts(recorded)}; now: "
             f"{', '.join(map(str, counts))}). Allowed: the same files, or --overwrite to start "
             "anew."

@@ -43,7 +43,7 @@ def build(
         )
     if name == "data_parallel":
         raise UsageError(
-            "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: "
+            "--strategy=data_parallel: for the JAX backend. Allowed with KERAS_BACKEND=tensorflow: "
             "auto, none, mirrored, multi_worker, tpu."
         )
     if name == "multi_worker":

@@ -15,7 +15,7 @@ from jax import numpy as jnp
 from keras_wn.study.specs import TrialSpec
 from keras_wn.study.trial import Trial, Trials, effective_rate, trial_record
 from keras_wn.training import loop
-from keras_wn.training.run import as_figures
+from keras_wn.training.run import as_metrics
 from keras_wn.training.step_jax import JaxStep
 
 
@@ -140,7 +140,7 @@ def run(trials: Trials, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
     lanes.load(starts)
     ready = time.perf_counter()
     in_lanes = [
-        LaneTrial(spec, Lane(lanes, number), draw, loop.make_plan(config, draw.splits))
+        LaneTrial(spec, Lane(lanes, number), draw, loop.make_timetable(config, draw.splits))
         for number, (spec, draw, config) in enumerate(zip(specs, draws, configs, strict=True))
     ]
     _train(lanes, in_lanes, draws, configs)
@@ -160,20 +160,20 @@ def run(trials: Trials, specs: Sequence[TrialSpec]) -> list[dict[str, Any]]:
 
 
 def _train(lanes, trials, draws, configs):
-    plans = [trial.plan for trial in trials]
+    timetables = [trial.timetable for trial in trials]
     batches = [
         loop.training_batches(config, draw.splits, 0)
         for config, draw in zip(configs, draws, strict=True)
     ]
-    decays = [plan.decay for plan in plans]
-    per_loop, per_epoch = plans[0].steps_per_loop, plans[0].steps_per_epoch
+    decays = [timetable.decay for timetable in timetables]
+    per_loop, per_epoch = timetables[0].steps_per_loop, timetables[0].steps_per_epoch
     for trial in trials:
         trial.begin()
     sums = np.zeros((len(trials), 4))
-    for first in range(0, len(plans[0].rates), per_loop):
+    for first in range(0, len(timetables[0].rates), per_loop):
         done = first + per_loop
         images, labels = map(np.stack, zip(*map(next, batches), strict=True))
-        rates = [plan.rates[first:done] for plan in plans]
+        rates = [timetable.rates[first:done] for timetable in timetables]
         sums = sums + lanes.train(images, labels, rates, decays)
         if done % per_epoch:
             continue
@@ -181,7 +181,7 @@ def _train(lanes, trials, draws, configs):
         for trial, own, weights_are_finite in zip(trials, sums, finite, strict=True):
             # A trial that diverged has ended, though its lane goes on.
             if trial.is_finite:
-                goes_on = trial.end_epoch(done // per_epoch, as_figures(own))
+                goes_on = trial.end_epoch(done // per_epoch, as_metrics(own))
                 trial.is_finite = goes_on and bool(weights_are_finite)
         if not any(trial.is_finite for trial in trials):
             return

@@ -92,7 +92,7 @@ def search_of(method: str, planner: Planner, done: Done) -> tuple[list[TrialSpec
 def score(
     setting: Setting, specs: Iterable[TrialSpec], planner: Planner, done: Done
 ) -> Scored | None:
-    """The mean validation figures of a setting, or None before its trials are done."""
+    """The mean validation metrics of a setting, or None before its trials are done."""
     specs = list(specs)
     if any(spec.id not in done for spec in specs):
         return None
@@ -105,8 +105,8 @@ def _validation(record, classes):
     """Validation top-1 and loss of a trial, with guessing for one that did not finish."""
     if record["status"] != "finished":
         return 1 / classes, float("inf")
-    figures = record["final"]["validation"]
-    return figures["top1"], figures["loss"]
+    metrics = record["final"]["validation"]
+    return metrics["top1"], metrics["loss"]
 
 
 def settings(ranges: Ranges, first: int, count: int) -> list[Setting]:

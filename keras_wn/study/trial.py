@@ -28,7 +28,7 @@ from keras_wn.training import devices as device_choice
 from keras_wn.training import loop, signal_report
 from keras_wn.training.config import BASE_BATCH_SIZE, TrainConfig
 from keras_wn.training.run import evaluate, is_finite, losses_are_finite
-from keras_wn.training.schedules import Plan
+from keras_wn.training.schedules import Timetable
 from keras_wn.training.scores import rank_of_truth
 from keras_wn.training.stop import StopRequest
 
@@ -84,9 +84,9 @@ class Trials:
         ready = time.perf_counter()
 
         # A trial logs and keeps its state at the ends of epochs alone.
-        plan = loop.make_plan(config, draw.splits)
-        plan = dataclasses.replace(plan, log_steps=None, checkpoint_steps=None)
-        trial = Trial(spec, network.step, draw, plan)
+        timetable = loop.make_timetable(config, draw.splits)
+        timetable = dataclasses.replace(timetable, log_steps=None, checkpoint_steps=None)
+        trial = Trial(spec, network.step, draw, timetable)
         first, kept = 0, None
         if not self.in_memory:
             # A trial on images in memory takes minutes. It keeps no state, and starts over.
@@ -225,10 +225,12 @@ class Network:
 
     def compile(self, config: TrainConfig, draw: Draw) -> None:
         """Runs the step and an evaluation once, so that no compilation is timed as training."""
-        plan = loop.make_plan(config, draw.splits)
-        rates = plan.rates[: plan.steps_per_loop]
+        timetable = loop.make_timetable(config, draw.splits)
+        rates = timetable.rates[: timetable.steps_per_loop]
         self.step.load()
-        self.step.train(*next(loop.training_batches(config, draw.splits, 0)), rates, plan.decay)
+        self.step.train(
+            *next(loop.training_batches(config, draw.splits, 0)), rates, timetable.decay
+        )
         self.step.store()
         self.step.evaluate(*next(iter(draw.evaluation_batches["validation"])))
         self.is_compiled = True
@@ -262,22 +264,22 @@ class Trial:
         spec: `TrialSpec`.
         step: `TensorFlowStep` or `JaxStep`.
         draw: `Draw`.
-        plan: `Plan`.
+        timetable: `Timetable`.
 
     Attributes:
-        step, plan: As given.
+        step, timetable: As given.
         stop: `StopRequest` to which nobody listens: the study ends its processes.
         epochs: Epochs that are done.
-        curves: Dict of lists, the figures by epoch; empty if the trial asks for none.
+        curves: Dict of lists, the metrics by epoch; empty if the trial asks for none.
         signals: List of dicts, the signal by block at the epochs that the trial asks for.
         seconds: Time that measuring took while the network trained.
     """
 
     is_alone = True
 
-    def __init__(self, spec: TrialSpec, step: Any, draw: Draw, plan: Plan):
+    def __init__(self, spec: TrialSpec, step: Any, draw: Draw, timetable: Timetable):
         self._spec, self._draw = spec, draw
-        self.step, self.plan, self.stop = step, plan, StopRequest()
+        self.step, self.timetable, self.stop = step, timetable, StopRequest()
         self._kept: KeptState | None = None
         self.epochs, self.seconds, self.signals = 0, 0.0, []
         self.curves = (
@@ -297,13 +299,13 @@ class Trial:
     def advance(self, step: int) -> None:
         """Does nothing: a trial shows nothing while it trains."""
 
-    def log(self, step: int, figures: dict[str, float]) -> None:
+    def log(self, step: int, metrics: dict[str, float]) -> None:
         """Does nothing: a trial logs at the ends of epochs alone."""
 
-    def end_epoch(self, epoch: int, figures: dict[str, float]) -> bool:
+    def end_epoch(self, epoch: int, metrics: dict[str, float]) -> bool:
         """Measures at the asked epochs. Returns whether the loss and the weights are finite."""
         self.epochs = epoch
-        if not losses_are_finite([figures]):
+        if not losses_are_finite([metrics]):
             return False
         if epoch in self._spec.signal_epochs:
             self._timed(self._measure_signal)
@@ -360,11 +362,11 @@ class Trial:
         batches = self._draw.evaluation_batches
         return {name: evaluate(self.step, batches[name]) for name in self._spec.splits}
 
-    def _extend_curves(self, figures):
+    def _extend_curves(self, metrics):
         self.curves["epoch"].append(self.epochs)
-        self.curves["train_loss"].append(figures["train"]["loss"])
+        self.curves["train_loss"].append(metrics["train"]["loss"])
         for name in self._spec.splits:
-            self.curves[name].append(figures[name]["top1"])
+            self.curves[name].append(metrics[name]["top1"])
 
     def _measure_signal(self):
         self.step.store()
@@ -374,8 +376,8 @@ class Trial:
         blocks, gradient_norm = signal_report.measure(
             self.step.model, images, one_hot, self.step.loss
         )
-        figures = {"gradient_norm": gradient_norm, "blocks": list(map(dataclasses.asdict, blocks))}
-        self.signals.append({"epoch": self.epochs, **figures})
+        metrics = {"gradient_norm": gradient_norm, "blocks": list(map(dataclasses.asdict, blocks))}
+        self.signals.append({"epoch": self.epochs, **metrics})
 
 
 def _kept(cache, key, make):

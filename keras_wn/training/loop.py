@@ -17,8 +17,8 @@ from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.optimizer import SGDL2, decayed_paths
-from keras_wn.training.run import Run, announce, as_figures
-from keras_wn.training.schedules import Plan
+from keras_wn.training.run import Run, announce, as_metrics
+from keras_wn.training.schedules import Timetable
 
 _LOG_STEPS = 100
 
@@ -106,13 +106,13 @@ def train_steps(run: Any, batches: Iterator, first: int = 0, sums: Sequence[floa
     """Takes the steps of a run, and at fixed steps logs, evaluates, saves and stops.
 
     Args:
-        run: `Run`, or another object with its `step`, its `plan` and its `stop`, with `is_alone`,
-            whether no other process trains with it, and with the methods `advance(step)`,
-            `log(step, figures)`, `end_epoch(epoch, figures)`, which tells whether the run goes on,
-            and `checkpoint(step, sums)`.
-        batches: Iterator over images and labels, `plan.steps_per_loop` batches at a time.
+        run: `Run`, or another object with its `step`, its `timetable` and its `stop`, with
+            `is_alone`, whether no other process trains with it, and with the methods
+            `advance(step)`, `log(step, metrics)`, `end_epoch(epoch, metrics)`, which tells whether
+            the run goes on, and `checkpoint(step, sums)`.
+        batches: Iterator over images and labels, `timetable.steps_per_loop` batches at a time.
         first: Steps that are done.
-        sums: Sums of the figures since the epoch began, as a checkpoint has them.
+        sums: Sums of the metrics since the epoch began, as a checkpoint has them.
 
     Returns:
         Whether the loss and the weights stayed finite.
@@ -121,34 +121,34 @@ def train_steps(run: Any, batches: Iterator, first: int = 0, sums: Sequence[floa
         Stopped: If the run was told to stop. Its state is that of the last checkpoint.
     """
     sums = np.array(sums if len(sums) else [0.0] * 4)
-    step, plan, unread = run.step, run.plan, []
+    step, timetable, unread = run.step, run.timetable, []
     step.load()
-    for number in range(first, len(plan.rates), plan.steps_per_loop):
-        done = number + plan.steps_per_loop
+    for number in range(first, len(timetable.rates), timetable.steps_per_loop):
+        done = number + timetable.steps_per_loop
 
         def is_due(every, number=number, done=done):
             return every is not None and done // every > number // every
 
-        ends_epoch = is_due(plan.steps_per_epoch)
-        logs = ends_epoch or is_due(plan.log_steps)
+        ends_epoch = is_due(timetable.steps_per_epoch)
+        logs = ends_epoch or is_due(timetable.log_steps)
 
         images, labels = next(batches)
-        unread.append(step.train(images, labels, plan.rates[number:done], plan.decay))
+        unread.append(step.train(images, labels, timetable.rates[number:done], timetable.decay))
         # Read once: a signal that comes later ends the run after the next step, with its
         # checkpoint.
         stops = run.stop.signal is not None
         # Processes may stop at different steps, and their states would not match.
-        saves = ends_epoch or is_due(plan.checkpoint_steps) or (stops and run.is_alone)
-        # The devices take this step while Python reads the figures of the one before.
+        saves = ends_epoch or is_due(timetable.checkpoint_steps) or (stops and run.is_alone)
+        # The devices take this step while Python reads the metrics of the one before.
         while len(unread) > (0 if logs or saves else 1):
             sums += np.asarray(unread.pop(0), "float64")
         run.advance(done)
         # A loss that is not finite ends its epoch early, and the end of an epoch finds it.
         diverges = not np.all(np.isfinite(sums))
         if logs and not diverges:
-            run.log(done, as_figures(sums))
+            run.log(done, as_metrics(sums))
         if ends_epoch or diverges:
-            if not run.end_epoch(-(-done // plan.steps_per_epoch), as_figures(sums)):
+            if not run.end_epoch(-(-done // timetable.steps_per_epoch), as_metrics(sums)):
                 return False
             sums = np.zeros(4)
         if saves:
@@ -176,16 +176,16 @@ def load_data(config: TrainConfig) -> Splits:
 
 def make_run(config: TrainConfig, splits: Splits, folder: ModelDir, devices: Devices) -> Run:
     """Announces the run and builds it."""
-    plan = make_plan(config, splits)
-    announce(config, splits, devices, plan)
+    timetable = make_timetable(config, splits)
+    announce(config, splits, devices, timetable)
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     step = make_step(config, splits.image_shape, splits.classes, devices)
-    return Run(config, splits, folder, devices, plan, step)
+    return Run(config, splits, folder, devices, timetable, step)
 
 
-def make_plan(config: TrainConfig, splits: Splits) -> Plan:
-    """The plan of a run: the learning rate of each step, and how the steps are divided."""
+def make_timetable(config: TrainConfig, splits: Splits) -> Timetable:
+    """The timetable of a run: the learning rate of each step, and how the steps are divided."""
     schedule = schedules.build(
         config.schedule,
         peak=config.peak_learning_rate,
@@ -194,7 +194,7 @@ def make_plan(config: TrainConfig, splits: Splits) -> Plan:
         warmup_power=config.method.warmup_power,
     )
     steps_per_epoch = config.steps_per_epoch(splits)
-    return Plan(
+    return Timetable(
         # A schedule counts updates of the weights, and an update takes `accumulation` steps.
         schedules.Rates(schedule, config.epochs * steps_per_epoch, config.accumulation),
         config.weight_decay,

@@ -1,4 +1,4 @@
-"""Records where a run's figures come from: flags, versions, data, machine."""
+"""Records where a run's metrics come from: flags, versions, data, machine."""
 
 import dataclasses
 import hashlib
@@ -46,7 +46,7 @@ def run_record(config: TrainConfig, splits: Splits, device_count: int = 1) -> di
 def result_record(
     config: TrainConfig, splits: Splits, device_count: int, wall_seconds: float
 ) -> dict[str, Any]:
-    """The content of `result.json` apart from the figures.
+    """The content of `result.json` apart from the metrics.
 
     Args:
         config: Resolved `TrainConfig`.

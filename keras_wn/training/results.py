@@ -28,7 +28,7 @@ def summarize(
         folder: `ModelDir`.
         status: `finished`, `diverged` or `interrupted`.
         step: Integer, optimizer steps done.
-        final: Dict from split to its figures in inference mode; empty if they were not measured.
+        final: Dict from split to its metrics in inference mode; empty if they were not measured.
         stopped_by: Name of the signal that stopped the run, or None.
         images_per_second: Float or None.
         context: Dict of further entries: data, semantics, memory, time.

@@ -23,15 +23,15 @@ from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.model_dir import ModelDir
 from keras_wn.training.monitor import Profiler, Screen, duration
-from keras_wn.training.schedules import Plan
+from keras_wn.training.schedules import Timetable
 from keras_wn.training.stop import StopRequest
 
 # Images on which blocks and gradients are measured after an epoch.
 _WATCHED_IMAGES = 16
-FIGURES = ("loss", "top1", "top5")
+METRICS = ("loss", "top1", "top5")
 
 
-def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: Plan) -> None:
+def announce(config: TrainConfig, splits: Splits, devices: Devices, timetable: Timetable) -> None:
     """Says which data, network and devices a run takes, before the network is built."""
     method = config.method
     print(
@@ -46,7 +46,7 @@ def announce(config: TrainConfig, splits: Splits, devices: Devices, plan: Plan) 
     )
     print(
         f"{config.train_epochs} epochs ({config.warmup_epochs:g} of them warm-up) of "
-        f"{plan.steps_per_epoch} steps of {config.batch_size} images; learning rate up to "
+        f"{timetable.steps_per_epoch} steps of {config.batch_size} images; learning rate up to "
         f"{config.peak_learning_rate:g}.",
         flush=True,
     )
@@ -78,7 +78,7 @@ class Run:
         splits: `Splits`.
         folder: `ModelDir`.
         devices: `Devices`.
-        plan: `Plan`.
+        timetable: `Timetable`.
         step: `TensorFlowStep` or `JaxStep`.
     """
 
@@ -88,11 +88,11 @@ class Run:
         splits: Splits,
         folder: ModelDir,
         devices: Devices,
-        plan: Plan,
+        timetable: Timetable,
         step: Any,
     ):
         self.config, self.splits, self.folder, self.devices = config, splits, folder, devices
-        self.plan, self.step, self.model = plan, step, step.model
+        self.timetable, self.step, self.model = timetable, step, step.model
         self.stop = StopRequest()
         self.is_alone = devices.workers == 1
         self.steps_done = 0
@@ -180,7 +180,9 @@ class Run:
         self._first, self._training_started = first, time.perf_counter()
         self._profiler.advance(first)
         try:
-            with self._screen.track("Training, step", len(self.plan.rates), first) as self._show:
+            with self._screen.track(
+                "Training, step", len(self.timetable.rates), first
+            ) as self._show:
                 yield
         finally:
             self._profiler.stop()
@@ -194,27 +196,27 @@ class Run:
         self._show(step)
         self._profiler.advance(step)
 
-    def log(self, step: int, figures: dict[str, float]) -> None:
+    def log(self, step: int, metrics: dict[str, float]) -> None:
         """Writes scalars for TensorBoard."""
         if self.devices.is_chief:
             self.step.store()
-            rate = float(self.plan.rates[step - 1])
-            values = {f"running/{name}": value for name, value in figures.items()}
+            rate = float(self.timetable.rates[step - 1])
+            values = {f"running/{name}": value for name, value in metrics.items()}
             values |= {"learning_rate": rate, **kernel_norms(self.model, rate)}
             if speed := self._images_per_second():
                 values["images_per_second"] = speed
             self._scalars.write(step, values)
 
-    def end_epoch(self, epoch: int, figures: dict[str, float]) -> bool:
+    def end_epoch(self, epoch: int, metrics: dict[str, float]) -> bool:
         """Evaluates, keeps the best model and logs. Returns whether all weights are finite."""
         speed, self.step_ends = self._images_per_second(), []
         if speed:
             self._speeds.append(speed)
-        step = min(epoch * self.plan.steps_per_epoch, len(self.plan.rates))
+        step = min(epoch * self.timetable.steps_per_epoch, len(self.timetable.rates))
         self.step.store()
-        finite = is_finite(self.model, figures)
-        self._record(epoch, step, "train", "training", figures, speed)
-        text = f"loss {figures['loss']:.4f}, top-1 {figures['top1']:.4f}"
+        finite = is_finite(self.model, metrics)
+        self._record(epoch, step, "train", "training", metrics, speed)
+        text = f"loss {metrics['loss']:.4f}, top-1 {metrics['top1']:.4f}"
         if not finite:
             self._say_epoch(epoch, step, f"{text}; DIVERGED")
             return False
@@ -225,7 +227,7 @@ class Run:
                 save_model(self.model, self.folder.best_keras)
         self._record(epoch, step, "validation", "inference", validation, None)
         if self.devices.is_chief:
-            self._watch(step, figures, validation)
+            self._watch(step, metrics, validation)
         text += f"; validation loss {validation['loss']:.4f}, top-1 {validation['top1']:.4f}"
         self._say_epoch(epoch, step, text + (f"; {speed:.0f} images/s" if speed else ""))
         return True
@@ -239,7 +241,7 @@ class Run:
     # After the last step.
 
     def evaluate_all(self) -> dict[str, dict[str, float]]:
-        """Figures of each split in inference mode, on images as they are."""
+        """Metrics of each split in inference mode, on images as they are."""
         final = {}
         self.step.store()
         with self._averages():
@@ -254,7 +256,7 @@ class Run:
         """Saves the model, writes `result.json`, and prints the result as a table.
 
         Args:
-            final: Figures by split; None if they were not measured.
+            final: Metrics by split; None if they were not measured.
             finite: Whether the training stayed finite.
             stopped_by: Name of the signal that stopped the run, or None.
         """
@@ -309,21 +311,21 @@ class Run:
     def _images_per_second(self):
         """Speed of the epoch so far, without its first step, which may compile."""
         times = self.step_ends
-        images = (len(times) - 1) * self.plan.steps_per_loop * self.config.batch_size
+        images = (len(times) - 1) * self.timetable.steps_per_loop * self.config.batch_size
         return images / (times[-1] - times[0]) if len(times) > 1 else None
 
     def _say_epoch(self, epoch, step, text):
         """Says what an epoch brought, and about how long the rest takes."""
         if self.devices.is_chief:
-            left = len(self.plan.rates) - step
+            left = len(self.timetable.rates) - step
             seconds = (time.perf_counter() - self._training_started) / (step - self._first) * left
             rest = f"; about {duration(seconds)} left" if left else ""
             print(f"Epoch {epoch}/{self.config.epochs}: {text}{rest}.", flush=True)
 
-    def _record(self, epoch, step, split, mode, figures, speed):
+    def _record(self, epoch, step, split, mode, metrics, speed):
         if self.devices.is_chief:
-            record = {"epoch": epoch, "step": step, "split": split, "mode": mode, **figures}
-            rate = float(self.plan.rates[step - 1])
+            record = {"epoch": epoch, "step": step, "split": split, "mode": mode, **metrics}
+            rate = float(self.timetable.rates[step - 1])
             record |= {"learning_rate": rate, "images_per_second": speed}
             files.append_json_line(self.folder.metrics_jsonl, record)
 
@@ -338,9 +340,9 @@ class Run:
         self._scalars.write(step, values)
 
 
-def as_figures(sums: np.ndarray) -> dict[str, float]:
+def as_metrics(sums: np.ndarray) -> dict[str, float]:
     """Means of loss, top-1 and top-5 from their sums and the number of images."""
-    return {name: float(total / sums[-1]) for name, total in zip(FIGURES, sums[:-1], strict=True)}
+    return {name: float(total / sums[-1]) for name, total in zip(METRICS, sums[:-1], strict=True)}
 
 
 def evaluate(
@@ -352,7 +354,7 @@ def evaluate(
         sums += np.asarray(step.evaluate(*batch), "float64")
         if stop is not None:
             stop.check()
-    return as_figures(sums)
+    return as_metrics(sums)
 
 
 def _counted(batches, show):
@@ -384,7 +386,7 @@ def _swap(variables, others):
         other.assign(values[0])
 
 
-def is_finite(model: keras.Model, *figures: Mapping[str, float]) -> bool:
+def is_finite(model: keras.Model, *metrics: Mapping[str, float]) -> bool:
     """Whether some losses and every trained variable of a model are finite.
 
     The loss alone does not tell. The ReLU of some libraries turns NaN into 0, as oneDNN's does, and
@@ -392,7 +394,7 @@ def is_finite(model: keras.Model, *figures: Mapping[str, float]) -> bool:
 
     Args:
         model: Keras model.
-        *figures: Dicts with a `loss`.
+        *metrics: Dicts with a `loss`.
 
     Example:
 
@@ -403,14 +405,14 @@ def is_finite(model: keras.Model, *figures: Mapping[str, float]) -> bool:
     >>> is_finite(model)
     False
     """
-    return losses_are_finite(figures) and all(
+    return losses_are_finite(metrics) and all(
         np.all(np.isfinite(ops.convert_to_numpy(v))) for v in model.trainable_variables
     )
 
 
-def losses_are_finite(figures: Iterable[Mapping[str, float]]) -> bool:
-    """Whether the losses among some figures are finite."""
-    return all(math.isfinite(found["loss"]) for found in figures)
+def losses_are_finite(metrics: Iterable[Mapping[str, float]]) -> bool:
+    """Whether the losses among some metrics are finite."""
+    return all(math.isfinite(found["loss"]) for found in metrics)
 
 
 def _is_out_of_memory(error):

@@ -116,8 +116,8 @@ class Rates:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """The numbers that the steps of a run depend on.
+class Timetable:
+    """What each step of a run depends on, and after which steps something is due.
 
     Attributes:
         rates: Sequence of the learning rate of each step, as `Rates`.

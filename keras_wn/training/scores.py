@@ -6,7 +6,7 @@ from keras import ops
 
 
 def weights_of_rows(labels: Any) -> Any:
-    """The weight of each row of a batch in its loss and figures, 1 or 0.
+    """The weight of each row of a batch in its loss and metrics, 1 or 0.
 
     A row whose labels are zeros holds an image that serves for the statistics alone, or that
     fills a batch up. Without a weight of 0, it would take part in the gradient: TensorFlow's

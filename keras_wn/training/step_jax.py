@@ -161,7 +161,7 @@ class JaxStep:
         return [jax.make_array_from_process_local_data(sharding, array) for array in arrays]
 
     def steps(self, state: Any, images: Any, labels: Any, rates: Any, decay: Any) -> tuple:
-        """The state after some steps, and the sums of the figures, as a pure function."""
+        """The state after some steps, and the sums of the metrics, as a pure function."""
 
         def one(state, batch):
             return self._step(state, *batch, decay)
@@ -197,8 +197,8 @@ class JaxStep:
             ]
         trainable, optimizer = self._updated(trainable, optimizer, gradients)
         weights = weights_of_rows(labels)
-        figures = top_sums(labels, logits, weights)
-        sums = jnp.stack([jnp.float32(loss) * jnp.sum(weights), *figures])
+        metrics = top_sums(labels, logits, weights)
+        sums = jnp.stack([jnp.float32(loss) * jnp.sum(weights), *metrics])
         return (trainable, new_fixed, optimizer), sums
 
     def _updated(self, trainable, optimizer, gradients):

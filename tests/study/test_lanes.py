@@ -59,10 +59,10 @@ def test_a_network_that_diverges_late_is_measured(tmp_path, planner_of):
     spec = planner_of().spec("accuracy", "x", "none", Setting(0.05, 1e-4, 0.2), seed=0)
     draw, config = trials.prepared(spec)
     network = trials.network(spec, config)
-    trial = Trial(spec, network.step, draw, loop.make_plan(config, draw.splits))
+    trial = Trial(spec, network.step, draw, loop.make_timetable(config, draw.splits))
     trial.begin()
     batches = loop.training_batches(config, draw.splits, 0)
-    rates = trial.plan.rates[: config.steps_per_loop]
+    rates = trial.timetable.rates[: config.steps_per_loop]
     for epoch, loss in ((1, 2.0), (2, float("nan"))):
         network.step.train(*next(batches), rates, 0.0)
         assert trial.end_epoch(epoch, {"loss": loss}) == np.isfinite(loss)

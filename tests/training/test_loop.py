@@ -45,7 +45,9 @@ def test_every_method_learns_and_leaves_all_its_files(norm, config, capsys):
 
 def test_warm_up_rises_by_the_power_of_the_card(config):
     linear, square = (
-        loop.make_plan(config(norm=norm, base_learning_rate=0.05).resolved(), digits.load()).rates
+        loop.make_timetable(
+            config(norm=norm, base_learning_rate=0.05).resolved(), digits.load()
+        ).rates
         for norm in ("wn", "wn_robust")
     )
     peak = linear[19]
@@ -375,7 +377,7 @@ def test_training_ends_after_the_epoch_whose_weights_are_not_finite_though_the_l
             bias.assign(np.full(bias.shape, np.nan))
 
     monkeypatch.setattr(loop.Run, "_record", poison)
-    monkeypatch.setattr(loop, "as_figures", lambda sums: {"loss": 1.0, "top1": 0.5, "top5": 0.5})
+    monkeypatch.setattr(loop, "as_metrics", lambda sums: {"loss": 1.0, "top1": 0.5, "top5": 0.5})
     asked = config()
     assert loop.train(asked)["status"] == "diverged"
     assert list(folder_of(asked).checkpoints.iterdir()) == []

@@ -157,7 +157,10 @@ def oldest(session):
     """The layers and whole models with the oldest version of Keras, on PyTorch."""
     session.install("-e", ".[torch]", OLDEST_KERAS, "tensorboard", "pytest", "pytest-xdist")
     # The parts that touch Keras' own most.
-    chapters = ("weight_normalization", "reparameterized", "gains", "substitution", "sharing")
+    chapters = (
+        *("weight_normalization", "reparameterized", "gains", "projection"),
+        *("substitution", "sharing"),
+    )
     found = [f"tests/layers/test_{name}.py" for name in chapters]
     parts = (*found, "tests/interop/test_whole_models.py", "tests/test_callbacks.py")
     session.run("python", "-m", "pytest", *TWO_WORKERS, *parts, env={"KERAS_BACKEND": "torch"})

@@ -23,8 +23,8 @@ class WeightNormMonitor(keras.callbacks.Callback):
     It needs the library tensorboard and no TensorFlow, and works on every backend.
 
     Args:
-        log_dir: Path of the folder that TensorBoard is started with. The numbers lie in its folder
-            `weight_norm`, beside those of `keras.callbacks.TensorBoard`.
+        log_dir: Path of the folder that TensorBoard is started with. The numbers are in its folder
+            `weight_norm`, next to those of `keras.callbacks.TensorBoard`.
         update_freq: "epoch", or a number of batches. The numbers are also written before the first
             batch, if the model is built.
 

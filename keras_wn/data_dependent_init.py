@@ -187,7 +187,7 @@ class _Target:
 
 def _target(layer):
     """Returns the `_Target` of a layer, or `None` if it is not one of those that are set."""
-    # After a call, only layers that are not called are not built.
+    # After a call of the model, a layer that is not built was not called.
     if not isinstance(layer, Reparameterized | WeightNormalization) or not is_built(layer):
         return None
     inner = layer.layer if isinstance(layer, WeightNormalization) else layer

@@ -1,8 +1,8 @@
-"""The errors that end a run by one line."""
+"""Defines the errors that end a run with one line."""
 
 
 class UsageError(ValueError):
-    """A mistake that the user can mend: one line that quotes a value and says what is allowed."""
+    """A mistake of the user, told in one line that quotes the value and says what is allowed."""
 
 
 class LostProcessError(RuntimeError):

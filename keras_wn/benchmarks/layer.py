@@ -1,7 +1,7 @@
 """Measures what weight normalization adds to the training step of a single layer.
 
 A layer is timed plain, as a `WN*` class and in the wrapper `WeightNormalization`, on the backend
-that `KERAS_BACKEND` names. On PyTorch, PyTorch's own `weight_norm` is timed beside them.
+that `KERAS_BACKEND` names. On PyTorch, PyTorch's own `weight_norm` is timed with them.
 """
 
 from collections.abc import Callable

@@ -123,7 +123,7 @@ def _answer(workload, variant) -> dict[str, Any]:
 
 
 def _compiled_bytes(workload, variant):
-    # The model is freed on return: it may not add to the memory of the steps that follow.
+    # The model is freed on return, so that it does not add to the memory of the following steps.
     model, batch = step.model_to_train(workload, variant), step.random_batch(workload)
     analysis = step.lower(model, batch).compile().memory_analysis()
     return analysis.argument_size_in_bytes + analysis.temp_size_in_bytes

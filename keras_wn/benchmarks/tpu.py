@@ -96,7 +96,7 @@ def measure(workload: Workload) -> list[Table]:
         workload: `Workload`. Its `topology` and `batch_per_chip` count.
 
     Returns:
-        List of one `Table`. The row of a variant that does not fit says by how much.
+        List of one `Table`. The row of a variant that does not fit says how much memory it lacks.
 
     Raises:
         UsageError: If no such topology is known, or libtpu is not installed.
@@ -197,7 +197,7 @@ _BYTES = r"([0-9.]+)([KMGT]?)"
 
 
 def _read_failure(message):
-    """Reads by how much a step does not fit from the compiler's message.
+    """Reads the memory that a step lacks from the compiler's message.
 
     Raises:
         UsageError: If the compiler failed for another reason.

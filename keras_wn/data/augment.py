@@ -17,12 +17,12 @@ class Crop:
     """Makes the images that a network sees from JPEG data or decoded images.
 
     Args:
-        image_size: Positive integer, height and width of what is made.
+        image_size: Positive integer, height and width of the result.
         augment: `"standard"`: a random window of 8 % to 100 % of the area and a ratio of 3/4 to
             4/3, mirrored half of the time. `"paper"`: a random window of 224/256 of either side,
             which is the 224x224 crop of the image resized to 256x256 up to the rounding of the
             window to whole pixels, mirrored half of the time. None: the central square of 224/256
-            of the shorter side, not mirrored: what evaluation shows with either.
+            of the shorter side, not mirrored, as in evaluation.
         max_pixels: Positive integer, pixels of the largest image that is decoded.
     """
 
@@ -40,15 +40,15 @@ class Crop:
         Args:
             data: Scalar string tensor.
             seed: Integer.
-            number: Scalar int64 tensor, the image's number in the run; with `seed` it makes all
-                randomness.
+            number: Scalar int64 tensor, the image's number in the run. It and `seed` determine all
+                random choices.
 
         Returns:
             Float32 tensor of shape `(image_size, image_size, 3)`.
         """
         shape = tf.io.extract_jpeg_shape(data)[:2]
         # TensorFlow accepts a truncated file if the crop avoids the missing part; reject it
-        # whatever the crop.
+        # for every crop.
         is_whole = tf.strings.substr(data, -2, 2) == b"\xff\xd9"
         is_small = tf.reduce_prod(tf.cast(shape, tf.int64)) <= self.max_pixels
         # No image can be decoded from an empty string.
@@ -101,8 +101,8 @@ def _random_resized(shape, seed):
         max_attempts=10,
         use_image_if_no_bounding_boxes=True,
     )
-    # After ten tries the operation returns the whole image, of whatever ratio: its middle is taken,
-    # of a ratio as allowed.
+    # After ten tries, the operation returns the whole image. Take its largest central window of an
+    # allowed ratio instead.
     middle = tf.minimum(
         shape, tf.cast(tf.math.ceil(tf.cast(shape[::-1], "float32") * _RATIOS[1]), "int32")
     )

@@ -42,7 +42,7 @@ class CorruptImages:
 
     @property
     def names(self) -> list[str]:
-        """Their names, in the order met."""
+        """Their names, in the order in which they were met."""
         return list(self._reasons)
 
     def record(self, name: str, reason: str) -> None:
@@ -50,7 +50,7 @@ class CorruptImages:
 
         Args:
             name: String.
-            reason: String, why it could not be decoded.
+            reason: String, the reason that it could not be decoded.
 
         Raises:
             UsageError: If that is one more than the limit.
@@ -63,7 +63,7 @@ class CorruptImages:
         """Ends the run, from within a pipeline too.
 
         Args:
-            text: One line, why the data cannot be used any more.
+            text: One line that says why the data can no longer be used.
 
         Raises:
             UsageError: Always.
@@ -92,7 +92,7 @@ class CorruptImages:
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Scope in which TensorFlow's error for data that cannot be used becomes a `UsageError`."""
+        """Scope in which TensorFlow's error for unusable data becomes a `UsageError`."""
         try:
             yield
         except Exception as error:

@@ -84,7 +84,7 @@ def _on_white(image):
 
 
 def _from_16_bit_gray(image):
-    tags = getattr(image, "tag_v2", {258: (16,), 262: 1})  # A TIFF's depth, and what 0 stands for.
+    tags = getattr(image, "tag_v2", {258: (16,), 262: 1})  # A TIFF's depth, and whether 0 is white.
     if tags[258] != (16,) or tags[262] not in (0, 1):
         raise ValueError(f"gray pixels of {tags[258][0]} bits. Allowed: 8 or 16")
     gray = _rounded(np.asarray(image).astype("uint32"))

@@ -1,6 +1,6 @@
-"""Computes short digests of lists of examples, by which other data are noticed.
+"""Computes short digests of examples, so that a resumed run notices if its data have changed.
 
-A digest is the same on every machine and for every place of the data.
+A digest is the same on every machine, and does not depend on where the data are stored.
 """
 
 import hashlib

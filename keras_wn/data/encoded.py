@@ -30,7 +30,7 @@ class EncodedImages:
     PNG named .JPEG. An image that it cannot decode either is recorded as corrupt, and replaced. In
     training, the next image of the split that can be decoded takes its place, with its label. In
     evaluation, where every image counts, it is a gray image. Several corrupt images in a row end
-    the run, as when a disk is no longer there.
+    the run, as when a disk is no longer mounted.
 
     Args:
         source: `FileSource`, `ArrayRecordSource` or `TFRecordSource`.
@@ -80,7 +80,7 @@ class EncodedImages:
     ) -> tf.data.Dataset:
         """As `Examples.evaluation_batches`, as a `tf.data.Dataset`."""
         batches = self.source.evaluation_rows(batch_size, device_count, shard)
-        # Evaluation is not random, so any number will do as a seed.
+        # Evaluation is not random, so that any number serves as a seed.
         batches = batches.map(lambda positions, data, labels: (positions, positions, data, labels))
         weighted = device_count > 1 or shard[1] > 1
         failed = set()
@@ -116,8 +116,8 @@ class EncodedImages:
         `failed` is a set for the positions of corrupt images. Without it, images are replaced.
         """
         size = crop.image_size
-        # Some batches at once, so that no core waits for a batch's last image; with many cores,
-        # some images of each at once.
+        # Decode several batches at once, so that no core waits for the last image of a batch; with
+        # many cores, also several images of each batch.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         at_once = min(cores + 1, _BATCHES_AT_ONCE)
         inner = (
@@ -135,8 +135,8 @@ class EncodedImages:
             images = tf.data.Dataset.from_tensor_slices((tf.range(count), numbers, data)).map(
                 decode, **inner
             )
-            # A row that fails is left out here and put in by `repair`: catching errors image by
-            # image halves the speed.
+            # An image that cannot be decoded is left out here, and `repair` fills its row. Catching
+            # errors image by image would halve the speed.
             none = tf.data.Dataset.from_tensors(
                 (tf.zeros((0,), tf.int64), tf.zeros((0, size, size, 3)))
             )
@@ -145,13 +145,13 @@ class EncodedImages:
 
         def repair(decoded, images, numbers, positions, labels):
             def fill():
-                mended = tf.py_function(
+                repaired = tf.py_function(
                     lambda *batch: self._fill(*batch, crop, seed, failed),
                     (decoded, images, numbers, positions, labels),
                     (tf.float32, labels.dtype),
                 )
-                return tf.ensure_shape(mended[0], (None, size, size, 3)), tf.ensure_shape(
-                    mended[1], (None,)
+                return tf.ensure_shape(repaired[0], (None, size, size, 3)), tf.ensure_shape(
+                    repaired[1], (None,)
                 )
 
             images, labels = tf.cond(
@@ -187,7 +187,7 @@ class EncodedImages:
         return filled, labels
 
     def _ends_a_row(self, position, failed):
-        """Adds a position to those that failed, and tells whether all before it failed, too."""
+        """Adds a position to those that failed. Returns whether it ends a row of failed images."""
         failed.add(position)
         return len(failed) >= _TRIES and all(position - i in failed for i in range(_TRIES))
 
@@ -291,7 +291,7 @@ def mixup_share(mixup: float, seed: int, step: tf.Tensor) -> tf.Tensor:
     Args:
         mixup: Positive float.
         seed: Integer.
-        step: Scalar int64 tensor; with `seed` it makes all randomness.
+        step: Scalar int64 tensor. It and `seed` determine the draw.
 
     Returns:
         Scalar float64 tensor in [0, 1].
@@ -309,7 +309,7 @@ def mixup_share(mixup: float, seed: int, step: tf.Tensor) -> tf.Tensor:
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """A data set without autotuning, whose thread may delay the end of an iterator for long."""
+    """A data set without autotuning, whose thread may delay the end of an iterator by seconds."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)

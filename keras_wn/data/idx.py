@@ -17,7 +17,7 @@ from keras_wn.errors import UsageError
 SIZE = 28  # Height and width of an image of any of the sets.
 _SIZES = [size for size in range(SIZE, 0, -1) if SIZE % size == 0]
 _HELD_OUT = 5000
-_PART_HELD_OUT = 12  # One image in so many of partial data, the share of MNIST.
+_PART_HELD_OUT = 12  # Of partial data, one training image in 12, which is MNIST's share.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,11 @@ class _Set:
         classes: Number of classes.
         counts: Pairs of the number of training images and of test images; EMNIST's letters were
             published twice.
-        prefix: What the names of its files begin with.
-        test: What the names of its files call the test part.
+        prefix: Prefix of the names of its files.
+        test: Word for the test part in the names of its files.
         tfds: Its name in TensorFlow Datasets.
         first_label: The least label in the files.
-        is_transposed: Whether the files hold the images by columns.
+        is_transposed: Whether the files store the images column by column.
     """
 
     title: str
@@ -118,7 +118,7 @@ def load(
         (train, train_labels), (test, test_labels) = _read(folder, data, allow_partial)
     else:
         files = f"the files {', '.join(_files(data))}, gzipped or not, in --data_dir"
-        hint = f"lay {files}.{_DEBIAN if name == 'fashion_mnist' else ''}"
+        hint = f"put {files}.{_DEBIAN if name == 'fashion_mnist' else ''}"
         (train, train_labels), (test, test_labels) = (
             (images[..., 0], labels)
             for images, labels in tfds_arrays.read(
@@ -172,7 +172,7 @@ def _read(folder, data, allow_partial):
     for file in _files(data):
         paths.append(_find(folder, file))
         if paths[-1] is None:
-            raise reading.fault(folder, f"the file {file!r} is missing. Allowed: gzipped or not.")
+            raise reading.fault(folder, f"the file {file!r} is missing, gzipped or not.")
     arrays = []
     for number, path in enumerate(paths):
         shape = (SIZE, SIZE) if number % 2 == 0 else ()
@@ -209,7 +209,7 @@ def _array(path, shape, counts, allow_partial):
     longest = header + max(counts) * math.prod(shape)
     try:
         with reading.open_file(path) as file, _unzipped(file, path) as content:
-            # A byte more than there can be, so that a file which is too long is seen.
+            # Read a byte more than a whole file has, so that a longer file is noticed.
             data = content.read(longest + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise damaged(f"is cut or damaged: {error}.") from error

@@ -39,7 +39,7 @@ class ImageFile(NamedTuple):
     Attributes:
         name: Path in the folder of the class.
         path: Whole path.
-        size: Bytes. None if the file is not there, as when a link leads nowhere.
+        size: Bytes. None if the file does not exist, as when a link leads nowhere.
     """
 
     name: str
@@ -53,7 +53,8 @@ class Listing:
 
     Attributes:
         classes: Dict from the names of the classes to lists of `ImageFile`, both in order.
-        left_out: Counter of what is not read: keys are pairs of a pair of nouns and a kind.
+        left_out: Counter of the entries that are not read. A key is a pair of the nouns for such an
+            entry, in the singular and in the plural, and its kind.
     """
 
     classes: dict[str, list[ImageFile]]
@@ -78,13 +79,13 @@ def load(
 ) -> Splits:
     """The images of a folder, a subfolder a class, numbered in the order of their names.
 
-    The images of a class may lie in folders of its folder. What is hidden or not an image is left
-    out, and counted in the `notes` of the splits.
+    The images of a class may be in subfolders of its folder. Hidden files and files that
+    are not images are left out, and counted in the `notes` of the splits.
 
     `test` is the `val` folder. Choosing anything on the test images is not allowed in this project:
     `validation` is 1 % of the images of `train`, at least one of each class, and always the same;
-    they are not trained on. They are chosen by their names, so that one more image does not move
-    the others.
+    they are not trained on. They are chosen by hashes of their names, so that adding an image does
+    not change the choice of the others.
 
     Args:
         data_dir: Folder with `train/<class>/` and `val/<class>/`, which hold images with the
@@ -170,7 +171,7 @@ def shorten(names: list[str]) -> str:
 
 
 def _images_in(folder, seen, left_out):
-    """Images in a folder and in those below it, each of which is read once, whatever links say."""
+    """Images in a folder and in those below it, each once, even if several links lead to it."""
     found, waiting = [], [folder]
     while waiting:
         for entry in _entries(waiting.pop()):
@@ -210,7 +211,7 @@ def _kind(entry):
 
 
 def _describe(entry, kind):
-    """The key of `Listing.left_out` for a folder or an image that is left out for its place."""
+    """The key of `Listing.left_out` for a folder or image that is left out because of its place."""
     if kind is _FOLDERS:
         return _FOLDERS, "link to a folder that is read already"
     return (kind, os.path.splitext(entry.name)[1].lower()) if kind is _NO_CLASS else kind
@@ -276,7 +277,7 @@ def _lines(listings):
 
 
 def _notes(left_out):
-    """One line on all that is not read, or none."""
+    """One line about all entries that are not read, or no line."""
     texts = []
     for nouns in (_OTHER_FILES, _NO_CLASS, _FOLDERS):
         kinds = collections.Counter({k: n for (noun, k), n in left_out.items() if noun == nouns})

@@ -46,8 +46,8 @@ def load(
     """ImageNet's 1,281,167 training and 50,000 validation images in tfrecord or array_record form.
 
     `test` is what ImageNet calls its validation images. Choosing anything on the test images is not
-    allowed in this project: `validation` is the first 10,000 training records, which TFDS keeps in
-    an order of its own, at random and always the same; they are not trained on.
+    allowed in this project: `validation` is the first 10,000 training records, which TFDS
+    shuffles in the same way on every machine; they are not trained on.
 
     Args:
         data_dir: Folder of TFDS, which holds `imagenet2012/`.
@@ -81,7 +81,7 @@ def load(
             source(builder, split, corrupt)
             for split in (f"train[{held_out}:]", f"train[:{held_out}]", "validation")
         ]
-        # A record that does not fit the description of the set is seen here, and not in training.
+        # A record that does not fit the description of the set raises here, and not in training.
         for part in sources:
             part.record(0)
     return Splits(

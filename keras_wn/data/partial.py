@@ -1,4 +1,4 @@
-"""Compares data with what was published, and refuses a part of it unless that is asked for."""
+"""Compares the numbers of images with those published, and refuses partial data unless allowed."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -42,7 +42,7 @@ def check(
 
 
 def refuse(data_dir: Any, faults: list[str], allow_partial: bool) -> tuple[str, ...]:
-    """Refuses data with faults in their number, which are sentences, as `check` does."""
+    """Refuses partial data as `check` does. `faults` are texts that say what is missing."""
     if not faults:
         return ()
     more = f", and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""

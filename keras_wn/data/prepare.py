@@ -17,7 +17,7 @@ _MANUAL = pathlib.Path("downloads") / "manual"
 def run(
     dataset: str | None, data_dir: str | None, file_format: str, allow_partial: bool = False
 ) -> None:
-    """Prints which parts of ImageNet a folder holds, and prepares it if its tars lie there.
+    """Prints which parts of ImageNet a folder holds, and prepares it if the folder holds its tars.
 
     Args:
         dataset: Name of the data set, or None for ImageNet.
@@ -67,13 +67,13 @@ def report(data_dir: str | pathlib.Path, allow_partial: bool = False) -> str:
         path = _tar(root, name)
         needed += path.stat().st_size if path else size
         if path is None:
-            lines.append(f"missing: {name}, {size:,} bytes; to be laid in {str(root / _MANUAL)!r}")
+            lines.append(f"missing: {name}, {size:,} bytes; put it into {str(root / _MANUAL)!r}")
         elif path.stat().st_size != size:
             lines.append(
                 f"warning: {str(path)!r} has {path.stat().st_size:,} bytes, not ImageNet's {size:,}"
             )
         else:
-            lines.append(f"there: {str(path)!r}, {size:,} bytes")
+            lines.append(f"found: {str(path)!r}, {size:,} bytes")
     free = shutil.disk_usage(root).free
     lines.append(
         f"{'enough' if free > needed else 'too little'} disk space: {free:,} bytes free, about "
@@ -123,7 +123,7 @@ def prepare(
         )
     if len({path.parent for path in tars.values()}) > 1:
         raise reading.fault(
-            root, f"the tars lie in two folders. Allowed: both in {root / _MANUAL}."
+            root, f"the tars are in two folders. Allowed: both in {root / _MANUAL}."
         )
     needed, free = sum(path.stat().st_size for path in tars.values()), shutil.disk_usage(root).free
     if free < needed:
@@ -135,7 +135,7 @@ def prepare(
         imagenet_tfds.build(root, file_format, next(iter(tars.values())).parent)
     except UsageError:
         raise
-    # Whatever is wrong inside of a tar: not a tar, not an image, not ImageNet's names.
+    # A tar may be broken in many ways: not a tar, not an image, not ImageNet's names.
     except Exception as error:
         raise reading.fault(
             root,
@@ -159,9 +159,9 @@ def _tar(root, name):
 
 
 def _check_tars(root, train, validation, allow_partial):
-    """Refuses tars that hold other images than ImageNet's, which TFDS takes without a word.
+    """Refuses tars that hold other images than ImageNet's, which TFDS accepts silently.
 
-    Tars of ImageNet's own sizes are not searched, which takes minutes.
+    Tars of ImageNet's own sizes are not searched, because that takes minutes.
     """
     faults = []
     if train.stat().st_size != TARS[train.name]:
@@ -201,7 +201,7 @@ def _fewer(tar, count, split):
 
 
 def _images_by_synset(path):
-    """Dict from the names of a tar's tars, without their suffix, to the number of their files."""
+    """Dict from the name of each tar inside of a tar, without suffix, to its number of files."""
     counts = {}
     with tarfile.open(path, "r:") as tar:
         for member in tar:

@@ -92,7 +92,7 @@ def open_file(path: str | pathlib.Path) -> BinaryIO:
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
-    # Opening a FIFO would wait for a writer, should one take the file's place here.
+    # Without O_NONBLOCK, opening a FIFO that has just replaced the file would wait for a writer.
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
@@ -130,7 +130,7 @@ def check_varied(data_dir: Any, images: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def prepared_by_tfds(data_dir: Any, folder: pathlib.Path, how: str) -> Iterator[None]:
-    """Scope in which whatever is wrong with a prepared data set is one line.
+    """Scope in which any error of a prepared data set becomes one line.
 
     Args:
         data_dir: Folder, for messages.
@@ -138,7 +138,7 @@ def prepared_by_tfds(data_dir: Any, folder: pathlib.Path, how: str) -> Iterator[
         how: How to prepare the data set, an imperative.
 
     Raises:
-        UsageError: If TensorFlow Datasets cannot read what it reads in the scope.
+        UsageError: If TensorFlow Datasets fails to read in the scope.
     """
     check_regular(data_dir, folder)
     try:
@@ -158,7 +158,7 @@ def prepared_by_tfds(data_dir: Any, folder: pathlib.Path, how: str) -> Iterator[
 def check_regular(data_dir: Any, folder: pathlib.Path) -> None:
     """Raises `UsageError` if a folder holds a FIFO, a socket or a device, at any depth.
 
-    It is for the folders that other libraries read: they would wait for a FIFO without end.
+    It is for folders that other libraries read, which would wait for a FIFO forever.
     """
     for path, mode in _modes(folder):
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

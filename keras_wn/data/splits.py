@@ -26,12 +26,12 @@ class Splits:
     Attributes:
         name: Name of the data set.
         train: Split.
-        validation: Split to choose by. It is held out of the training images where a data set has
-            none of its own besides `test`.
+        validation: Split to choose settings by. Where a data set has only one split besides the
+            training images, it is held out of the training images.
         test: Split to report. Nothing is chosen on it.
         classes: Number of classes.
-        digest: Short text that other examples change, and another place of them does not.
-        notes: Sentences on the data that a run says at its start.
+        digest: Short text that depends on the examples, and not on where they are stored.
+        notes: Sentences on the data that a run prints at its start.
         corrupt: `CorruptImages` that the splits record into.
     """
 
@@ -108,8 +108,8 @@ class Examples:
     ) -> Batches:
         """Endless batches, shuffled anew each epoch, without an epoch's incomplete last batch.
 
-        The batch of a step depends on `seed` and the step alone. A run that is resumed at a step
-        sees the batches that a run sees which was never stopped.
+        The batch of a step depends on `seed` and the step alone, so that a resumed run sees the
+        same batches as one that was never stopped.
 
         Args:
             batch_size: Positive integer, at most the number of images.
@@ -255,7 +255,7 @@ def own_rows(batch_size: int, shard: tuple[int, int]) -> tuple[int, int]:
     """
     index, count = shard
     if not 0 <= index < count:
-        raise UsageError(f"Shard {index} of {count}: there is none. Allowed: 0 to {count - 1}.")
+        raise UsageError(f"Shard {index} of {count}: no such shard. Allowed: 0 to {count - 1}.")
     if batch_size % count:
         raise UsageError(
             f"A batch of {batch_size} does not divide among {count} shards. "

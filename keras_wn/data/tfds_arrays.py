@@ -31,7 +31,7 @@ def read(
         List of two pairs of a uint8 and an int32 array.
 
     Raises:
-        UsageError: If the data set is not there or is damaged, or TensorFlow Datasets is not
+        UsageError: If the data set is missing or damaged, or TensorFlow Datasets is not
             installed.
     """
     try:

@@ -209,11 +209,11 @@ def plain_class(layer: Layer) -> type[Layer] | None:
 
 
 def without_scale(layer: Layer, *args: Any, **kwargs: Any) -> Any:
-    """Calls a layer of a folded model. Keras' own layers take no `scale`, and have it in w."""
+    """Calls a layer of a folded model. A plain layer takes no `scale`, which is part of its w."""
     if type(layer) in _FOLDED.values():
         kwargs.pop("scale", None)
     if isinstance(layer, keras.layers.Activation):
-        # Of `BatchStatisticsNoise`, whose statistics heed it.
+        # `BatchStatisticsNoise` takes a mask, and its plain counterpart does not.
         kwargs.pop("mask", None)
     return layer(*args, **kwargs)
 
@@ -399,7 +399,7 @@ def _connected_once(model):
 
 
 def _is_foldable(layer, batch_norm):
-    # Subclasses may compute something else.
+    # A subclass may compute another function.
     if type(layer) not in LINEAR or type(batch_norm) not in (
         keras.layers.BatchNormalization,
         MeanOnlyBatchNormalization,

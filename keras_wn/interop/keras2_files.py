@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-# Keras 2 stores the weights that a model has beside its layers under this name.
+# Keras 2 stores the weights of a model that belong to none of its layers under this name.
 TOP = "top_level_model_weights"
 # A model's configuration names TensorFlow Addons' wrapper by this class.
 ADDONS_WRAPPER = "Addons>WeightNormalization"

@@ -80,12 +80,13 @@ def _assignments(new, layer, as_directions):
     if call_scale(layer) is not None:
         raise ValueError(
             f"load_plain_weights: layer '{layer.name}' takes a scale from another layer, which is "
-            "in the file's kernel. Allowed: layers without."
+            "in the file's kernel. Allowed: layers without a scale."
         )
     if isinstance(layer, ScalarGain | ScalarBias) and not new.weights:
         raise ValueError(
             f"load_plain_weights: layer '{layer.name}' is a {type(layer).__name__}, whose number "
-            "is part of the plain model and not of its weights. Allowed: models without."
+            "is part of the plain model and not of its weights. Allowed: models without such "
+            "layers."
         )
     if isinstance(layer, BatchStatisticsNoise):
         return []

@@ -28,10 +28,11 @@ def load_torch_state_dict(
 
     Both of PyTorch's weight normalizations are read, `torch.nn.utils.weight_norm` (entries
     `weight_g` and `weight_v`) and `torch.nn.utils.parametrizations.weight_norm`
-    (`parametrizations.weight.original0` and `1`), and plain weights. A `log_weight_norm` beside a
-    `weight` is read as that of NVAE, `w = exp(log_weight_norm) v / (||v|| + 1e-5)`. PyTorch's `dim`
-    is seen from the shape of g. A layer here whose norm has the same axes gets v and g as they are:
-    `dim=0`, PyTorch's default, for `WNDense` and convolutions, `dim=1` for transposed convolutions.
+    (`parametrizations.weight.original0` and `1`), and plain weights. An entry
+    `log_weight_norm` next to `weight` is read as that of NVAE,
+    `w = exp(log_weight_norm) v / (||v|| + 1e-5)`. The shape of g shows PyTorch's `dim`. A layer
+    here whose norm has the same axes gets v and g as they are: `dim=0`, PyTorch's default, for
+    `WNDense` and convolutions, `dim=1` for transposed convolutions.
     In any other case the weight w is the same, with `v = w` and `g = ||w||`, and a warning names
     the `axis` that `keras_wn.layers.WeightNormalization` needs to keep v and g. Plain Keras layers
     get w.
@@ -130,7 +131,7 @@ def to_torch_state_dict(
     leave. A weight of a layer of your own has the shape that it had in PyTorch when it was loaded.
     Norms that PyTorch does not have become those of `dim=0` with the same weight w, and a
     warning names the layers. A plain layer gives its weight. The one bias of an LSTM or SimpleRNN
-    becomes `bias_ih`, beside a `bias_hh` of zeros.
+    becomes `bias_ih`, and `bias_hh` is zeros.
 
     Args:
         model: Built Keras model, as `load_torch_state_dict` takes it.

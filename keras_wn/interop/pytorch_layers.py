@@ -1,4 +1,4 @@
-"""Says which Keras layers and PyTorch modules correspond, and how each lays out a weight.
+"""States which Keras layers and PyTorch modules correspond, and how each lays out a weight.
 
 `_TABLE` is the only place that knows the layers: loading and saving both read it, so that a new
 layer is a new row.
@@ -53,7 +53,7 @@ class Weight:
 
     Attributes:
         entries: Tuple of the names of the module's entries that together are the weight. Those of
-            a recurrent layer are without the layer's number: `weight_ih`, `weight_ih_reverse`.
+            a recurrent layer lack the layer's number: `weight_ih`, `weight_ih_reverse`.
         variable: The Keras variable.
         layout: `Layout`.
         owner: The layer that normalizes the weight; None of a plain weight.
@@ -202,7 +202,7 @@ def _rows(layer):
 
 
 def _refusal(leaf, layer, weights):
-    """Why PyTorch has no counterpart of a layer; None if it has one."""
+    """A sentence that says why PyTorch has no counterpart of a layer; None if it has one."""
     layer = _unwrapped(layer)
     kind = f"Layer '{leaf.name}' ({type(layer).__name__})"
     for cell, _ in _parts(layer):
@@ -216,7 +216,7 @@ def _refusal(leaf, layer, weights):
     if isinstance(layer, _layers.LayerNormalization) and np.size(layer.axis) > 1:
         return f"{kind} normalizes over the axes {layer.axis}. Allowed: over one."
     if call_scale(leaf.layer) is not None:
-        return f"{kind} takes a scale from elsewhere. Allowed: layers without, as PyTorch's."
+        return f"{kind} takes a scale from another layer. Allowed: layers without a scale."
     for weight in weights:
         if weight.layout in (_VECTOR, _SLOPES) and sum(n > 1 for n in weight.variable.shape) > 1:
             shape = tuple(weight.variable.shape)

@@ -122,10 +122,11 @@ def entry_of(module: str, weight: str, part: str, recurrent: bool, parametrizati
 
 
 def contents(module: Mapping[str, StoredWeight]) -> tuple:
-    """A key that the copies of a module share, which is in a state dict twice if registered twice.
+    """A key that is the same for all copies of a module in a state dict.
 
-    Copies have the same numbers. Normalizations that were not trained have the same numbers as
-    well, all ones and zeros, so that only the same memory makes copies of them.
+    A module that is registered twice is in the state dict twice, with the same numbers. Untrained
+    normalizations also have the same numbers, all ones and zeros, so that they count as copies only
+    if they share memory.
     """
     arrays = {
         (name, part): array

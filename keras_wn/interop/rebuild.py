@@ -1,7 +1,7 @@
 """Rebuilds a model layer by layer, with some layers replaced and all weights carried over.
 
-A container is a model, or a layer around other layers. An opened container is made again, and each
-of its layers is replaced for itself. Any other container is replaced as a whole.
+A container is a model, or a layer around other layers. An opened container is made again, and its
+layers are replaced one by one. Any other container is replaced as a whole.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from keras.layers import Layer
 from keras.src.models import Functional
 from keras.src.utils.python_utils import is_default
 
+from keras_wn.interop import attributes
 from keras_wn.layers import WeightNormalization, gains
 from keras_wn.layers.kernels import own_variables
 from keras_wn.layers.reparameterized import Reparameterized
@@ -132,7 +133,7 @@ def is_graph(model: Layer) -> bool:
 
 
 def compile_as(owners: Pairs) -> None:
-    """Compiles each new model as the old one is. Warns, once, of the models for which that fails.
+    """Compiles each new model like the old one. Warns once of all models for which that fails.
 
     Args:
         owners: Pairs of a container and its new one.
@@ -272,11 +273,11 @@ def _give_class_of(model, rebuilt, built_clone):
     for name in [*vars(made), *getattr(made, "_modules", {})]:
         if not hasattr(rebuilt, name) and not name.startswith("_self_"):
             value = getattr(model, name, None)
-            has_layers = bool(list(_layers_in(value)))
+            has_layers = bool(list(attributes.layers_in(value)))
             setattr(
                 rebuilt,
                 name,
-                _with_layers(value, built_clone) if has_layers else getattr(made, name),
+                attributes.with_layers(value, built_clone) if has_layers else getattr(made, name),
             )
 
 
@@ -307,7 +308,7 @@ def _rebuilt_by_attributes(owner, clone):
             "get_config. Allowed: subclassed models and layers whose get_config returns the "
             f"arguments of __init__, built by the shapes of their inputs. Keras says: {error}"
         ) from error
-    _replace_attributes(new, owner, functools.partial(_built_clone, clone=clone))
+    attributes.replace(new, owner, functools.partial(_built_clone, clone=clone))
     _copy_own_state(owner, new)
     new.built = True
     new._build_shapes_dict = owner._build_shapes_dict
@@ -346,8 +347,8 @@ def replace_in_place(
 
     Args:
         model: Built subclassed Keras model.
-        replace: Function from a layer to what takes its place: a new, unbuilt layer; a built one;
-            or the layer itself, if it stays.
+        replace: Function from a layer to the one that takes its place: a new, unbuilt layer, a
+            built one, or the layer itself if it stays.
         carry: As in `rebuild`.
         opened: Function that tells whether a layer around others holds one that is replaced.
 
@@ -358,10 +359,10 @@ def replace_in_place(
     containers = [model, *filter(opened, model._flatten_layers(include_self=False))]
     containers = [layer for layer in containers if not is_graph(layer)]
     for container in containers:
-        held = {id(layer) for _, value in _attributes(container) for layer in _layers_in(value)}
+        held = set(map(id, attributes.held_layers(container)))
         for layer in container._layers:
             if id(layer) not in held and opened(layer):
-                raise ValueError(_cannot_be_replaced(container, layer))
+                raise ValueError(attributes.cannot_be_replaced(container, layer))
     replaced = {}
 
     def new_of(layer):
@@ -375,11 +376,10 @@ def replace_in_place(
 
     # Make all new layers before the first one is put in.
     for container in containers:
-        for _, value in _attributes(container):
-            for layer in _layers_in(value):
-                new_of(layer)
+        for layer in attributes.held_layers(container):
+            new_of(layer)
     for container in containers:
-        _replace_attributes(container, container, new_of)
+        attributes.replace(container, container, new_of)
     for function in ("train_function", "test_function", "predict_function"):
         setattr(model, function, None)
     # The optimizer has the variables of the layers that were replaced.
@@ -387,83 +387,8 @@ def replace_in_place(
 
 
 def _is_changed(layer):
-    """Whether a rebuild replaced layers in this layer, which its configuration does not tell."""
+    """Whether a rebuild replaced layers in this layer, which its configuration does not show."""
     return getattr(layer, "_keras_wn_changed", False)
-
-
-def _replace_attributes(new_owner, owner, built_clone):
-    """Sets the new owner's attributes that hold layers to clones of the owner's."""
-    clones, layers = {}, list(owner._layers)
-
-    def clone(layer):
-        clones[id(layer)] = built_clone(layer)
-        return clones[id(layer)]
-
-    tracker = new_owner._tracker
-    tracker.unlock()
-    for name, value in _attributes(owner):
-        for layer in _layers_in(getattr(new_owner, name, None)):
-            tracker.untrack(layer)
-        setattr(new_owner, name, _with_layers(value, clone))
-    tracker.lock()
-    # Lists of weights, and files that are read in order, give weights to layers by this order.
-    in_order = [clones[id(layer)] for layer in layers if id(layer) in clones]
-    known = {id(layer) for layer in in_order}
-    new_owner._layers[:] = [
-        *in_order,
-        *(layer for layer in new_owner._layers if id(layer) not in known),
-    ]
-    for layer in layers:
-        if layer.weights and id(layer) not in clones:
-            raise ValueError(_cannot_be_replaced(owner, layer))
-
-
-def _attributes(owner):
-    """Pairs of the name and the value of the attributes of a container that hold layers."""
-    keras_own = vars(keras.Model() if isinstance(owner, keras.Model) else keras.layers.Layer())
-    # On PyTorch, layers are kept apart from other attributes.
-    names = [*vars(owner), *getattr(owner, "_modules", {})]
-    # Names that start with _self_ are TensorFlow's.
-    names = [name for name in names if name not in keras_own and not name.startswith("_self_")]
-    found = [(name, getattr(owner, name)) for name in names]
-    return [(name, value) for name, value in found if list(_layers_in(value))]
-
-
-def _cannot_be_replaced(owner, layer):
-    return (
-        f"'{owner.name}' ({type(owner).__name__}) holds layer '{layer.name}' in a way that cannot "
-        "be replaced. Allowed: layers that are attributes, alone or in lists, tuples and dicts."
-    )
-
-
-def _layers_in(value):
-    """The layers in a value: itself, or those in its lists, tuples and dicts at any depth."""
-    value = _unwrapped(value)
-    if isinstance(value, keras.layers.Layer):
-        yield value
-    elif isinstance(value, list | tuple | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _layers_in(item)
-
-
-def _with_layers(value, replace):
-    """The same lists, tuples and dicts with other layers in them."""
-    value = _unwrapped(value)
-    if isinstance(value, keras.layers.Layer):
-        return replace(value)
-    if isinstance(value, dict):
-        return {key: _with_layers(item, replace) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_layers(item, replace) for item in value]
-    if isinstance(value, tuple):
-        items = [_with_layers(item, replace) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    return value
-
-
-def _unwrapped(value):
-    """A value without TensorFlow's wrapper of tuples."""
-    return getattr(value, "__wrapped__", value)
 
 
 def _built_clone(layer, clone):

@@ -145,7 +145,7 @@ def _gain_of(layer, kernel, w):
         raise ValueError(
             f"Layer '{layer.name}' has a gain that is constant along the axes {kernel.gain_axes} "
             f"and cannot hold a weight whose norms over the axes {kernel.fan_in} differ along "
-            "these. Allowed: weights whose norms do not, or gain_axis=None."
+            "these. Allowed: weights whose norms are equal there, or gain_axis=None."
         )
     return g
 

@@ -77,7 +77,7 @@ def weight_norm(model: keras.Model, layers: Any = None) -> keras.Model:
         return [unit for unit in units(layer) if has_kernels(unit) and chosen(unit)]
 
     def opened(layer):
-        # A layer of which some kernels stay as they are is opened. Any other is wrapped whole.
+        # A layer is opened if some of its kernels stay as they are, and else wrapped as a whole.
         is_opened = layer not in units(layer) and 0 < len(to_normalize(layer)) < len(units(layer))
         if (
             is_opened

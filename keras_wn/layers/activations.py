@@ -131,9 +131,9 @@ class NormalizedReLU(keras.layers.Layer):
             return ops.leaky_relu(scaled, negative_slope=self.negative_slope) - shift
         if backend.backend() == "tensorflow" and self.compute_dtype in ("float32", "float64"):
             # Written as `relu(x) - shift`, TensorFlow would keep the result of the ReLU for the
-            # gradient, beside the output that the next layer keeps. The form below is not used in
-            # half precision, where a small positive input minus the shift rounds to the shift
-            # itself and would have no gradient.
+            # gradient, in addition to the output that the next layer keeps. The form below is not
+            # used in half precision, where a small positive input minus the shift rounds to the
+            # shift itself and would have no gradient.
             alpha = ops.full([1] * len(inputs.shape), -shift, scaled.dtype)
             return translated_relu(scaled - shift, alpha)
         return ops.relu(scaled) - shift
@@ -218,7 +218,7 @@ def _make_tensorflow_translated_relu():
 
         def gradient(upstream):
             # Compute the difference only in the backward pass. A graph could otherwise compute it
-            # in the forward pass and keep it beside y.
+            # in the forward pass and keep it in addition to y.
             with tf.control_dependencies([upstream]):
                 features = y - alpha
             # On a CPU, this is TensorFlow's fastest operation for the gradient. A comparison and a

@@ -1,4 +1,4 @@
-"""Defines noise as large as that which batch normalization adds by the choice of its batch."""
+"""Defines a layer that adds noise like that of batch normalization, which comes from its batch."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class BatchStatisticsNoise(keras.layers.Layer):
     that a mask leaves out do not count.
 
     The four numbers are constants to the gradient. In inference, `y = x`. With `tf.distribute`, the
-    images at hand are those of the replica.
+    images are those of the replica.
 
     Args:
         batch_size: Integer of at least 2, the size of the batch whose noise is imitated. The noise

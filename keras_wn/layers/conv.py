@@ -46,7 +46,8 @@ class WNConv2D(OutputScaled, keras.layers.Conv2D):
         gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
             `keras.layers.Conv2D` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)` stays positive
+            (section 2.1 of the paper).
         center: Boolean, whether v is replaced by `v - mean(v)`, so that each filter of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.Conv2D`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` is not supported.

@@ -21,7 +21,8 @@ class WNDense(OutputScaled, keras.layers.Dense):
         gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
             `keras.layers.Dense` does.
         trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)`.
+        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)` stays positive
+            (section 2.1 of the paper).
         center: Boolean, whether v is replaced by `v - mean(v)`, so that each unit of w sums to 0.
         *args, **kwargs: Arguments of `keras.layers.Dense`. Its `kernel_initializer`,
             `kernel_regularizer` and `kernel_constraint` act on v. `lora_rank` and

@@ -1,4 +1,4 @@
-"""Sums over the positions of an input, without those that a mask leaves out."""
+"""Sums over the positions of an input, leaving out masked ones."""
 
 from keras import ops
 
@@ -31,11 +31,13 @@ def weights_of(inputs: Tensor, mask: Tensor | None) -> Tensor | None:
 def sum_and_count(
     inputs: Tensor, weights: Tensor | None, axes: list[int]
 ) -> tuple[Tensor, Tensor | float]:
-    """Returns two numbers for each place of the other axes, whose ratio is the mean over `axes`.
+    """Returns a sum and a count for each index of the other axes.
+
+    Their ratio is the mean over `axes`.
 
     Args:
         inputs: Tensor.
-        weights: What `weights_of` returns for it.
+        weights: The result of `weights_of` for the input.
         axes: List of axes, which are kept with size 1.
 
     Returns:
@@ -51,5 +53,5 @@ def sum_and_count(
 
 
 def ratio(total: Tensor, count: Tensor | float) -> Tensor:
-    """Returns `total / count`, and 0 where there is nothing to count."""
+    """Returns `total / count`, and 0 where `count` is 0."""
     return total / ops.maximum(count, 1.0)

@@ -64,8 +64,8 @@ def let_act_on_w(kernel: Kernel, gain: Gain | None) -> None:
         if not gain.variable.trainable and isinstance(constraint, _OF_NORMS):
             warnings.warn(
                 f"EffectiveKernelConstraint of '{variable.path}': "
-                f"{type(constraint).__name__} sets the norm of w, which is g, and g is not trained "
-                "and stays. Allowed: trainable_gain=True, or a constraint of the signs of w, as "
+                f"{type(constraint).__name__} sets the norm of w, which is g, and g is not "
+                "trained. Allowed: trainable_gain=True, or a constraint of the signs of w, as "
                 "keras.constraints.NonNeg.",
                 stacklevel=2,
             )
@@ -86,7 +86,7 @@ def let_act_on_v(kernel: Kernel, gain: Gain | None) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Projection:
-    """Applies a constraint C to w, by new values of v and g or of the one that is trained.
+    """Applies a constraint C to w, through new values of v and g, or of the trained one of them.
 
     With one of them frozen, `w' = C(w)` can be held only if it has the direction, or the norm, that
     w has anyway. Each method returns the value whose w is next to it.
@@ -112,7 +112,8 @@ class _Projection:
             g = ops.expand_dims(self.gain.value, self.kernel.fan_in)
             sign = ops.cast(ops.where(g < 0, -1.0, 1.0), v.dtype)
         projected = sign * self.constraint(sign * v)
-        # The norm of w stays. Turn a direction round of which nothing is left.
+        # The norm of w stays, so that no direction can become zero. Where C leaves nothing of the
+        # direction, take the opposite one.
         turned = sign * self.constraint(-sign * v)
         return ops.where(reparameterizations.norm(projected, self.kernel.fan_in), projected, turned)
 

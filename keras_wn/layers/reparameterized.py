@@ -30,16 +30,8 @@ class Reparameterized:
     `keras_wn.constraints.EffectiveKernelConstraint`.
 
     Args:
-        use_gain: Boolean, whether the layer has a gain g. If `False`, `w = v / ||v||`, the strict
-            form.
-        gain_initializer: Initializer of g. `None` stands for `||v||`, so that the layer starts as
-            the plain Keras layer does.
-        trainable_gain: Boolean, whether g is trained. If `False`, g keeps its initial value. A
-            layer with two kernels also accepts a dict from their names to booleans.
-        log_gain: Boolean, whether log g is trained instead of g. Then `g = exp(s)` stays positive
-            (section 2.1 of the paper).
-        center: Boolean, whether v is replaced by `v - mean(v)`, with the mean over the axes of the
-            norm, so that the entries of each filter of w sum to 0.
+        use_gain, gain_initializer, trainable_gain, log_gain, center: As in `WNConv2D`.
+        *args, **kwargs: Arguments of the Keras layer class.
 
     Attributes:
         v: Variable, the stored direction.

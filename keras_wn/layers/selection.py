@@ -43,7 +43,7 @@ def selected(
         layers: A name, a class, a function from a layer to a boolean, or a list of names and
             classes. None chooses all. The name or class of a container chooses all layers in it. A
             function is not called with models and with the user's own containers, because
-            `layer.trainable`, for example, is true of them whatever it is of the layers in them.
+            `layer.trainable`, for example, is true of a container even if its layers are frozen.
         candidates: The layers of the model that can be chosen.
 
     Raises:

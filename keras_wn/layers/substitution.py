@@ -216,7 +216,7 @@ class _RecordingScope(keras.StatelessScope):
         super().__init__(collect_losses=collect_losses)
         self.updated = {}
         # Keras' own argument would cast each value to the compute dtype of the layer that is being
-        # called, also those that its sublayers read in float32.
+        # called, even those that its sublayers read in float32.
         self.state_mapping = {id(v): ops.convert_to_tensor(value) for v, value in mapping}
 
     def add_update(self, update):

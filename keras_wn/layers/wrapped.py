@@ -67,7 +67,7 @@ def given_name(layer: keras.layers.Layer) -> str | None:
     number = automatic_number(layer)
     if number is None:
         return layer.name
-    # A layer that is made for a wrapper has the last of Keras' names, which count from 0.
+    # A layer that was made just now has the last of Keras' automatic names, which count from 0.
     counts = get_global_attribute("object_name_uids") or {}
     is_last = number == counts.get(naming.to_snake_case(type(layer).__name__), 0) - 1
     return None if is_last else layer.name
@@ -202,7 +202,7 @@ def named_kernels(
                 raise ValueError(
                     f"WeightNormalization: '{name}' and '{other}' in weights={weights} are the "
                     f"same weight of layer '{layer.name}', or get the same name. "
-                    "Allowed: names that are each one weight's."
+                    "Allowed: names that stand for one weight each."
                 )
             used[id(variable)] = name
             gain_axes = _axes("gain_axis", gain_axis, name, variable, layer)
@@ -250,7 +250,7 @@ def _own_weight(layer, name):
     if len(weights) > 1:
         raise ValueError(
             f"WeightNormalization: '{name}' of layer '{layer.name}' is the name of one weight and "
-            "the attribute that holds another. Allowed: names that are each one weight's."
+            "the attribute that holds another. Allowed: names that stand for one weight each."
         )
     if weights and not keras.backend.is_float_dtype(weights[0].dtype):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The methods of the study. Each is described by a card in a file of its own."""
+"""Lists the methods of the study. Each is described by a card in a file of its own."""
 
 from keras_wn.methods import (
     bn,

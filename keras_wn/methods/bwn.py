@@ -9,7 +9,7 @@ from keras_wn.methods.card import MethodCard
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    del place  # The same at every place.
+    del place  # The same for every convolution.
     # The root mean square of the filters' norms at the start: each of the area * channels entries
     # of v has variance 2 / (area * filters).
     rho = math.sqrt(2 * x.shape[-1] / filters)

@@ -20,7 +20,7 @@ class Place:
     Attributes:
         role: One of `stem`, the first convolution of a residual network; `inner`, directly before
             an activation; `last`, the last of a branch, before the join; and `shortcut`, the
-            projection beside a branch.
+            projection on a shortcut.
         blocks: Positive integer, the number of residual blocks in the stage; 1 outside of stages.
         network_blocks: Positive integer, the number of residual blocks in the network.
         branch_convolutions: Positive integer, the number of convolutions in a branch.

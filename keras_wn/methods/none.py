@@ -6,7 +6,7 @@ from keras_wn.methods.card import MethodCard
 
 
 def _convolution(x, filters, kernel_size, strides, place, name):
-    del place  # The same at every place.
+    del place  # The same for every convolution.
     return keras.layers.Conv2D(
         filters, kernel_size, strides, padding="same", kernel_initializer="he_normal", name=name
     )(x)

@@ -1,4 +1,4 @@
-"""The networks of the study, built from a method card. `--model` selects one of them."""
+"""Lists the networks of the study, built from a method card. `--model` selects one of them."""
 
 import functools
 from collections.abc import Callable

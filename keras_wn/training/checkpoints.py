@@ -54,7 +54,7 @@ class Checkpoints:
         """
         if not self._writes:
             return
-        # HDF5 may crash the process if a file does not fit on the disk. So it is made in memory.
+        # Make the file in memory, because HDF5 may crash the process if the disk is full.
         with h5py.File("checkpoint", "w", driver="core", backing_store=False) as file:
             file.attrs["run"] = json.dumps(self._run)
             file["sums"] = np.asarray(sums, "float64")
@@ -78,7 +78,7 @@ class Checkpoints:
                 path.unlink()
 
     def restore_newest(self, variables: Sequence[keras.Variable]) -> tuple[int, list[float]]:
-        """Assigns the newest checkpoint that is whole, and says so of each that is not.
+        """Assigns the newest checkpoint that is whole, and prints a line for each that is not.
 
         Args:
             variables: Variables of the model and of the optimizer, as they were written.
@@ -117,7 +117,7 @@ class Checkpoints:
         except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
             if isinstance(error, UsageError):
                 raise
-            # Its name fits its content, which no run wrote.
+            # Its digest is right, but no run wrote its content.
             raise UsageError(
                 f"--resume: {path} is no checkpoint ({type(error).__name__}: {error}). Allowed: "
                 "this run's own, or --overwrite to start anew."
@@ -153,12 +153,12 @@ class Checkpoints:
         if not self._folder.is_dir():
             return []
         matches = [(_NAME.fullmatch(path.name), path) for path in self._folder.iterdir()]
-        # Opening a pipe of such a name would wait for ever.
+        # Opening a pipe of such a name would wait forever.
         return sorted((int(match[1]), path) for match, path in matches if match and path.is_file())
 
 
 def _check_links(file, path):
-    """Refuses a file whose content is elsewhere, as HDF5 allows it: it could be any file's."""
+    """Refuses a file whose content is in another file, as HDF5 allows: it could be any file."""
 
     def check(name):
         is_own = isinstance(file.get(name, getlink=True), h5py.HardLink)

@@ -38,7 +38,7 @@ def define_training_flags(**defaults: Any) -> None:
     flags.DEFINE_bool(
         "prepare",
         False,
-        "Checks ImageNet in --data_dir, prepares it if its tars lie in the folder, and stops.",
+        "Checks ImageNet in --data_dir, prepares it if the folder holds its tars, and stops.",
     )
     flags.DEFINE_string(
         "prepared_format", "array_record", "Format that --prepare writes: array_record or tfrecord."
@@ -58,7 +58,7 @@ def train() -> int | None:
         if unused := sorted(given - _OF_PREPARE):
             raise UsageError(
                 f"--{unused[0]}={values[unused[0]].value}: has no effect with --prepare. Allowed "
-                f"beside it: {', '.join(f'--{name}' for name in sorted(_OF_PREPARE))}."
+                f"with it: {', '.join(f'--{name}' for name in sorted(_OF_PREPARE))}."
             )
         from keras_wn.data import datasets
 
@@ -81,14 +81,14 @@ def train() -> int | None:
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags, runs `main()`, and exits.
 
-    An error that the user can mend is one line on standard error, and exit status 2. The loss of
+    An error that the user can fix is one line on standard error, and exit status 2. The loss of
     another process of the run is one line and exit status 1.
 
     Args:
         main: Function without arguments. It returns the exit status, or None for 0.
     """
     name = os.path.basename(sys.argv[0])
-    # A path need not be text.
+    # A path need not be valid text.
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app.run(lambda _: main(), flags_parser=_parse)
@@ -116,7 +116,7 @@ def _parse(argv):
 
 
 def _checked(argument):
-    """An argument as it is, unless it names a file of flags that could be read without an end."""
+    """Returns an argument. Refuses a file of flags that never ends, such as a pipe."""
     match = re.fullmatch(r"--?flagfile=(.*)", argument, re.DOTALL)
     if match and not os.path.isfile(match[1]):
         raise UsageError(f"{argument}: no regular file. Allowed: a text file, a flag a line.")

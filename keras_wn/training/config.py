@@ -18,7 +18,7 @@ from keras_wn.training.flag_fields import NOT_NEGATIVE, POSITIVE, SHARE, flag
 from keras_wn.training.optimizer import DECAY_ON
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-# The statistics of more images have next to no noise.
+# The statistics of more images have almost no noise.
 _LARGEST_NOISE = 2**20
 # `base_learning_rate` is for this batch size, and scaled in proportion to the batch.
 BASE_BATCH_SIZE = 256
@@ -339,7 +339,7 @@ class TrainConfig:
 
     @property
     def rows_have_weights(self) -> bool:
-        """Whether a batch holds images that are there for their statistics alone."""
+        """Whether a batch holds images that serve for its statistics alone."""
         return (self.statistics_batch or 0) > self.batch_size
 
     @property
@@ -423,7 +423,7 @@ class TrainConfig:
             )
 
 
-# Fields of which a card holds None if its method has no such choice.
+# Fields that are None in a card whose method has no such choice.
 _OPTIONS = ("branch_scale", "groups", "statistics_batch")
 # Fields that the method card fills in, and the card's attributes.
 _CARD_VALUES = {

@@ -62,7 +62,7 @@ class Devices:
         if self.workers == 1:
             return
         own = [int(hashlib.sha256(text.encode()).hexdigest()[:15], 16) for text in facts.values()]
-        # A row for each process or device, that of a process' devices after each other.
+        # A row for each process or device; the rows of a process' devices follow each other.
         rows = self._gathered(np.array(own, "int64"))
         rows = rows.reshape(self.workers, -1, len(own))[:, 0]
         for name, column in zip(facts, rows.T, strict=True):
@@ -73,7 +73,7 @@ class Devices:
                 )
 
     def wait(self) -> None:
-        """Waits until all processes of the run have come here."""
+        """Waits until all processes of the run have called this."""
         self.check_same({"place in the run": ""})
 
     def _gathered(self, numbers):
@@ -122,7 +122,7 @@ def find(config: TrainConfig, **choices: bool) -> Devices:
         **choices: What else must be the same in all processes of the run.
 
     Raises:
-        UsageError: If they are not there, or not on this backend of Keras, or if processes of the
+        UsageError: If this machine or this backend of Keras lacks them, or if processes of the
             run were started otherwise.
     """
     backend = keras.backend.backend()
@@ -168,7 +168,7 @@ def _of_jax(name, virtual_devices):
     """
     if name not in ("auto", "none", "data_parallel"):
         raise UsageError(
-            f"--strategy={name}: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: auto, "
+            f"--strategy={name}: for the TensorFlow backend. Allowed with KERAS_BACKEND=jax: auto, "
             "none, data_parallel."
         )
     if virtual_devices:
@@ -215,16 +215,16 @@ def gpu_count() -> int:
     if keras.backend.backend() == "jax":
         import jax
 
-        # Keras' own list raises an error on JAX where no GPU is.
+        # Keras' own list raises an error on JAX without a GPU.
         return sum(device.platform == "gpu" for device in jax.local_devices())
     return len(keras.distribution.list_devices("gpu"))
 
 
 def make_deterministic() -> None:
-    """Makes operations give the same bits in every run, slower ones on GPUs if need be."""
+    """Makes operations give the same bits in every run. On GPUs, some are then slower."""
     if keras.backend.backend() == "jax":
         raise UsageError(
-            "--deterministic: of the TensorFlow backend. Allowed with KERAS_BACKEND=jax: "
+            "--deterministic: for the TensorFlow backend. Allowed with KERAS_BACKEND=jax: "
             "XLA_FLAGS=--xla_gpu_deterministic_ops=true."
         )
     import tensorflow as tf

@@ -16,7 +16,7 @@ _WRITING = ".keras_wn-writing-"
 
 @contextlib.contextmanager
 def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Scope of a temporary path beside `path`, whose file replaces `path` atomically at the end.
+    """Scope of a temporary path, whose file replaces `path` atomically at the end.
 
     Args:
         path: Path to write. The temporary one ends in the same suffixes, which Keras' savers read.
@@ -35,7 +35,7 @@ def atomic_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def remove_leftovers(folder: pathlib.Path) -> None:
-    """Removes what a process that was killed while it wrote has left in a folder itself.
+    """Removes the temporary files that a killed process has left directly in a folder.
 
     Its subfolders may be those of other runs. A temporary folder of `atomic_path` holds one file at
     most, and no folder.

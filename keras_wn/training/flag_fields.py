@@ -25,7 +25,7 @@ POSITIVE: Range = (lambda x: x > 0, "a number above 0")
 NOT_NEGATIVE: Range = (lambda x: x >= 0, "0 or more")
 SHARE: Range = (lambda x: 0 <= x < 1, "at least 0 and less than 1")
 
-# More is meant by nobody, and does not fit into the integers of arrays.
+# Nobody means more, and arrays of integers cannot hold it.
 LARGEST_INTEGER = 2**32 - 1
 
 # Characters of a value in a message.

@@ -47,7 +47,7 @@ def locked(path: pathlib.Path, what: str) -> Iterator[None]:
         os.pwrite(number, json.dumps(holder).encode(), 0)
         yield
     finally:
-        # Removed first: whoever opens a file that is gone from its folder tries again.
+        # Remove the file before unlocking it. A process that has opened a removed file tries again.
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(number)
@@ -71,7 +71,9 @@ def _acquired(path, what):
             ) from error
         try:
             if not stat.S_ISREG(os.fstat(number).st_mode):
-                raise UsageError(f"{what}: {path.name} is not a regular file. Allowed: none there.")
+                raise UsageError(
+                    f"{what}: {path.name} is not a regular file. Allowed: a regular file, or none."
+                )
             if not _is_ours(number):
                 raise UsageError(f"{what}: {_in_words(_read(number))}")
             # The process before may have removed the file between its opening and its locking.
@@ -124,4 +126,4 @@ def _in_words(holder):
         who = (
             f"process {holder.get('process')} on {holder.get('host')}, since {holder.get('since')},"
         )
-    return f"{who} writes there. Allowed: another folder, or to wait until it has ended."
+    return f"{who} writes in this folder. Allowed: another folder, or to wait until it has ended."

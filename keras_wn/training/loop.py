@@ -40,7 +40,7 @@ def train(
         `interrupted`, and for the last `stopped_by`, the signal's name. None with `signal_only`.
 
     Raises:
-        UsageError: For a mistake that the user can mend, before anything is written.
+        UsageError: For a mistake that the user can fix, before anything is written.
     """
     config = config.resolved()
     model_dir.check_flags(config, resume, overwrite, signal_only)
@@ -239,7 +239,7 @@ def make_step(
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True,
         label_smoothing=config.label_smoothing,
-        # Weights are 1, and 0 for rows that fill a batch up or are there for their statistics.
+        # Weights are 1, and 0 for rows that fill a batch up or serve for its statistics.
         reduction="mean_with_sample_weight",
     )
     if keras.backend.backend() == "jax":

@@ -59,7 +59,7 @@ class ModelDir:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             path = f"runs/{config.norm}-{config.model}-{config.dataset}-seed{config.seed}-{now}"
         self.path = pathlib.Path(path)
-        # As messages quote it.
+        # The flag as messages quote it.
         self._flag = f"--model_dir={shortened(path)}"
         self._lock = self.path / "run.lock"
         self.config_json = self.path / "config.json"
@@ -84,7 +84,7 @@ class ModelDir:
 
         Raises:
             UsageError: If the folder holds another run, if it cannot be written, or if another
-                process writes there.
+                process writes in it.
         """
         try:
             self.check(resume, overwrite, splits)
@@ -94,7 +94,7 @@ class ModelDir:
                 "that you may write to."
             ) from error
         with lock.locked(self._lock, self._flag):
-            # Another process may have had it in between.
+            # Another process may have had the folder in between.
             self.check(resume, overwrite, splits)
             for folder in (self.path, self.checkpoints):
                 files.remove_leftovers(folder)
@@ -105,7 +105,7 @@ class ModelDir:
         if resume and overwrite:
             raise UsageError("--resume and --overwrite exclude each other. Allowed: one of them.")
         if overwrite and any(p.exists() for p in self._own_paths()):
-            self._record_there()  # Refuse to replace a folder that is not a run's.
+            self._recorded_run()  # Refuse to replace a folder that is not a run's.
         if self.config_json.exists() and not overwrite:
             self._check_same_run(resume)
             if splits is not None:
@@ -141,8 +141,8 @@ class ModelDir:
         Raises:
             UsageError: With the space that is needed and that is free.
         """
-        # The last and the best model, and weights with momentum in two checkpoints and in a third
-        # that is being written, at 4 bytes a number.
+        # The last and the best model, and weights with momentum in three checkpoints, of which
+        # one is being written, at 4 bytes a number.
         needed = parameters * 4 * (2 + 2 * 3)
         # The files of this run, or of the run that it replaces, make room for the new ones.
         own = sum(
@@ -159,8 +159,9 @@ class ModelDir:
     def start(self, record: dict, overwrite: bool) -> None:
         """Writes `config.json`, by which the folder is a run's. Removes another run if asked.
 
-        Wherever a process is killed, `config.json` tells the run whose files are there. The result
-        goes first: without it, and then without checkpoints, the old run is not over.
+        Wherever a process is killed, `config.json` is that of the run whose files the folder holds.
+        The result is removed first: without it, and then without checkpoints, the old run is not
+        over.
         """
         if overwrite:
             first = [self.result_json, self.checkpoints]
@@ -178,7 +179,7 @@ class ModelDir:
             if isinstance(value, pathlib.Path) and value not in (self.path, self._lock)
         ]
 
-    def _record_there(self) -> dict[str, Any]:
+    def _recorded_run(self) -> dict[str, Any]:
         """The record of the run in the folder."""
         try:
             record = json.loads(self.config_json.read_text(encoding="utf-8"))
@@ -191,9 +192,9 @@ class ModelDir:
             ) from None
 
     def _check_same_run(self, resume):
-        # An earlier version had fewer flags. What it did is the default of the others.
+        # An earlier version had fewer flags. It did what the defaults of the others say.
         defaults = {f.name: f.default for f in dataclasses.fields(TrainConfig)}
-        flags = {**defaults, **self._record_there()["flags"]}
+        flags = {**defaults, **self._recorded_run()["flags"]}
         differences = [
             f"--{name}={self._flags.get(name)} (in the folder: {flags.get(name)})"
             for name in sorted(self._flags.keys() | flags.keys())
@@ -212,14 +213,14 @@ class ModelDir:
             )
 
     def _check_same_data(self, splits):
-        there = self._record_there().get("data")
+        recorded = self._recorded_run().get("data")
         # Runs of earlier versions have no digest.
-        if not isinstance(there, dict) or there.get("digest") in (None, splits.digest):
+        if not isinstance(recorded, dict) or recorded.get("digest") in (None, splits.digest):
             return
         counts = [len(getattr(splits, name)) for name in ("train", "validation", "test")]
         raise UsageError(
-            f"{self._flag}: the run began with other images than those of today "
-            f"(training, validation and test images then: {_counts(there)}; now: "
+            f"{self._flag}: the run began with other images than it has now "
+            f"(training, validation and test images then: {_counts(recorded)}; now: "
             f"{', '.join(map(str, counts))}). Allowed: the same files, or --overwrite to start "
             "anew."
         )
@@ -227,7 +228,7 @@ class ModelDir:
     def _check_writable(self):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # Paths of files in the folder must not be too long, either.
+            # The paths of the files in the folder must not be too long either.
             with contextlib.suppress(FileNotFoundError):
                 os.lstat(self.checkpoints / ("x" * _LONGEST_NAME))
             with tempfile.TemporaryFile(dir=self.path) as probe:

@@ -62,7 +62,7 @@ def _profiler():
 
 
 class Screen:
-    """Shows how far something is, with the time left.
+    """Shows the progress of a task, with the time left.
 
     On a terminal it is a bar. Elsewhere it is a line every half minute.
 
@@ -70,7 +70,7 @@ class Screen:
         shown: Boolean, whether this process shows anything. In a run of several, one does.
         stderr: Boolean, whether it is shown on the standard error instead of the standard output.
         in_background: Boolean, whether a thread redraws the bar. Without it, the bar is drawn only
-            when a number is shown, so that no thread disturbs what is timed in between.
+            when a number is shown, so that no thread disturbs a measurement in between.
     """
 
     def __init__(self, shown: bool, stderr: bool = False, in_background: bool = True):

@@ -97,7 +97,8 @@ def strategy(
 @functools.cache
 def _strategy(cluster, timeout, facts):
     rendezvous.meet(cluster.addresses, cluster.number, timeout, dict(facts))
-    tf.get_logger().setLevel("WARNING")  # Its lines of information would come twice each.
+    # Otherwise TensorFlow would print each of its lines of information twice.
+    tf.get_logger().setLevel("WARNING")
     communication = tf.distribute.experimental.CommunicationImplementation
     gpus = tf.config.list_physical_devices("GPU")
     options = tf.distribute.experimental.CommunicationOptions(

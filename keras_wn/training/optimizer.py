@@ -21,7 +21,7 @@ class SGDL2(keras.optimizers.SGD):
     meant for the form used here.
 
     The learning rate and `l2` are variables of the optimizer. A compiled step can therefore take
-    them as inputs, and one compiled step serves runs that differ by them.
+    them as inputs, and one compiled step serves runs with other values of them.
 
     Args:
         l2: Non-negative float, the weight decay.
@@ -139,8 +139,8 @@ def clip_adaptively(
 
     The last axis of a kernel counts its units. A vector is one unit, as in the authors' code: the
     norm is that of the whole vector. A variable without axes is left alone: it is a gain or a bias
-    of a whole layer, and has no norm to speak of where it starts at 0. A gradient that is not
-    finite stays so, because an optimizer that scales the loss has to see it.
+    of a whole layer, and if it starts at 0, its gradient would be bounded to almost 0. A gradient
+    that is not finite stays so, because an optimizer that scales the loss has to see it.
 
     Args:
         gradients: List of tensors, or None where a variable has no gradient.

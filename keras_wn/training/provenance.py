@@ -46,7 +46,7 @@ def run_record(config: TrainConfig, splits: Splits, device_count: int = 1) -> di
 def result_record(
     config: TrainConfig, splits: Splits, device_count: int, wall_seconds: float
 ) -> dict[str, Any]:
-    """The content of `result.json` beside the metrics.
+    """The content of `result.json` apart from the metrics.
 
     Args:
         config: Resolved `TrainConfig`.

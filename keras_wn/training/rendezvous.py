@@ -1,6 +1,6 @@
 """Waits for all processes of a run, before TensorFlow starts.
 
-TensorFlow itself would wait for a missing process without a word.
+TensorFlow itself would wait silently for a missing process.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from keras_wn.errors import UsageError
 from keras_wn.training.flag_fields import shortened
 
 _PAUSE = 0.1
-# Seconds and bytes of an exchange. Whoever needs more is no process of the run.
+# Seconds and bytes of an exchange. A caller that needs more is no process of the run.
 _ANSWER = 5.0
 _LONGEST = 2**16
-# Seconds in which the others are told, too, if processes differ.
+# If processes differ, seconds in which the others learn of it as well.
 _GRACE = 2.0
 # Callers that are answered at the same time.
 _CALLERS = 64
@@ -66,7 +66,8 @@ class _Meeting:
     """The processes that this one has reached, and those that have called it.
 
     Attributes:
-        differences: By the number of a process, how it was started otherwise.
+        differences: Dict from the number of a process to a text on how its start differs from this
+            one's.
     """
 
     def __init__(self, addresses, number, facts):
@@ -83,7 +84,7 @@ class _Meeting:
         return not self._unreached and not self._unheard
 
     def missing(self):
-        """The processes that have not come, in words."""
+        """Texts that name the processes that have not come."""
         missing = [f"{self._addresses[i]} did not answer" for i in sorted(self._unreached)]
         missing += [
             f"{self._addresses[i]} answered but did not call here"
@@ -105,7 +106,8 @@ class _Meeting:
                     self._call(other, seconds)
                 stop.wait(_PAUSE)
 
-        # Nobody waits for these threads: the look-up of a name may take longer than all of this.
+        # Nothing waits for these threads, because the look-up of a name may take longer than the
+        # whole meeting.
         for other in list(self._unreached):
             threading.Thread(target=call, args=(other,), daemon=True).start()
         try:
@@ -114,7 +116,7 @@ class _Meeting:
             stop.set()
 
     def _call(self, other, seconds):
-        """Calls the process at an address, and compares what it says."""
+        """Calls the process at an address, and compares its answer with this process."""
         host, _, port = self._addresses[other].rpartition(":")
         ends = time.monotonic() + seconds
         try:
@@ -123,7 +125,7 @@ class _Meeting:
                 connection.sendall(_line(self._own))
                 found = _read_line(connection, ends)
         except (OSError, UnicodeError, ValueError):
-            return  # It is not there yet, or is something else.
+            return  # The process does not listen yet, or the address is another program's.
         if found.get("number") != other or not isinstance(found.get("facts"), dict):
             return
         if found.get("addresses") != self._own["addresses"]:
@@ -139,7 +141,7 @@ class _Meeting:
         self._unreached.discard(other)
 
     def answer(self, connection, host):
-        """Notes a caller, and tells it of this process. A stranger changes nothing."""
+        """Notes a caller and sends it the facts of this process. Ignores other programs."""
         try:
             caller = _read_line(connection, time.monotonic() + _ANSWER)
             if caller.get("addresses") == self._own["addresses"]:
@@ -150,7 +152,7 @@ class _Meeting:
                 connection.sendall(_line({**self._own, "facts": {}}))
                 self._strangers.add(host)
         except (OSError, ValueError):
-            return  # Nothing of ours, or it will call again.
+            return  # It is another program, or a process that will call again.
 
 
 def _line(record: dict[str, Any]) -> bytes:
@@ -203,7 +205,7 @@ def _listening(address, meeting):
             with contextlib.suppress(TimeoutError):
                 connection, (host, *_) = server.accept()
                 connections.add(connection)
-                # A thread each: one that says nothing must not keep the others waiting.
+                # A thread each, so that a silent caller does not keep the others waiting.
                 threading.Thread(target=answer, args=(connection, host), daemon=True).start()
 
     thread = threading.Thread(target=listen, daemon=True)

@@ -31,7 +31,7 @@ def summarize(
         final: Dict from split to its metrics in inference mode; empty if they were not measured.
         stopped_by: Name of the signal that stopped the run, or None.
         images_per_second: Float or None.
-        context: Dict of what else is to be known: data, semantics, memory, time.
+        context: Dict of further entries: data, semantics, memory, time.
     """
     best = _best_validation(folder)
     result = {
@@ -69,7 +69,7 @@ def read(folder: ModelDir) -> dict[str, Any] | None:
     """The content of `result.json`, None if there is none. Checks `metrics.jsonl`, too.
 
     Raises:
-        UsageError: If one of the two is not as a run writes it.
+        UsageError: If a run could not have written one of the two.
     """
     _metrics(folder)
     if not folder.result_json.exists():

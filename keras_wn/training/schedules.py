@@ -24,14 +24,14 @@ def _cosine(rate, steps):
 
 
 def _stepwise(rate, steps):
-    # Keras keeps a rate up to its boundary, that step included.
+    # Keras keeps a rate up to and including the step of its boundary.
     boundaries = [max(1, round(share * steps)) - 1 for share in _STEPWISE_DROPS]
     return keras.optimizers.schedules.PiecewiseConstantDecay(
         boundaries, [rate, rate * 0.1, rate * 0.01, rate * 0.001]
     )
 
 
-# Keras makes these numbers float32. An integer of Python would have to fit into 32 bits first.
+# Keras makes these numbers float32. A Python integer would have to fit into 32 bits first.
 _DECAYS = {"polynomial": _polynomial, "cosine": _cosine, "stepwise": _stepwise}
 
 
@@ -78,7 +78,7 @@ def build(
 class Rates:
     """The learning rates of the steps of a run: a sequence that is computed where it is read.
 
-    A run may have more steps than an array has room for.
+    An array of the rates of a long run might not fit in memory.
 
     Args:
         schedule: Function from float32 array of updates to the rates of these.
@@ -92,8 +92,8 @@ class Rates:
     (1000000000000, True)
     """
 
-    # The place where a part begins never depends on where a run goes on, because the last digits
-    # of a rate may depend on its place in an array.
+    # Parts begin at the same steps wherever a run continues, because the last digits of a rate may
+    # depend on its position in an array.
     _PART = 4096
 
     def __init__(self, schedule: Callable, steps: int, steps_per_update: int = 1):
@@ -139,7 +139,7 @@ class Timetable:
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Warm-up to `peak` in front of another schedule.
+    """Warm-up to `peak`, followed by another schedule.
 
     The rate is `peak ((step + 1) / warmup_steps)^power`, and then `schedule(step - warmup_steps)`.
 
@@ -165,7 +165,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
-        # The first step already moves: at rate 0 it would be wasted.
+        # Start above 0, because a step at rate 0 would be wasted.
         rising = self.peak * ((step + 1.0) / max(self.warmup_steps, 1)) ** self.power
         falling = self.schedule(ops.maximum(step - self.warmup_steps, 0.0))
         return ops.where(step < self.warmup_steps, rising, falling)

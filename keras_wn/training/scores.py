@@ -8,7 +8,7 @@ from keras import ops
 def weights_of_rows(labels: Any) -> Any:
     """The weight of each row of a batch in its loss and metrics, 1 or 0.
 
-    A row whose labels are zeros holds an image that is there for its statistics alone, or that
+    A row whose labels are zeros holds an image that serves for the statistics alone, or that
     fills a batch up. Without a weight of 0, it would take part in the gradient: TensorFlow's
     cross-entropy takes the gradient of a row for softmax minus labels, which is right for labels
     that sum to 1, and label smoothing makes labels of zeros positive.
@@ -28,10 +28,11 @@ def weights_of_rows(labels: Any) -> Any:
 
 
 def rank_of_truth(labels: Any, logits: Any) -> Any:
-    """The number of classes that a network holds to be more likely than the right one.
+    """The number of classes that a network finds more likely than the true one.
 
     Of classes with equal logits, the one with the lower number comes first, as in `argmax`. A
-    logit that is NaN is no opinion: it never counts as below another one.
+    logit that is NaN never counts as less than another one, so that an image whose logits are NaN
+    is not scored as correct.
 
     Args:
         labels: One-hot tensor of shape `(rows, classes)`.

@@ -14,11 +14,11 @@ from keras_wn.training import files, text_table
 
 @dataclasses.dataclass(frozen=True)
 class BlockSignal:
-    """Statistics of what one residual block's join puts out, over a batch.
+    """Statistics of the output of one residual block's join, over a batch.
 
     Attributes:
         block: Name, for example `stage1_block1`.
-        mean: Mean over everything.
+        mean: Mean over all entries.
         variance: Variance over examples and positions, averaged over channels.
         gradient_norm: Euclidean norm of the loss's gradient with respect to it.
     """
@@ -80,7 +80,7 @@ def measure(
 
 @contextlib.contextmanager
 def _added_to(layer, term):
-    """Scope in which a layer puts out `term` more; gives the list of its outputs."""
+    """Scope in which `term` is added to the outputs of a layer. Yields the list of its outputs."""
     call, outputs = layer.call, []
 
     def adding(*args, **kwargs):

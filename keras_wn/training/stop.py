@@ -1,4 +1,4 @@
-"""Notes requests to stop a run: Ctrl-C, and the notice that the machine is taken away."""
+"""Notes requests to stop a run: Ctrl-C, and the SIGTERM of a machine that is taken away."""
 
 import contextlib
 import signal
@@ -9,7 +9,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Remembers a signal to end the run, for the training loop to act on where its state is whole.
+    """Remembers a signal to stop the run, until the training loop has finished a step.
 
     Attributes:
         signal: The signal that came, or None. A second one ends the run at once, by a
@@ -38,7 +38,7 @@ class StopRequest:
             raise Stopped(self.signal)
 
     def _receive(self, number, frame):
-        del frame  # Where the signal came does not matter.
+        del frame  # The place in the program where the signal came does not matter.
         if self.signal is not None:
             raise Stopped(number)
         self.signal = signal.Signals(number)

@@ -43,7 +43,7 @@ def build(
         )
     if name == "data_parallel":
         raise UsageError(
-            "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: "
+            "--strategy=data_parallel: for the JAX backend. Allowed with KERAS_BACKEND=tensorflow: "
             "auto, none, mirrored, multi_worker, tpu."
         )
     if name == "multi_worker":
@@ -69,7 +69,7 @@ def build(
 
 
 def gathered(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarray:
-    """The rows of int64 numbers of all replicas, of whatever process."""
+    """The rows of int64 numbers of the replicas of all processes."""
 
     def gather():
         row = tf.constant(numbers, tf.int64)[None]
@@ -81,7 +81,7 @@ def gathered(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarra
 
 def lost_process(error: Exception) -> bool:
     """Whether an error of TensorFlow says that another process of the run has gone."""
-    # Which one comes depends on which operation was under way.
+    # The kind of error depends on the operation that was running.
     kinds = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
     words = ("collective", "Connection reset", "task", "peer", "Broken pipe", "Socket closed")
     is_remote = any(word in str(error) for word in words)
@@ -97,7 +97,8 @@ def compiles(xla: str) -> bool:
 # Made once for the process: the collective operations of a second strategy clash with these.
 @functools.cache
 def _mirrored(devices):
-    tf.get_logger().setLevel("WARNING")  # Its lines of information would come twice each.
+    # Otherwise TensorFlow would print each of its lines of information twice.
+    tf.get_logger().setLevel("WARNING")
     return tf.distribute.MirroredStrategy(devices)
 
 
@@ -127,8 +128,8 @@ def _tpu():
 
 def _make_virtual(count):
     cpu = tf.config.list_physical_devices("CPU")[0]
-    there = tf.config.get_logical_device_configuration(cpu) or []
-    if len(there) >= count:
+    configured = tf.config.get_logical_device_configuration(cpu) or []
+    if len(configured) >= count:
         return
     try:
         tf.config.set_logical_device_configuration(

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-# An action is a function without arguments. It may return the seconds that count, else the time of
-# the whole call does.
+# An action is a function without arguments. It may return the seconds that count; otherwise the
+# time of the whole call counts.
 Action = Callable[[], float | None]
 # A function of the number of items that are done by now, in a scope that shows it.
 Progress = contextlib.AbstractContextManager[Callable[[int], None]]
@@ -58,7 +58,7 @@ def interleaved(
 ) -> Comparison:
     """Runs each action once a round, in the order A B C A B C.
 
-    Whatever slows the machine down for a while then slows all actions down alike.
+    A temporary slowdown of the machine then affects all actions alike.
 
     Args:
         actions: Dict from a name to an `Action`. The first is the baseline.
@@ -84,7 +84,7 @@ def progress(name: str, total: int) -> Progress:
     """Scope in which the standard error shows how many items are done, and the time left.
 
     Args:
-        name: What an item is called.
+        name: Name of the items.
         total: Number of items.
 
     Returns:

@@ -33,9 +33,9 @@ def test_a_broken_training_image_is_recorded_and_the_next_one_takes_its_place(
     path = source.paths[position]
     with open(path, "wb") as file:
         file.write(broken(jpeg_bytes(4), kind))
-    mended = take(splits.train.training_batches(24, 3, seed=0), 2)
+    repaired = take(splits.train.training_batches(24, 3, seed=0), 2)
     assert splits.corrupt.names == [path]  # Once, in however many epochs.
-    for (images, _), (new_images, _) in zip(whole, mended, strict=True):
+    for (images, _), (new_images, _) in zip(whole, repaired, strict=True):
         changed = [i for i in range(24) if not np.array_equal(images[i], new_images[i])]
         assert len(changed) == 1
         copies = [i for i in range(24) if np.array_equal(new_images[i], new_images[changed[0]])]

@@ -225,8 +225,10 @@ def test_a_cut_gzipped_file_and_one_that_is_none_are_named(small_sets, tmp_path)
 def test_a_set_that_is_nowhere_says_both_ways_to_have_it(tmp_path, name):
     prepare = f"tfds build {idx.SETS[name].tfds} --data_dir={tmp_path}"
     prefix = idx.SETS[name].prefix
-    lay = f"Or lay the files {prefix}train-images-idx3-ubyte, .*, gzipped or not, in --data_dir."
-    with pytest.raises(UsageError, match=f"{prepare}. {lay}") as error:
+    other_way = (
+        f"Or put the files {prefix}train-images-idx3-ubyte, .*, gzipped or not, in --data_dir."
+    )
+    with pytest.raises(UsageError, match=f"{prepare}. {other_way}") as error:
         datasets.load(name, tmp_path, image_size=28)
     assert ("Debian" in str(error.value)) == (name == "fashion_mnist")
     assert "\n" not in str(error.value)

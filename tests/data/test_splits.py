@@ -89,7 +89,7 @@ def test_groups_are_the_same_batches_and_leave_an_incomplete_group_out():
     "what, shard, allowed",
     [
         ("A batch of 3 does not divide among 2 shards", (0, 2), "multiples of 2"),
-        ("Shard 3 of 3: there is none", (3, 3), "0 to 2"),
+        ("Shard 3 of 3: no such shard", (3, 3), "0 to 2"),
     ],
 )
 def test_parts_of_a_batch_that_do_not_exist_are_refused(what, shard, allowed):

@@ -47,7 +47,7 @@ VECTORS = np.random.default_rng(2).normal(size=(5, 4)).astype("float32")
         (layers.NormPropConv2D, (64, 6), IMAGES),
     ],
 )
-def test_activation_of_the_layer_is_the_activation_behind_it(layer_class, size, x, use_bias):
+def test_activation_of_the_layer_is_the_activation_after_it(layer_class, size, x, use_bias):
     fused = layer_class(*size, activation=layers.NormalizedReLU(), use_bias=use_bias)
     plain = layer_class(*size, use_bias=use_bias)
     fused(x), plain(x)

@@ -115,7 +115,7 @@ WITHOUT_EFFECT = {
     "--max_pixels=3": "--max_pixels=3: has no effect. Allowed: with --dataset=imagenet",
     "--allow_partial": "--allow_partial=True: has no effect. Allowed: with a data set that was",
     "--init_batches=2 --norm=bn": "--init_batches=2: has no effect. Allowed: with a --norm that",
-    "--prepare --norm=wn": "--norm=wn: has no effect with --prepare. Allowed beside it: --allow_",
+    "--prepare --norm=wn": "--norm=wn: has no effect with --prepare. Allowed with it: --allow_",
     "--use_synthetic_data --data_dir=/": "--data_dir=/ with --use_synthetic_data: random images",
     "--overwrite": "--overwrite needs the folder of the run. Allowed: with --model_dir.",
     "--profile_steps=100000,100001 --model_dir=run": "--profile_steps=100000,100001: after the end",

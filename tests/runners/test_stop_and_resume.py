@@ -122,5 +122,7 @@ def test_of_ten_runners_on_one_folder_one_trains(tmp_path):
     refused = [err for err, code in answers if code]
     # One that comes after the first has ended has nothing to do.
     assert len(refused) <= 9 and {code for _, code in answers} <= {0, 2}
-    assert refused and all("writes there. Allowed: another folder" in err for err in refused)
+    assert refused and all(
+        "writes in this folder. Allowed: another folder" in err for err in refused
+    )
     assert_as_undisturbed(tmp_path / "run")

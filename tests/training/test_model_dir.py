@@ -182,7 +182,7 @@ def test_a_second_process_is_told_of_the_first_and_takes_over_when_it_is_gone(tm
         with pytest.raises(
             UsageError,
             match=f"--model_dir={tmp_path}: process {holder.pid} on {host}, since {today}T.*, "
-            "writes there. Allowed: another folder, or to wait until it has ended.",
+            "writes in this folder. Allowed: another folder, or to wait until it has ended.",
         ):
             with folder.taken(**flags, splits=splits):
                 pass

@@ -78,7 +78,7 @@ def test_interrupted_run_on_two_devices_resumes(config, tmp_path):
         (
             "data_parallel",
             0,
-            "--strategy=data_parallel: of the JAX backend. Allowed with KERAS_BACKEND=tensorflow: "
+            "--strategy=data_parallel: for the JAX backend. Allowed with KERAS_BACKEND=tensorflow: "
             "auto, none, mirrored",
         ),
         ("mirrored", 8, "--virtual_devices=8: TensorFlow has started already"),

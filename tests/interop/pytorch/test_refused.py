@@ -137,5 +137,5 @@ def test_layers_that_take_a_scale():
     x = inputs = keras.Input((4,))
     layer = keras_wn.layers.WNDense(3, name="scaled")
     model = keras.Model(inputs, layer(x, scale=np.ones(3, "float32")))
-    with pytest.raises(ValueError, match="Layer 'scaled' .* takes a scale from elsewhere"):
+    with pytest.raises(ValueError, match="Layer 'scaled' .* takes a scale from another layer"):
         to_torch_state_dict(model)

@@ -129,6 +129,7 @@ def test_a_disk_that_is_full_in_mid_trial_ends_the_study(
 def test_a_plan_of_days_is_said_and_asks_for_consent(image_folder, tmp_path):  # noqa: F811
     flags = ("--budget=paper", f"--data_dir={image_folder}", f"--out={tmp_path}/study")
     flags += ("--methods=bn", "--train_epochs=100000000", "--image_size=32", "--batch_size=8")
+    flags += ("--model=cifar_resnet8",)
     code, out, err = finish(COMPARE, *flags, "--suite=accuracy")
     assert code == 2 and "GPU-hours on A100s" in out
     assert "--budget=paper: the plan takes about" in err and "Allowed: --yes to start it" in err

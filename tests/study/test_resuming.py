@@ -20,15 +20,14 @@ def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
     monkeypatch,
     stopped_after,
 ):
-    protocol = dataclasses.replace(
-        TINY,
+    protocol = TINY.changed(
+        dataclasses.replace(TINY.of("work"), points=()),
         dataset="imagenet",
         data_dir=str(image_folder),
         image_size=32,
         train_size=None,
         label_noise=0.0,
         batch_size=8,
-        work={**TINY.work, "points": []},
     )
     spec = planner_of(protocol=protocol).spec(
         "accuracy",
@@ -42,10 +41,10 @@ def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
     whole = Trials(protocol, tmp_path / "whole").run(spec)
     end_epoch = Trial.end_epoch
 
-    def stopping(self, epoch, figures):
+    def stopping(self, epoch, metrics):
         if epoch > stopped_after:
             raise KeyboardInterrupt
-        return end_epoch(self, epoch, figures)
+        return end_epoch(self, epoch, metrics)
 
     with monkeypatch.context() as patch:
         # After the last epoch, the trial is stopped once it is measured.

@@ -54,6 +54,7 @@ def preload():
 def run(script, arguments, folder, environment, largest_file):
     """Runs a script as Python does. Returns its exit status."""
     os.chdir(folder)
+    os.environ.clear()
     os.environ.update(environment)
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
@@ -100,7 +101,7 @@ def serve(connection):
 
 def main():
     preload()
-    # Each connection has a process, whose end nobody waits for.
+    # Ctrl-C is for the tests. They end the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
@@ -116,6 +117,7 @@ def main():
                     listener.close()
                     serve(connection)
                     os._exit(0)
+            # The processes of connections that have ended.
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass

@@ -32,7 +32,8 @@ def start(script, *flags, largest_file=None, fresh=False, **environment):
         *flags: Arguments.
         largest_file: A file that it writes ends at this number of bytes, as on a full disk.
         fresh: Whether it runs in a new process, as when a user starts it, which takes longer.
-        **environment: Variables. Those that are read by imports need a new process.
+        **environment: Variables. Those that are read by imports need a new process, and are to be
+            given here.
 
     Returns:
         `subprocess.Popen`, or a `Fork`, which has those of its methods that are used here.
@@ -41,8 +42,8 @@ def start(script, *flags, largest_file=None, fresh=False, **environment):
     inherited = {
         name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
     }
+    changed = {name for name, value in environment.items() if value != inherited.get(name)}
     environment = {**inherited, **environment}
-    changed = {name for name in environment if environment[name] != inherited.get(name)}
     backend = environment.get("KERAS_BACKEND", "tensorflow")
     if not fresh and changed <= FORKABLE and backend in ("tensorflow", "jax"):
         return Fork(script, flags, environment, largest_file, _server(backend))
@@ -103,9 +104,12 @@ class Fork:
 
     def _wait(self, timeout):
         if self.returncode is None and select.select([self._connection], [], [], timeout)[0]:
-            self.returncode = int(self._answers.readline())
+            answer = self._answers.readline()
             self._answers.close()
             self._connection.close()
+            if not answer:
+                raise RuntimeError(f"The server's process for process {self.pid} has gone.")
+            self.returncode = int(answer)
 
     def send_signal(self, number):
         if self.poll() is None:

@@ -60,7 +60,8 @@ def test_every_network_and_batch_size_has_a_table(tmp_path):
         "--image_size=32",
         "--rounds=1",
     )
-    code, out, err = finish(BENCHMARK, "--methods=none", *sizes)
+    # In a new process, as a user starts it.
+    code, out, err = finish(BENCHMARK, "--methods=none", *sizes, fresh=True)
     assert code == 0, err
     titles = [
         line.split(", ")[:2] for line in out.splitlines() if line.startswith("training step: ")

@@ -31,7 +31,8 @@ def test_trains_a_net_for_small_images_by_default(tmp_path):
         "--batch_size=8",
         f"--model_dir={tmp_path}/run",
     )
-    code, out, err = finish(CIFAR, *flags)
+    # In a new process, as a user starts it.
+    code, out, err = finish(CIFAR, *flags, fresh=True)
     assert code == 0, err
     assert "Run: cifar_resnet20, batch normalization (--norm=bn)" in out
     assert json.loads((tmp_path / "run/config.json").read_text())["flags"]["dataset"] == "cifar10"

@@ -154,7 +154,8 @@ def test_a_comparison_that_is_stopped_goes_on_and_ends_as_one_that_was_not(tmp_p
     # As a process that was killed while it wrote would leave it.
     with open(tmp_path / "stopped/trials.jsonl", "a") as file:
         file.write('{"kind": "trial", "id"')
-    code, _, err = finish(COMPARE, *QUICK, f"--out={tmp_path}/stopped")
+    # In a new process, as a user starts it.
+    code, _, err = finish(COMPARE, *QUICK, f"--out={tmp_path}/stopped", fresh=True)
     assert code == 0 and "is torn, and dropped" in err
     # As many jobs, and so as many threads an operation, on which the last digits depend.
     shards = [start(COMPARE, *QUICK, f"--shard={i}/2", f"--out={tmp_path}/split") for i in (1, 2)]

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from keras_wn.data import reading
 
@@ -49,6 +48,9 @@ def hold_out(labels: np.ndarray, count: int, data_dir: Any = None) -> tuple[np.n
             data_dir,
             f"the label {classes[sizes.argmin()]} has 1 training image. Allowed: 2 or more.",
         )
+    # Flags are made of the list of data sets, where scikit-learn need not be installed.
+    from sklearn.model_selection import train_test_split
+
     kept, held_out = train_test_split(
         np.arange(len(labels)),
         test_size=count,

@@ -53,8 +53,15 @@ def backend(session, backend):
     spared = {"tests/methods", "tests/models", "tests/interop"} if backend == "jax" else set()
     parts = [part for part in PARTS if part not in spared]
     parts += ["tests/interop/test_whole_models.py"] if backend == "jax" else []
-    # Most of JAX's time goes into compiling small programs that run once.
-    fast = {"XLA_FLAGS": "--xla_backend_optimization_level=0"} if backend == "jax" else {}
+    # Most of JAX's time goes into compiling small programs that run once, and each process of the
+    # tests compiles many that the other has compiled.
+    fast = {
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_COMPILATION_CACHE_DIR": session.create_tmp(),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    fast = fast if backend == "jax" else {}
     session.run(
         "python",
         "-m",

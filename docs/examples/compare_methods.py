@@ -12,15 +12,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from keras_wn import methods
-from keras_wn.study import budgets, estimates, plan, search, trial
+from keras_wn.study import budgets, estimates, specs, trial
 
 SEEDS = range(5)
 # Learning rate, weight decay and share of the warm-up. The study's search chose them on the
 # validation images of Fashion-MNIST (docs/study), so that no image of this example did.
 SETTINGS = {
-    "bn": search.Setting(0.06727, 0.007743, 0.083),
-    "wn": search.Setting(0.2075, 0.0007743, 0.003),
-    "normprop": search.Setting(0.07336, 0.001089, 0.323),
+    "bn": specs.Setting(0.06727, 0.007743, 0.083),
+    "wn": specs.Setting(0.2075, 0.0007743, 0.003),
+    "normprop": specs.Setting(0.07336, 0.001089, 0.323),
 }
 
 # %% [markdown]
@@ -28,7 +28,7 @@ SETTINGS = {
 
 # %%
 protocol = dataclasses.replace(budgets.get("small"), train_epochs=12)
-request = plan.Request(protocol, tuple(SETTINGS), classes=10)
+planner = specs.Planner(protocol, tuple(SETTINGS), classes=10)
 trials = trial.Trials(protocol, pathlib.Path("trials"))
 print("Images:", trials.data["images"])
 
@@ -39,10 +39,10 @@ print("Images:", trials.data["images"])
 # %%
 accuracy = {}
 for method, setting in SETTINGS.items():
-    specs = [
-        request.spec("accuracy", "final", method, setting, seed, splits=("test",)) for seed in SEEDS
+    own = [
+        planner.spec("accuracy", "final", method, setting, seed, splits=("test",)) for seed in SEEDS
     ]
-    accuracy[method] = [100 * trials.run(spec)["final"]["test"]["top1"] for spec in specs]
+    accuracy[method] = [100 * trials.run(spec)["final"]["test"]["top1"] for spec in own]
     print(f"{method:9} {methods.get(method).title:28} {np.mean(accuracy[method]):.1f} %")
 
 # %% [markdown]

@@ -48,7 +48,8 @@ def hold_out(labels: np.ndarray, count: int, data_dir: Any = None) -> tuple[np.n
             data_dir,
             f"the label {classes[sizes.argmin()]} has 1 training image. Allowed: 2 or more.",
         )
-    # Flags are made of the list of data sets, where scikit-learn need not be installed.
+    # Imported here, because the flags of a benchmark need the list of data sets, and not
+    # scikit-learn.
     from sklearn.model_selection import train_test_split
 
     kept, held_out = train_test_split(

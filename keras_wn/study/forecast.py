@@ -20,7 +20,7 @@ from keras_wn.study.specs import Done, Planner, TrialSpec, empty_record
 # The noise of a difference in test top-1 from bn's: the standard deviation over seeds in points,
 # and the variance over images of the mean difference, in which wrong is 0 and correct is 1. In the
 # trials of docs/study, those of none, wn, normprop and wn_trelu are 0.48 to 0.63 and 0.002
-# to 0.008 (`statistics.crossed` of their final trials).
+# to 0.008 (`estimates.crossed` of their final trials).
 _SPREAD, _IMAGE_VARIANCE = 0.6, 0.008
 
 # A multiplication and addition of ResNet-50's training on an A100 with mixed precision and XLA,

@@ -165,12 +165,19 @@ class Protocol:
         """
         own = {field.name: field for field in dataclasses.fields(cls) if field.name != "questions"}
         kinds = {kind.name: kind for kind in kinds}
-        for name in (*own, *kinds):
-            if name not in record:
-                raise ValueError(f"{name} is missing")
+        for name in own.keys() - record.keys():
+            raise ValueError(f"{name} is missing")
         values = {name: fields.read(own[name].type, record[name], name) for name in own}
-        questions = tuple(fields.read(kind, record[name], name) for name, kind in kinds.items())
-        return cls(**values, questions=questions)
+        questions = []
+        for name, kind in kinds.items():
+            # A question that came later has settings with defaults, which older logs lack.
+            has_defaults = all(
+                f.default is not dataclasses.MISSING for f in dataclasses.fields(kind)
+            )
+            if name not in record and not has_defaults:
+                raise ValueError(f"{name} is missing")
+            questions.append(fields.read(kind, record.get(name, {}), name))
+        return cls(**values, questions=tuple(questions))
 
 
 def _as_json(values):

@@ -117,7 +117,7 @@ class Rates:
 
 @dataclasses.dataclass(frozen=True)
 class Timetable:
-    """What each step of a run depends on, and after which steps something is due.
+    """Holds the learning rate of each step of a run, and the steps after which something is due.
 
     Attributes:
         rates: Sequence of the learning rate of each step, as `Rates`.

@@ -19,8 +19,8 @@ import socket
 import sys
 import traceback
 
-# What the runners import by and by. Nothing here may run an operation: its threads would not be
-# there after a fork.
+# Modules that the runners import. None of them may run an operation when it is imported, because a
+# fork has no threads but its first.
 MODULES = (
     "keras_wn",
     "keras_wn.methods",

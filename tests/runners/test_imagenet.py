@@ -9,10 +9,6 @@ from tests.runners import processes
 RUNNER = processes.RUNNERS / "imagenet.py"
 
 
-def start(*flags):
-    return processes.start(RUNNER, *flags)
-
-
 def finish(*flags):
     return processes.finish(RUNNER, *flags)
 

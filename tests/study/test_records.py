@@ -1,15 +1,20 @@
 """Each value of a log is as the study writes it, or its place is named."""
 
 import copy
+import dataclasses
 import json
 import pathlib
+from typing import ClassVar
 
 import pytest
 
 from keras_wn.errors import UsageError
 from keras_wn.study import records
+from keras_wn.study.fields import Count
 from keras_wn.study.log import Log
-from tests.study.made_up import World, log
+from keras_wn.study.protocol import Protocol
+from keras_wn.study.questions import SETTINGS
+from tests.study.made_up import DECISIVE, World, log
 
 LOG = pathlib.Path(__file__).parents[2] / "docs/study/trials.jsonl"
 
@@ -127,3 +132,15 @@ def test_a_line_that_is_no_record_is_named(tmp_path, lines, text):
     path.write_text(f"{json.dumps(lines[0])}\n{text}\n")
     with pytest.raises(UsageError, match=f"{path}, line 2: "):
         Log(path).read()
+
+
+def test_a_question_that_comes_later_has_its_defaults_in_an_older_log(lines):
+    @dataclasses.dataclass(frozen=True)
+    class Later:
+        name: ClassVar[str] = "later"
+        seeds: Count = 3
+
+    found = Protocol.read(lines[0], (*SETTINGS, Later))
+    assert found.of("later") == Later() and found.of("cost") == DECISIVE.of("cost")
+    with pytest.raises(ValueError, match="later.seeds is -1"):
+        Protocol.read({**lines[0], "later": {"seeds": -1}}, (*SETTINGS, Later))

@@ -1,4 +1,4 @@
-"""How well does each method test, and how well does it train, at its own best setting?
+"""Asks how well each method tests, and how well it trains, at its own best setting.
 
 Each method is tuned on validation images with as many trials, and the chosen setting is trained
 with fresh seeds, whose trials alone see the test images.

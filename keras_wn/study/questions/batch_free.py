@@ -1,4 +1,4 @@
-"""Is there a method without batch statistics that is as accurate and as stable as with them?
+"""Asks for a method without batch statistics that is as accurate and as stable as with them.
 
 It plans no trials of its own: it judges those on accuracy and on stability together.
 """

@@ -1,4 +1,4 @@
-"""What does a training step of each method cost?
+"""Asks what a training step of each method costs.
 
 Steps are timed in turns, while nothing else runs, on a batch in memory. The bytes that a step
 moves on a TPU are added to the log by `compare.py --add_benchmark`.

@@ -1,4 +1,4 @@
-"""Do regularizers close weight normalization's gap, and is it the noise of batch normalization?
+"""Asks whether regularizers close weight normalization's gap, and whether bn's noise makes it.
 
 A cell is a change of a method's tuned setting, such as dropout. Each method's cell is chosen by the
 validation split, on seeds of the search, and scored on the final seeds. The baseline gets the same

@@ -1,4 +1,4 @@
-"""How does the signal pass through a deep network, at the start and as it trains?
+"""Asks how the signal passes through a deep network, at the start and as it trains.
 
 It is C6's cause, so that its figures stand in the section on stability.
 """

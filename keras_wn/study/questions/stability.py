@@ -1,4 +1,4 @@
-"""Up to which learning rate does each method train a network, by depth and condition?
+"""Asks up to which learning rate each method trains a network, by depth and condition.
 
 Each seed has a largest stable learning rate, which a bisection encloses to a factor of sqrt 2:
 `limits.py`.

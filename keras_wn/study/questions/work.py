@@ -1,4 +1,4 @@
-"""How does the gap to batch normalization grow with training images and with depth?
+"""Asks how the gap to batch normalization grows with training images and with depth.
 
 The methods are those of the settings, and the method without batch statistics whose search found
 the best validation top-1. The learning rate is tuned again at each point.

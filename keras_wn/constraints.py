@@ -1,5 +1,6 @@
 """Defines constraints, which the optimizer applies to a kernel after each step."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,17 +15,19 @@ _LEAST_SUM = 2.0**-64
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class UnitNorm(keras.constraints.Constraint):
-    """Rescales each filter to unit Euclidean norm: `v <- v / ||v||`.
+    """Rescales each filter to unit Euclidean norm, or to another one: `v <- norm v / ||v||`.
 
     Args:
         axis: Integer or tuple, the axes of a filter's fan-in. `None` stands for all axes but the
             last, which is right for the kernels of `Dense` and `Conv` layers.
+        norm: Positive float, the norm.
 
     Returns:
         When called, a tensor of the shape and dtype of the kernel.
 
     Raises:
-        ValueError: If an axis lies outside of the kernel.
+        ValueError: If an axis lies outside of the kernel, or if the norm is not positive and
+            finite.
 
     Example:
 
@@ -39,8 +42,13 @@ class UnitNorm(keras.constraints.Constraint):
     computes in float32 or wider.
     """
 
-    def __init__(self, axis: int | Sequence[int] | None = None):
+    def __init__(self, axis: int | Sequence[int] | None = None, norm: float = 1.0):
         self.axis = axis if axis is None else tuple([axis] if isinstance(axis, int) else axis)
+        if not (norm > 0 and math.isfinite(norm)):
+            raise ValueError(
+                f"UnitNorm: norm={norm} is not allowed. Allowed: a finite number above 0."
+            )
+        self.norm = norm
 
     def __call__(self, w: Tensor) -> Tensor:
         w = keras.ops.convert_to_tensor(w)
@@ -51,6 +59,10 @@ class UnitNorm(keras.constraints.Constraint):
                 f"UnitNorm: axis={axis} lies outside a kernel of rank {rank}. "
                 f"Allowed: {-rank} to {rank - 1}."
             )
+        unit = self._unit(w, axis)
+        return unit if self.norm == 1.0 else self.norm * unit
+
+    def _unit(self, w, axis):
         if keras.backend.backend() != "tensorflow" or w.dtype != "float32":
             return keras.ops.cast(weight_norm(w, axis=axis), w.dtype)
         # Kernels that were rescaled in the step before have norms near 1. Try the plain formula
@@ -62,7 +74,7 @@ class UnitNorm(keras.constraints.Constraint):
         )
 
     def get_config(self) -> dict[str, Any]:
-        return {"axis": self.axis}
+        return {"axis": self.axis, "norm": self.norm}
 
 
 @keras.saving.register_keras_serializable(package="keras_wn")

@@ -122,6 +122,75 @@ def data_dependent_init(
             raise
 
 
+def start_biases(model: keras.layers.Layer, batch: Any) -> None:
+    """Sets the biases of convolutions so that each channel of their outputs has mean 0.
+
+    `b = -mean[w . x]`, over the batch and all positions. All layers are set in one forward pass,
+    one after the other.
+
+    Args:
+        model: Built Keras model or layer. Its convolutions with a trained bias are set, plain ones
+            and weight-normalized ones.
+        batch: Input of `model`, as for `data_dependent_init`.
+
+    Raises:
+        ValueError: If the model has no such convolution, or if an output is not finite.
+
+    Example:
+
+    >>> import numpy as np, keras
+    >>> model = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Conv2D(3, 1)])
+    >>> batch = np.random.default_rng(0).normal(5.0, 2.0, (64, 4, 4, 2))
+    >>> start_biases(model, batch)
+    >>> bool(abs(np.mean(model(batch), axis=(0, 1, 2))).max() < 1e-4)
+    True
+
+    Reference: RescaleNet, Shao et al. 2020, "Is normalization indispensable for training deep
+    neural networks?", NeurIPS. There, the bias stands in front of the convolution.
+    """
+    convolutions = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+    found = [
+        layer
+        for layer in _layers_outside_of_loops(model)
+        if isinstance(layer, convolutions) and layer.use_bias and layer.bias.trainable
+    ]
+    if not found:
+        raise ValueError(f"start_biases: model '{model.name}' has no convolution with a bias.")
+    with contextlib.ExitStack() as stack:
+        for layer in found:
+            call = functools.partial(_first_biased, layer, layer.call, [])
+            stack.enter_context(replaced_call(layer, call))
+        before = [(layer.bias, ops.copy(layer.bias.value)) for layer in found]
+        try:
+            model(_first_batch(batch), training=False)
+        except Exception:
+            for variable, value in before:
+                variable.assign(value)
+            raise
+
+
+def _first_biased(layer, call, done, *args, **kwargs):
+    if not done:
+        done.append(True)
+        activation, layer.activation = layer.activation, activations.linear
+        try:
+            with full_precision():
+                layer.bias.assign(ops.zeros(layer.bias.shape))
+            outputs = ops.cast(call(*args, **kwargs), "float32")
+        finally:
+            layer.activation = activation
+        (channel_axis,) = _channel_axes(layer, len(outputs.shape))
+        axes = [a for a in range(len(outputs.shape)) if a != channel_axis]
+        mean = ops.mean(outputs, axis=axes)
+        if not bool(ops.convert_to_numpy(ops.all(ops.isfinite(mean)))):
+            raise ValueError(
+                f"start_biases: the output of layer '{layer.name}' is not finite on this batch."
+            )
+        with full_precision():
+            layer.bias.assign(-mean)
+    return call(*args, **kwargs)
+
+
 def _layers_outside_of_loops(model):
     layers = list(model._flatten_layers())
     looped = {

@@ -4,39 +4,23 @@ import dataclasses
 
 import keras
 import matplotlib.pyplot as plt
-from keras import layers
 from sklearn.datasets import load_digits
 
 import keras_wn
 from keras_wn.methods import MethodCard
 
-# A card is everything that distinguishes a method. This one adds a convolution whose gain is the
-# exponential of what is trained, and a smooth activation.
-
-
-def convolution(x, filters, kernel_size, strides, place, name):
-    return keras_wn.layers.WNConv2D(
-        filters,
-        kernel_size,
-        strides,
-        padding="same",
-        kernel_initializer="he_normal",
-        gain_initializer=keras.initializers.Constant(place.start),
-        log_gain=True,
-        name=name,
-    )(x)
-
-
+# A card says what a method is made of. This one has gains that are the exponentials of what is
+# trained, filters whose entries sum to 0, and a smooth activation.
 OWN = MethodCard(
-    name="wn_log_silu",
-    title="weight normalization, gains in log space, SiLU",
-    convolution=convolution,
-    activation=lambda name: layers.Activation("silu", name=name),
-    branch_scale=0.1,  # The end of each branch starts small: `place.start` is 0.1 there.
+    name="cwn_log_silu",
+    title="centered weight normalization, gains in log space, SiLU",
+    weights="wn",
+    center="always",
+    weight_options={"log_gain": True},  # Further arguments of keras_wn.layers.WNConv2D.
+    activation="silu",
+    branch_scale=0.1,  # The end of each branch starts small.
     # The gains and biases are set by one batch, to the deviation that the gains start at.
-    initialize=lambda model, batch: keras_wn.data_dependent_init(
-        model, batch, init_scale=lambda layer: getattr(layer.gain_initializer, "value", 1.0)
-    ),
+    initialize="gains",
     # For runners/imagenet.py and the study. The range is for the small networks of the study.
     learning_rate=0.016,
     learning_rate_range=(0.32, 5.12),

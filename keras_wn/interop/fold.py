@@ -45,13 +45,13 @@ def fold(
     The outputs are the same. The copy is for inference and export: it computes no norms, and loads
     without custom objects. Regularizers and constraints of w stay, on the kernel. Others of this
     package, and its initializers, are dropped with the normalization. A `scale` that a layer of a
-    functional model takes from `JoinWeights`, or a constant one, becomes part of its kernel.
-    `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`, whose numbers are
-    part of its configuration; in a subclassed model and in a layer of your own, whose
+    functional model takes from `JoinWeights` or `SharedGain`, or a constant one, becomes part of
+    its kernel. `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`, whose
+    numbers are part of its configuration; in a subclassed model and in a layer of your own, whose
     configurations do not have these, they stay as they are, with their weights.
     `GhostBatchNormalization` becomes `keras.layers.BatchNormalization`, and `BatchStatisticsNoise`
-    the identity. `TReLU`, `NormalizedReLU` and the joins have no plain
-    counterpart and stay as they are, as layers and as activations of layers.
+    the identity. `TReLU`, `NormalizedReLU`, `ScaledReLU` and the joins have no plain counterpart
+    and stay as they are, as layers and as activations of layers.
 
     Args:
         model: Built Keras model, which may hold other models. It is left as it is. Of a subclassed
@@ -79,7 +79,7 @@ def fold(
     Raises:
         ValueError: If the model is not built, if `layers` selects nothing, if `in_place=True` is
             given for a functional model, whose graph holds its layers, if a layer takes a
-            `scale` from another layer than `JoinWeights`, or if Keras cannot make the model, or a
+            `scale` from another layer than these, or if Keras cannot make the model, or a
             layer around others, again from its `get_config`. Also for a subclassed model with
             `fold_bn=True`, because Keras does not know the order of its layers.
 

@@ -1,6 +1,6 @@
 """Keras layers of the weight normalization family."""
 
-from keras_wn.layers.activations import NormalizedReLU, TReLU
+from keras_wn.layers.activations import NormalizedReLU, ScaledReLU, TReLU
 from keras_wn.layers.batch_statistics_noise import BatchStatisticsNoise
 from keras_wn.layers.conv import (
     BoundedWNConv2D,
@@ -21,7 +21,7 @@ from keras_wn.layers.ghost_batch_norm import GhostBatchNormalization
 from keras_wn.layers.joins import JoinWeights, ScaledAdd, WeightedAdd
 from keras_wn.layers.mean_only_batch_norm import MeanOnlyBatchNormalization
 from keras_wn.layers.norm_prop import NormPropConv2D, NormPropDense
-from keras_wn.layers.scalars import ScalarBias, ScalarGain, SkipInit
+from keras_wn.layers.scalars import ScalarBias, ScalarGain, SharedGain, SkipInit
 from keras_wn.layers.weight_normalization import WeightNormalization
 
 __all__ = [
@@ -36,7 +36,9 @@ __all__ = [
     "ScalarBias",
     "ScalarGain",
     "ScaledAdd",
+    "ScaledReLU",
     "ScaledWSConv2D",
+    "SharedGain",
     "SkipInit",
     "TReLU",
     "WNConv1D",

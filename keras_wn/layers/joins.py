@@ -17,13 +17,15 @@ from keras_wn.reparameterizations.weight_norm import Tensor
 
 @keras.saving.register_keras_serializable(package="keras_wn")
 class ScaledAdd(keras.layers.Layer):
-    """Adds its inputs and multiplies the sum by a fixed scale.
+    """Adds its inputs and multiplies the sum by a fixed scale, or each input by its own.
 
-    `y = scale (x_1 + x_2 + ...)`. With `scale = 1 / sqrt(n)`, n independent inputs of variance 1
-    give an output of variance 1.
+    `y = scale (x_1 + x_2 + ...)`, or `y = scale_1 x_1 + scale_2 x_2 + ...`. With
+    `scale = 1 / sqrt(n)`, n independent inputs of variance 1 give an output of variance 1, and so
+    do scales whose squares sum to 1.
 
     Args:
-        scale: Float. `None` stands for `1 / sqrt(n)` for n inputs.
+        scale: Float, or a tuple with a float for each input. `None` stands for `1 / sqrt(n)` for n
+            inputs.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -33,24 +35,32 @@ class ScaledAdd(keras.layers.Layer):
         The shape of each input.
 
     Raises:
-        ValueError: If there are fewer than two inputs, or if their shapes differ.
+        ValueError: If there are fewer than two inputs, if their shapes differ, or if there are more
+            or fewer scales than inputs.
 
     Example:
 
     >>> import numpy as np
     >>> round(float(ScaledAdd()([np.ones(1), np.ones(1)])[0]), 4)
     1.4142
+    >>> float(ScaledAdd((0.5, 2.0))([np.ones(1), np.ones(1)])[0])
+    2.5
 
     Reference: ours. Arpit et al. 2016, arXiv 1603.01431, do not discuss residual networks. This
-    layer applies their rule for the variance to them.
+    layer applies their rule for the variance to them. With a scale for each input, it is the join
+    of RescaleNet, Shao et al. 2020, "Is normalization indispensable for training deep neural
+    networks?", NeurIPS, and of EDM2, Karras et al. 2024, arXiv 2312.02696, eq. 88.
     """
 
-    def __init__(self, scale: float | None = None, **kwargs):
+    def __init__(self, scale: float | Sequence[float] | None = None, **kwargs):
         super().__init__(**kwargs)
-        self.scale = scale
+        self.scale = tuple(scale) if isinstance(scale, Sequence) else scale
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         self._check_shapes([x.shape for x in inputs])
+        if isinstance(self.scale, tuple):
+            first, *rest = (c * x for c, x in zip(self.scale, inputs, strict=True))
+            return sum(rest, start=first)
         scale = 1 / math.sqrt(len(inputs)) if self.scale is None else self.scale
         return scale * sum(inputs[1:], start=inputs[0])
 
@@ -67,6 +77,11 @@ class ScaledAdd(keras.layers.Layer):
             raise ValueError(
                 f"Layer '{self.name}' takes a list of at least two tensors of one shape. "
                 f"Received: shapes={shapes}."
+            )
+        if isinstance(self.scale, tuple) and len(self.scale) != len(shapes):
+            raise ValueError(
+                f"Layer '{self.name}': scale={self.scale} for {len(shapes)} inputs. "
+                "Allowed: a number for each input, or one for all."
             )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras.layers import Layer
 
-from keras_wn.layers import JoinWeights, WeightNormalization
+from keras_wn.layers import JoinWeights, SharedGain, WeightNormalization
 from keras_wn.layers.kernels import is_known
 from keras_wn.layers.reparameterized import OutputScaled, Reparameterized
 
@@ -101,7 +101,7 @@ def call_scale(layer: Layer) -> Any:
 
     Raises:
         ValueError: If it is not the same in all calls, or is neither a constant nor an output of
-            `JoinWeights`. It may then depend on the input.
+            `JoinWeights` or of `SharedGain`. It may then depend on the input.
     """
     if not isinstance(layer, OutputScaled):
         return None
@@ -116,10 +116,11 @@ def call_scale(layer: Layer) -> Any:
     if not isinstance(scales[0], keras.KerasTensor):
         return scales[0]
     origin = scales[0]._keras_history
-    if not isinstance(origin.operation, JoinWeights):
+    if not isinstance(origin.operation, JoinWeights | SharedGain):
         raise ValueError(
             f"Layer '{layer.name}' takes its scale from '{origin.operation.name}' "
-            f"({type(origin.operation).__name__}). Allowed: JoinWeights, whose outputs do not "
-            "depend on the input, and constants."
+            f"({type(origin.operation).__name__}). Allowed: JoinWeights and SharedGain, whose "
+            "outputs do not depend on the input, and constants."
         )
-    return origin.operation.values()[origin.tensor_index]
+    values = origin.operation.values()
+    return values[origin.tensor_index] if isinstance(values, tuple) else values

@@ -4,18 +4,23 @@ from keras_wn.methods import (
     bn,
     bwn,
     cwn,
+    cwn_trelu,
+    cwn_trelu_skip,
     fixup,
     gn,
     nf,
+    nf_fold,
     none,
     normprop,
+    rescale,
+    sphere,
     wn,
     wn_mobn,
     wn_robust,
     wn_trelu,
     ws,
 )
-from keras_wn.methods.card import MethodCard, Place
+from keras_wn.methods.card import CompositionError, MethodCard, Place
 from keras_wn.methods.joins import JOINS, join_of
 
 _MODULES = (
@@ -32,6 +37,11 @@ _MODULES = (
     gn,
     nf,
     fixup,
+    cwn_trelu,
+    cwn_trelu_skip,
+    rescale,
+    nf_fold,
+    sphere,
 )
 # The paper's "WN algorithms". A claim about them is a claim about each of them.
 FAMILY = ("wn", "normprop", "wn_trelu")
@@ -48,7 +58,7 @@ def names() -> tuple[str, ...]:
     >>> import keras_wn
     >>> keras_wn.methods.names()
     ('none', 'bn', 'wn', 'normprop', 'wn_trelu', 'wn_robust', 'wn_mobn', 'bwn', 'cwn', 'ws', 'gn',
-     'nf', 'fixup')
+     'nf', 'fixup', 'cwn_trelu', 'cwn_trelu_skip', 'rescale', 'nf_fold', 'sphere')
     """
     return tuple(_CARDS)
 
@@ -78,4 +88,14 @@ def get(method: str | MethodCard) -> MethodCard:
     return _CARDS[method]
 
 
-__all__ = ["FAMILY", "JOINS", "PAPER", "MethodCard", "Place", "get", "join_of", "names"]
+__all__ = [
+    "FAMILY",
+    "JOINS",
+    "PAPER",
+    "CompositionError",
+    "MethodCard",
+    "Place",
+    "get",
+    "join_of",
+    "names",
+]

@@ -1,35 +1,15 @@
 """Bounded weight normalization: fixed norms, with mean-only batch normalization."""
 
-import math
-
-import keras
-
-from keras_wn.layers import BoundedWNConv2D, MeanOnlyBatchNormalization
 from keras_wn.methods.card import MethodCard
-
-
-def _convolution(x, filters, kernel_size, strides, place, name):
-    del place  # The same for every convolution.
-    # The root mean square of the filters' norms at the start: each of the area * channels entries
-    # of v has variance 2 / (area * filters).
-    rho = math.sqrt(2 * x.shape[-1] / filters)
-    x = BoundedWNConv2D(
-        filters,
-        kernel_size,
-        strides,
-        padding="same",
-        use_bias=False,
-        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
-        gain_initializer=keras.initializers.Constant(rho),
-        name=name,
-    )(x)
-    return MeanOnlyBatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
-
 
 CARD = MethodCard(
     name="bwn",
     title="bounded weight normalization",
-    convolution=_convolution,
+    weights="fixed",
+    kernel_start="he_fan_out",
+    gain_start="mean_norm",
+    biases="none",
+    normalization="mean",
     unstable_joins={
         "rsqrt2": "the variance falls from 0.01 to 2e-7 over ResNet-50's blocks "
         "(tests/methods/test_variances.py)"

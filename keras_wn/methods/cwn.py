@@ -1,17 +1,15 @@
 """Centered weight normalization: filters whose entries sum to 0, with a trained gain."""
 
-import functools
-
-from keras_wn.methods import wn
 from keras_wn.methods.card import MethodCard
 
 CARD = MethodCard(
     name="cwn",
     title="centered weight normalization",
-    convolution=functools.partial(wn.convolution, center=True),
+    weights="wn",
+    center="always",
+    initialize="gains",
     branch_scale=0.1,
     unstable_branch_scales={1.0: "ResNet-50 diverged on the digits at a learning rate of 0.016"},
-    initialize=wn.initialize,
     learning_rate=0.016,
     learning_rate_range=(0.32, 5.12),
     warmup_epochs=4,

@@ -1,46 +1,18 @@
 """Normalizer-free residual networks: scaled weight standardization and scaled activations."""
 
-import math
-
-import keras
-
-from keras_wn.layers import ScaledWSConv2D, SkipInit
-from keras_wn.layers.activations import relu_moments
 from keras_wn.methods.card import MethodCard
-
-# The factor of a branch, the paper's alpha.
-_BRANCH_FACTOR = 0.2
-# The factor that gives a ReLU of standard Gaussian numbers the variance 1.
-_ACTIVATION_FACTOR = 1 / relu_moments()[1]
-
-
-def _convolution(x, filters, kernel_size, strides, place, name):
-    # Each branch adds alpha^2 to the variance of the main path, which is 1 after a projection and
-    # the stem. The activation is scaled by the gain of the convolution that follows it, and so is
-    # the division by the standard deviation of the main path, the paper's beta.
-    variance = 1 + place.sums * _BRANCH_FACTOR**2
-    gain = 1.0 if place.role == "stem" else _ACTIVATION_FACTOR / math.sqrt(variance)
-    x = ScaledWSConv2D(
-        filters,
-        kernel_size,
-        strides,
-        padding="same",
-        kernel_initializer=keras.initializers.VarianceScaling(1.0, "fan_in", "untruncated_normal"),
-        gain_initializer=keras.initializers.Constant(gain),
-        name=name,
-    )(x)
-    if place.role != "last":
-        return x
-    start = keras.initializers.Constant(place.start)
-    return SkipInit(start, _BRANCH_FACTOR, name=f"{name}_skip")(x)
-
 
 CARD = MethodCard(
     name="nf",
     title="normalizer-free network",
-    convolution=_convolution,
+    weights="wn",
+    center="always",
+    kernel_start="lecun",
+    gain_start="keeping",
+    main_activation="identity",
+    branch_scalar=True,
+    branch_factor=0.2,  # The paper's alpha.
     preactivation=True,
-    main_activation=lambda name: keras.layers.Identity(name=name),
     branch_scale=0.0,
     unstable_joins={
         "rsqrt2": "the variance falls from 0.5 to 9e-6 over ResNet-50's blocks "

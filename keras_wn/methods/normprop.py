@@ -1,38 +1,15 @@
 """Normalization propagation: unit filters, and activations without the moments of a Gaussian."""
 
-import keras
-
-from keras_wn.constraints import UnitNorm
-from keras_wn.initializers import UnitFilters
-from keras_wn.layers import NormalizedReLU, NormPropConv2D
-from keras_wn.layers.norm_prop import INITIAL_GAIN
 from keras_wn.methods.card import MethodCard
-
-
-def _convolution(x, filters, kernel_size, strides, place, name):
-    # The initial gain makes up for the activation. None follows the last convolution of a branch.
-    gain = 1.0 if place.role == "last" else INITIAL_GAIN
-    # A convolution inside of a branch computes its activation itself, which is faster.
-    activation = NormalizedReLU() if place.role == "inner" else None
-    return NormPropConv2D(
-        filters,
-        kernel_size,
-        strides,
-        padding="same",
-        activation=activation,
-        kernel_initializer=UnitFilters("glorot_uniform"),
-        kernel_constraint=UnitNorm(),
-        gain_initializer=keras.initializers.Constant(gain),
-        name=name,
-    )(x)
-
 
 CARD = MethodCard(
     name="normprop",
     title="normalization propagation",
-    convolution=_convolution,
-    activation=lambda name: keras.layers.Identity(name=name),
-    main_activation=lambda name: NormalizedReLU(name=name),
+    weights="wn",
+    unit_v=True,
+    kernel_start="unit",
+    gain_start="norm_prop",
+    activation="normalized",
     join="rsqrt2",
     unstable_joins={
         "sum": "the variance grows from 1.3 to 1e8 over ResNet-50's blocks "

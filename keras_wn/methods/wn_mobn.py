@@ -1,25 +1,19 @@
 """Weight normalization with mean-only batch normalization."""
 
-from keras_wn.layers import MeanOnlyBatchNormalization
-from keras_wn.methods import wn
 from keras_wn.methods.card import MethodCard
-
-
-def _convolution(x, filters, kernel_size, strides, place, name):
-    x = wn.convolution(x, filters, kernel_size, strides, place, name, use_bias=False)
-    return MeanOnlyBatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
-
 
 CARD = MethodCard(
     name="wn_mobn",
     title="weight normalization + mean-only batch normalization",
-    convolution=_convolution,
+    weights="wn",
+    biases="none",
+    normalization="mean",
+    initialize="gains",
     branch_scale=0.1,
     unstable_branch_scales={
         1.0: "nothing divides what training adds: ResNet-50 diverged on the digits at learning "
         "rates of 0.002, 0.004 and 0.016"
     },
-    initialize=wn.initialize,
     learning_rate=0.016,
     learning_rate_range=(0.32, 5.12),
     warmup_epochs=4,

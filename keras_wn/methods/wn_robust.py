@@ -1,35 +1,14 @@
 """Weight normalization with initial gains that keep the norm of the signal, without data."""
 
-import math
-
-import keras
-
-from keras_wn.layers import WNConv2D
 from keras_wn.methods.card import MethodCard
-
-
-def _convolution(x, filters, kernel_size, strides, place, name):
-    # The factor of the squared norm of the signal: 2 makes up for the ReLU that follows, and
-    # 1 / blocks for the sum of the branches.
-    factor = {"inner": 2.0, "last": 1 / place.blocks}.get(place.role, 1.0)
-    # The paper's fan-in over its fan-out. Both contain the area of the kernel, which cancels.
-    gain = math.sqrt(factor * x.shape[-1] / filters)
-    return WNConv2D(
-        filters,
-        kernel_size,
-        strides,
-        padding="same",
-        kernel_initializer="orthogonal",
-        gain_initializer=keras.initializers.Constant(gain),
-        name=name,
-    )(x)
-
 
 CARD = MethodCard(
     name="wn_robust",
     title="weight normalization, robust start",
-    convolution=_convolution,
-    main_activation=lambda name: keras.layers.Identity(name=name),
+    weights="wn",
+    kernel_start="orthogonal",
+    gain_start="robust",
+    main_activation="identity",
     unstable_joins={
         "rsqrt2": "the variance falls from 0.003 to 2e-7 over ResNet-50's blocks "
         "(tests/methods/test_variances.py)"

@@ -1,39 +1,14 @@
 """Strict weight normalization with translated ReLU."""
 
-from keras_wn.layers import TReLU, WNConv2D, WNDense
 from keras_wn.methods.card import MethodCard
-
-
-def _convolution(x, filters, kernel_size, strides, place, name):
-    layer = WNConv2D(
-        filters,
-        kernel_size,
-        strides,
-        padding="same",
-        use_gain=False,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )
-    return layer(x) if place.scale is None else layer(x, scale=place.scale)
-
-
-def _activation(name):
-    return TReLU(name=name)
-
-
-def _head(classes, name):
-    return WNDense(classes, gain_initializer="ones", dtype="float32", name=name)
-
 
 CARD = MethodCard(
     name="wn_trelu",
     title="weight normalization + translated ReLU",
-    convolution=_convolution,
-    takes_scale=True,
-    activation=_activation,
-    main_activation=_activation,
-    head=_head,
+    weights="strict",
+    biases="none",
+    activation="translated",
+    classifier="wn",
     unstable_joins={
         "rsqrt2": "the variance falls from 0.23 to 4e-6 over ResNet-50's blocks "
         "(tests/methods/test_variances.py)"

@@ -1,37 +1,15 @@
 """Weight standardization with group normalization."""
 
-import math
-
-import keras
-
-from keras_wn.layers import WNConv2D
-from keras_wn.methods import gn
 from keras_wn.methods.card import MethodCard
-
-
-def _convolution(x, filters, kernel_size, strides, place, name):
-    # With this gain, which is not trained, the entries of each filter have mean 0 and variance 1:
-    # the sum of the squares of n deviations is n - 1 times their variance.
-    entries = kernel_size**2 * x.shape[-1]
-    x = WNConv2D(
-        filters,
-        kernel_size,
-        strides,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        gain_initializer=keras.initializers.Constant(math.sqrt(entries - 1)),
-        trainable_gain=False,
-        center=True,
-        name=name,
-    )(x)
-    return gn.normalization(x, place, name)
-
 
 CARD = MethodCard(
     name="ws",
     title="weight standardization + group normalization",
-    convolution=_convolution,
+    weights="fixed",
+    center="always",
+    gain_start="standardizing",
+    biases="none",
+    normalization="group",
     branch_scale=0.0,
     unstable_branch_scales={
         1.0: "it learns slowly: ResNet-50 reached a validation top-1 of 0.25 on the digits at a "

@@ -49,16 +49,16 @@ def cifar_resnet(
             f"Unknown depth {depth!r} of a CIFAR ResNet. "
             "Allowed: 6 n + 2, as 20, 32, 44, 56 and 110."
         )
-    method, join = checked(method, classes, join, dropout)
+    method = checked(method, classes, join, dropout)
     blocks = (depth - 2) // 6
 
     inputs = keras.Input(input_shape)
     x = method.add_convolution(inputs, _RESNET_FILTERS[0], 3, 1, Place("stem"), "stem_conv")
-    x = method.main_activation("stem_out")(x)
-    x = residual_stages(x, method, join, [(filters, blocks) for filters in _RESNET_FILTERS], False)
+    x = method.add_main_activation(x, "stem_out")
+    x = residual_stages(x, method, [(filters, blocks) for filters in _RESNET_FILTERS], False)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    outputs = method.head(classes, "logits")(x)
+    outputs = method.add_classifier(x, classes, "logits")
     return keras.Model(inputs, outputs, name=f"cifar_resnet{depth}_{method.name}")
 
 
@@ -99,7 +99,7 @@ def shallow(
     same function if the classifier is linear. Padding is "same" everywhere; in nvcaffe, not in the
     first convolution with 320 filters.
     """
-    method, _ = checked(method, classes, join, dropout)
+    method = checked(method, classes, join, dropout)
     # The (filters, kernel size) of each convolution. `None` is a 3x3 max-pooling with stride 2.
     shapes = [(128, 3)] * 3 + [None] + [(256, 3)] * 3 + [None] + [(320, 3), (320, 1)]
 
@@ -108,9 +108,10 @@ def shallow(
         if shape is None:
             x = keras.layers.MaxPooling2D(3, 2, padding="same", name=f"pool{i}")(x)
         else:
-            x = method.add_convolution(x, *shape, 1, Place("inner"), f"conv{i}")
-            x = method.activation(f"act{i}")(x)
+            place = Place("inner")
+            x = method.add_convolution(x, *shape, 1, place, f"conv{i}")
+            x = method.add_activation(x, f"act{i}", place)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    outputs = method.head(classes, "logits")(x)
+    outputs = method.add_classifier(x, classes, "logits")
     return keras.Model(inputs, outputs, name=f"shallow_{method.name}")

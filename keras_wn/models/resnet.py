@@ -72,25 +72,23 @@ def resnet(
     if depth not in _LAYOUTS:
         allowed = ", ".join(map(str, _LAYOUTS))
         raise ValueError(f"Unknown ResNet depth {depth!r}. Allowed: {allowed}.")
-    method, join = checked(method, classes, join, dropout)
+    method = checked(method, classes, join, dropout)
     blocks_by_stage, bottleneck = _LAYOUTS[depth]
     stages = [(64 * 2**stage, blocks) for stage, blocks in enumerate(blocks_by_stage)]
 
     inputs = keras.Input(input_shape)
     x = method.add_convolution(inputs, 64, 7, 2, Place("stem"), "stem_conv")
-    x = method.main_activation("stem_out")(x)
+    x = method.add_main_activation(x, "stem_out")
     x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
-    x = residual_stages(x, method, join, stages, bottleneck)
+    x = residual_stages(x, method, stages, bottleneck)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
-    outputs = method.head(classes, "logits")(x)
+    outputs = method.add_classifier(x, classes, "logits")
     return keras.Model(inputs, outputs, name=f"resnet{depth}_{method.name}")
 
 
-def checked(
-    method: str | MethodCard, classes: int, join: str | None, dropout: float
-) -> tuple[MethodCard, str]:
-    """Returns the method and the name of the join.
+def checked(method: str | MethodCard, classes: int, join: str | None, dropout: float) -> MethodCard:
+    """Returns the card of the method, with the join.
 
     Raises:
         ValueError: If the method or the join is unknown, or if a number is out of range.
@@ -102,16 +100,16 @@ def checked(
     if not classes > 0:
         raise ValueError(f"classes={classes!r} is not allowed. Allowed: a positive integer.")
     method = methods.get(method)
-    join = method.join if join is None else join
+    if join is None:
+        return method
     if join not in methods.JOINS:
         raise ValueError(f"Unknown join {join!r}. Allowed: {', '.join(methods.JOINS)}.")
-    return method, join
+    return dataclasses.replace(method, join=join)
 
 
 def residual_stages(
     x: keras.KerasTensor,
     method: MethodCard,
-    join: str,
     stages: Sequence[tuple[int, int]],
     bottleneck: bool,
 ) -> keras.KerasTensor:
@@ -122,7 +120,6 @@ def residual_stages(
     Args:
         x: Tensor, the output of the stem.
         method: `MethodCard`.
-        join: Name of the join.
         stages: For each stage, the number of filters and the number of blocks. The first block of
             each stage but the first halves height and width.
         bottleneck: Boolean, whether the branches have 1x1, 3x3 and 1x1 convolutions instead of two
@@ -131,7 +128,7 @@ def residual_stages(
     Returns:
         Tensor, the output of the last block, after an activation.
     """
-    network_blocks, sums = sum(blocks for _, blocks in stages), 0
+    network_blocks, sums, done = sum(blocks for _, blocks in stages), 0, 0
     for stage, (filters, blocks) in enumerate(stages, start=1):
         for block in range(1, blocks + 1):
             name, strides = f"stage{stage}_block{block}", 2 if block == 1 and stage > 1 else 1
@@ -140,17 +137,16 @@ def residual_stages(
                 branch = [(filters, 1, strides), (filters, 3, 1), (4 * filters, 1, 1)]
             else:
                 branch = [(filters, 3, strides), (filters, 3, 1)]
-            place = Place("inner", blocks, network_blocks, len(branch), sums)
+            place = Place("inner", blocks, network_blocks, len(branch), sums, done)
             is_projected = strides > 1 or x.shape[-1] != branch[-1][0]
-            x = residual_block(x, method, join, branch, is_projected, place, name)
-            sums = 1 if is_projected else sums + 1
-    return method.activation("last_act")(x) if method.preactivation else x
+            x = residual_block(x, method, branch, is_projected, place, name)
+            sums, done = 1 if is_projected else sums + 1, done + 1
+    return method.add_activation(x, "last_act") if method.preactivation else x
 
 
 def residual_block(
     x: keras.KerasTensor,
     method: MethodCard,
-    join: str,
     branch: Sequence[tuple[int, int, int]],
     is_projected: bool,
     place: Place,
@@ -163,7 +159,6 @@ def residual_block(
     Args:
         x: Tensor, the input of the block.
         method: `MethodCard`.
-        join: Name of the join.
         branch: For each convolution of the branch, its filters, its kernel size and its strides.
         is_projected: Boolean, whether the shortcut is a 1x1 convolution with the first strides of
             the branch. Otherwise it is `x`.
@@ -174,12 +169,10 @@ def residual_block(
         Tensor, the output of the block.
     """
     filters = branch[-1][0]
-    join_layer, branch_scale, shortcut_scale = methods.join_of(
-        method, join, x, filters, f"{name}_join"
-    )
+    join, branch_scale, shortcut_scale = methods.join_of(method, x, filters, place, f"{name}_join")
     shortcut = x
     if method.preactivation:
-        x = method.activation(f"{name}_act0")(x)
+        x = method.add_activation(x, f"{name}_act0")
     if is_projected:
         shortcut_place = dataclasses.replace(place, role="shortcut", scale=shortcut_scale)
         strides = branch[0][2]
@@ -190,12 +183,12 @@ def residual_block(
         shortcut = shortcut_scale * shortcut
     for i, shape in enumerate(branch, start=1):
         if i > 1:
-            x = method.activation(f"{name}_act{i - 1}")(x)
+            x = method.add_activation(x, f"{name}_act{i - 1}", place)
             place = dataclasses.replace(place, sums=0)
         if i == len(branch):
             place = dataclasses.replace(place, role="last", scale=branch_scale)
         x = method.add_convolution(x, *shape, place, f"{name}_conv{i}")
-    return method.main_activation(f"{name}_out")(join_layer([x, shortcut]))
+    return method.add_main_activation(join([x, shortcut]), f"{name}_out")
 
 
 def ResNet18(

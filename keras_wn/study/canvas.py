@@ -87,6 +87,11 @@ _STYLES = {
     "gn": Style("#999933", "<"),
     "nf": Style("#44AA99", "d"),
     "fixup": Style("#661100", "H"),
+    "cwn_trelu": Style("#AA4499", "8"),
+    "cwn_trelu_skip": Style("#88CCEE", "1"),
+    "rescale": Style("#117733", "2"),
+    "nf_fold": Style("#CC6677", "3"),
+    "sphere": Style("#DDCC77", "4"),
 }
 # Colors that are hard to see on white without a darker edge.
 _LIGHT = {"#F0E442"}

@@ -13,6 +13,7 @@ from keras_wn.data import datasets
 from keras_wn.data.reading import MAX_PIXELS
 from keras_wn.data.splits import Examples
 from keras_wn.errors import UsageError
+from keras_wn.methods import ingredients
 from keras_wn.training import flag_fields, schedules
 from keras_wn.training.flag_fields import NOT_NEGATIVE, POSITIVE, SHARE, flag
 from keras_wn.training.optimizer import DECAY_ON
@@ -84,6 +85,25 @@ class TrainConfig:
         None,
         "Join of residual branch and shortcut. The method's own if not given.",
         tuple(methods.JOINS),
+    )
+    weights: str | None = flag(
+        None,
+        "Weights of the convolutions: plain v, wn g v / ||v||, fixed the same with an untrained g, "
+        "strict v / ||v||, projected v with filters of constant norm. The method's own if not "
+        "given.",
+        tuple(ingredients.WEIGHTS),
+    )
+    center: str | None = flag(
+        None,
+        "Whether the entries of each filter sum to 0: always, by the formula of the weights; free, "
+        "by the start and by the gradients. The method's own if not given.",
+        tuple(ingredients.CENTER),
+    )
+    activation: str | None = flag(
+        None, "Activation. The method's own if not given.", tuple(ingredients.ACTIVATIONS)
+    )
+    classifier: str | None = flag(
+        None, "Classifier. The method's own if not given.", tuple(ingredients.CLASSIFIERS)
     )
     schedule: str = flag(
         "polynomial", "Decay of the learning rate after the warm-up.", schedules.names
@@ -225,11 +245,9 @@ class TrainConfig:
     @property
     def method(self) -> methods.MethodCard:
         """The card of the method that `norm` names, with the options of this configuration."""
-        options = {"noise": self.noise}
-        for name in _OPTIONS:
-            if getattr(self, name) is not None:
-                options[name] = getattr(self, name)
-        return dataclasses.replace(methods.get(self.norm), **options)
+        options = {name: getattr(self, name) for name in (*_OPTIONS, *_INGREDIENTS)}
+        options = {name: value for name, value in options.items() if value is not None}
+        return dataclasses.replace(methods.get(self.norm), noise=self.noise, **options)
 
     def resolved(self) -> "TrainConfig":
         """This configuration with every value in place.
@@ -243,6 +261,7 @@ class TrainConfig:
             ).resolved()
         flag_fields.check_choices(self)
         flag_fields.check_ranges(self)
+        self._check_composition()
         config = self
         if self.image_size is None:
             config = dataclasses.replace(self, image_size=datasets.DATASETS[self.dataset].sizes[0])
@@ -274,8 +293,7 @@ class TrainConfig:
             )
         return first, last
 
-    def _check_together(self):
-        self.profile_range()
+    def _check_composition(self):
         for name in _OPTIONS:
             if getattr(self, name) is not None and getattr(methods.get(self.norm), name) is None:
                 having = [m for m in methods.names() if getattr(methods.get(m), name) is not None]
@@ -283,11 +301,16 @@ class TrainConfig:
                     f"--{name}={getattr(self, name)} with --norm={self.norm}: the method has no "
                     f"{name}. Allowed with: {', '.join(having)}."
                 )
-        if self.agc and self.method.agc_conflict:
+        try:
+            _ = self.method
+        except methods.CompositionError as error:
             raise UsageError(
-                f"--agc={self.agc} with --norm={self.norm}: {self.method.agc_conflict}. "
-                "Allowed: --clip_norm."
-            )
+                f"--{error.field}={error.value} with --norm={self.norm}: {error.reason}. "
+                f"Allowed: {error.allowed}."
+            ) from None
+
+    def _check_together(self):
+        self.profile_range()
         if self.deterministic and self.xla == "on":
             raise UsageError(
                 "--deterministic with --xla=on: XLA does not promise the same bits. Allowed: one "
@@ -425,6 +448,9 @@ class TrainConfig:
 
 # Fields that are None in a card whose method has no such choice.
 _OPTIONS = ("branch_scale", "groups", "statistics_batch")
+# Ingredients of the card. One that is not given stays None, so that runs of versions that did not
+# have its flag go on.
+_INGREDIENTS = ("weights", "center", "activation", "classifier", "join", "agc")
 # Fields that the method card fills in, and the card's attributes.
 _CARD_VALUES = {
     "join": "join",

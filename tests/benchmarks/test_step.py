@@ -50,14 +50,15 @@ def test_a_step_moves_no_more_than_before(name, plain, options, inputs, most):
     assert 0 < readings_more(plain(**options), normalized(**options), inputs) <= most
 
 
-def bytes_of_blocks(join, takes_scale):
+def bytes_of_blocks(join, scales_kernels):
     """Bytes that a step of two residual blocks with TReLU moves, in sizes of a block's output."""
-    card = dataclasses.replace(methods.get("wn_trelu"), takes_scale=takes_scale)
+    card = methods.get("wn_trelu")
+    card = dataclasses.replace(card, join=join, scales_kernels=scales_kernels)
     inputs = (8, 16, 16, 32)
     x = y = keras.Input(inputs[1:])
     branch, place = [(32, 3, 1), (32, 3, 1)], Place("inner", blocks=2, network_blocks=2)
     for block in range(2):
-        y = residual_block(y, card, join, branch, False, place, f"block{block}")
+        y = residual_block(y, card, branch, False, place, f"block{block}")
     return bytes_of_step(keras.Model(x, y), inputs) / (4 * np.prod(inputs))
 
 

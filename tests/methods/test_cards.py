@@ -112,9 +112,7 @@ def test_wn_mobn_starts_with_standard_deviation_1_but_a_tenth_at_the_end_of_a_br
 
 def test_bwn_fixes_each_layers_norm_at_that_of_its_start():
     model = ResNet18(method="bwn", input_shape=(32, 32, 3), classes=10)
-    convolutions = [
-        layer for layer in model.layers if isinstance(layer, keras_wn.layers.BoundedWNConv2D)
-    ]
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras_wn.layers.WNConv2D)]
     assert len(convolutions) == 20
     for layer in convolutions:
         rho = to_numpy(layer.g)
@@ -197,7 +195,7 @@ def test_normprop_gain_is_the_papers_but_1_at_the_end_of_a_branch():
 def test_weighted_join_is_in_the_kernels_of_a_card_that_knows_it():
     inside = ResNet18("wn_trelu", (32, 32, 3), 10, join="weighted")
     at_join = ResNet18(
-        dataclasses.replace(methods.get("wn_trelu"), takes_scale=False),
+        dataclasses.replace(methods.get("wn_trelu"), scales_kernels=False),
         (32, 32, 3),
         10,
         join="weighted",

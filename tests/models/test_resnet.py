@@ -52,7 +52,8 @@ def test_spatial_sizes_at_224_are_the_papers():
 @pytest.mark.parametrize("join", methods.JOINS)
 def test_join_is_an_argument(join):
     model = ResNet18(method="wn", input_shape=(32, 32, 3), classes=10, join=join)
-    assert type(model.get_layer("stage2_block1_join")) is type(methods.JOINS[join]("any"))
+    layer = methods.JOINS[join].make(methods.get("wn"), methods.Place("last"), "any")
+    assert type(model.get_layer("stage2_block1_join")) is type(layer)
 
 
 def test_weighted_join_of_wn_trelu_is_a_sum_whose_weights_are_in_the_kernels():
@@ -82,7 +83,10 @@ def test_saved_and_loaded_model_puts_out_the_same(name, tmp_path):
     "arguments, message",
     [
         ({"method": "bnn"}, "Unknown method 'bnn'. Allowed: none, bn"),
-        ({"join": "add"}, "Unknown join 'add'. Allowed: sum, rsqrt2, weighted"),
+        (
+            {"join": "add"},
+            "Unknown join 'add'. Allowed: sum, rsqrt2, weighted, rescaled, spherical",
+        ),
         ({"dropout": 1.0}, "dropout=1.0 is not allowed"),
         ({"classes": 0}, "classes=0 is not allowed"),
     ],

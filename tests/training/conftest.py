@@ -5,27 +5,27 @@ import pytest
 
 from keras_wn import methods, models
 from keras_wn.methods import Place
+from keras_wn.models.resnet import checked
 from keras_wn.training.config import TrainConfig
 
 
 def tiny(method, input_shape, classes, join=None, dropout=0.0):
-    card = methods.get(method)
+    card = checked(method, classes, join, dropout)
     inputs = keras.Input(input_shape)
     x = keras.layers.AveragePooling2D(4)(inputs)
-    x = shortcut = card.main_activation("stem_out")(
-        card.add_convolution(x, 16, 3, 1, Place("stem"), "stem_conv")
-    )
-    x = card.activation("stage1_block1_act1")(
-        card.add_convolution(x, 16, 3, 1, Place("inner"), "stage1_block1_conv1")
-    )
+    x = card.add_convolution(x, 16, 3, 1, Place("stem"), "stem_conv")
+    x = shortcut = card.add_main_activation(x, "stem_out")
+    place = Place("inner")
+    x = card.add_convolution(x, 16, 3, 1, place, "stage1_block1_conv1")
+    x = card.add_activation(x, "stage1_block1_act1", place)
     join, branch_scale, shortcut_scale = methods.join_of(
-        card, join or card.join, shortcut, 16, "stage1_block1_join"
+        card, shortcut, 16, place, "stage1_block1_join"
     )
     x = card.add_convolution(x, 16, 3, 1, Place("last", scale=branch_scale), "stage1_block1_conv2")
     x = join([x, shortcut if shortcut_scale is None else shortcut_scale * shortcut])
-    x = keras.layers.Flatten()(card.main_activation("stage1_block1_out")(x))
+    x = keras.layers.Flatten()(card.add_main_activation(x, "stage1_block1_out"))
     x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(inputs, card.head(classes, "logits")(x), name="tiny")
+    return keras.Model(inputs, card.add_classifier(x, classes, "logits"), name="tiny")
 
 
 @pytest.fixture

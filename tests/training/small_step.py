@@ -25,11 +25,11 @@ def network(method, input_shape, classes, join=None, dropout=0.0):
     card = methods.get(method)
     inputs = x = keras.Input(input_shape)
     for i in range(3):
-        x = card.activation(f"act_{i}")(
-            card.add_convolution(x, 8, 3, 1, methods.Place("inner"), f"conv_{i}")
-        )
+        place = methods.Place("inner")
+        x = card.add_convolution(x, 8, 3, 1, place, f"conv_{i}")
+        x = card.add_activation(x, f"act_{i}", place)
     x = keras.layers.Dropout(dropout)(keras.layers.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, card.head(classes, "logits")(x))
+    return keras.Model(inputs, card.add_classifier(x, classes, "logits"))
 
 
 def make(strategy="none", **flags):

@@ -21,6 +21,13 @@ def test_options_reach_the_card_of_the_method():
     assert TrainConfig(norm="wn").resolved().method == methods.get("wn")
 
 
+def test_ingredients_that_are_given_are_those_of_the_card():
+    given = {"center": "free", "activation": "leaky", "classifier": "cosine", "join": "spherical"}
+    config = TrainConfig(norm="cwn", **given).resolved()
+    assert {name: getattr(config.method, name) for name in given} == given
+    assert config.method.weights == "wn" and config.weights is None
+
+
 def test_what_is_given_stays():
     config = TrainConfig(
         norm="normprop", join="sum", weight_decay=0.0, base_learning_rate=1.0
@@ -34,14 +41,17 @@ def test_what_is_given_stays():
         (
             {"norm": "bnn"},
             "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, "
-            "bwn, cwn, ws, gn, nf, fixup.",
+            "bwn, cwn, ws, gn, nf, fixup, cwn_trelu, cwn_trelu_skip, rescale, nf_fold, sphere.",
         ),
         (
             {"model": "vgg"},
             "--model=vgg: unknown. Allowed: resnet18, resnet34, resnet50, resnet101, resnet152, "
             "cifar_resnet8,",
         ),
-        ({"join": "add"}, "--join=add: unknown. Allowed: sum, rsqrt2, weighted."),
+        (
+            {"join": "add"},
+            "--join=add: unknown. Allowed: sum, rsqrt2, weighted, rescaled, spherical.",
+        ),
         (
             {"schedule": "linear"},
             "--schedule=linear: unknown. Allowed: polynomial, cosine, stepwise.",
@@ -130,7 +140,30 @@ def test_what_is_given_stays():
         (
             {"norm": "none", "branch_scale": 0.1},
             "--branch_scale=0.1 with --norm=none: the method has no branch_scale. "
-            "Allowed with: bn, wn, wn_mobn, cwn, ws, gn, nf.",
+            "Allowed with: bn, wn, wn_mobn, cwn, ws, gn, nf, cwn_trelu_skip, nf_fold.",
+        ),
+        (
+            {"norm": "wn", "weights": "projected"},
+            "--weights=projected with --norm=wn: the start from data sets a gain per filter, which "
+            "undoes that filters keep their norm. Allowed: plain, wn, fixed, strict.",
+        ),
+        (
+            {"norm": "none", "center": "always"},
+            "--center=always with --norm=none: the formula of plain weights has no mean to "
+            "subtract. Allowed: no, free.",
+        ),
+        (
+            {"norm": "gn", "agc": 0.1},
+            "--agc=0.1 with --norm=gn: the gammas at the end of each branch start at 0, so that "
+            "there is no norm to clip in proportion to. Allowed: 0.",
+        ),
+        (
+            {"norm": "wn", "branch_scale": 0.0, "agc": 0.1},
+            "--agc=0.1 with --norm=wn: the gains at the end of each branch start at 0, so that ",
+        ),
+        (
+            {"norm": "sphere", "weights": "wn", "activation": "rellu"},
+            "--activation=rellu: unknown. Allowed: relu, scaled, normalized, translated, leaky, ",
         ),
         ({"groups": 0}, "--groups=0: not allowed. Allowed: a number above 0."),
         (
@@ -150,7 +183,7 @@ def test_what_is_given_stays():
         (
             {"norm": "fixup", "agc": 0.1},
             "--agc=0.1 with --norm=fixup: the last convolution of each branch and the classifier "
-            "start at 0, so that there is no norm to clip in proportion to. Allowed: --clip_norm.",
+            "start at 0, so that there is no norm to clip in proportion to. Allowed: 0.",
         ),
         ({"clip_norm": -1.0}, "--clip_norm=-1.0: not allowed. Allowed: 0 or more."),
         (

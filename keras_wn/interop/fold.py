@@ -49,9 +49,10 @@ def fold(
     its kernel. `ScalarGain`, `SkipInit` and `ScalarBias` become `keras.layers.Rescaling`, whose
     numbers are part of its configuration; in a subclassed model and in a layer of your own, whose
     configurations do not have these, they stay as they are, with their weights.
-    `GhostBatchNormalization` becomes `keras.layers.BatchNormalization`, and `BatchStatisticsNoise`
-    the identity. `TReLU`, `NormalizedReLU`, `ScaledReLU` and the joins have no plain counterpart
-    and stay as they are, as layers and as activations of layers.
+    `GhostBatchNormalization` becomes `keras.layers.BatchNormalization`, `GroupNormalization` that
+    of Keras, and `BatchStatisticsNoise` the identity. `TReLU`, `NormalizedReLU`, `ScaledReLU` and
+    the joins have no plain counterpart and stay as they are, as layers and as activations of
+    layers.
 
     Args:
         model: Built Keras model, which may hold other models. It is left as it is. Of a subclassed
@@ -273,6 +274,9 @@ _COUNTERPARTS = {
     layers_of_ours.ScalarBias: lambda layer: _rescaling(layer, 1.0, layer.factor * layer.bias),
     layers_of_ours.BatchStatisticsNoise: lambda layer: keras.layers.Activation(
         "linear", name=layer.name, dtype=layer.dtype_policy
+    ),
+    layers_of_ours.GroupNormalization: lambda layer: keras.layers.GroupNormalization.from_config(
+        layer.get_config()
     ),
     layers_of_ours.GhostBatchNormalization: lambda layer: (
         keras.layers.BatchNormalization.from_config(

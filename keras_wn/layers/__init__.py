@@ -18,6 +18,7 @@ from keras_wn.layers.depthwise_separable import (
     WNSeparableConv2D,
 )
 from keras_wn.layers.ghost_batch_norm import GhostBatchNormalization
+from keras_wn.layers.group_norm import GroupNormalization
 from keras_wn.layers.joins import JoinWeights, ScaledAdd, WeightedAdd
 from keras_wn.layers.mean_only_batch_norm import MeanOnlyBatchNormalization
 from keras_wn.layers.norm_prop import NormPropConv2D, NormPropDense
@@ -28,6 +29,7 @@ __all__ = [
     "BatchStatisticsNoise",
     "BoundedWNConv2D",
     "GhostBatchNormalization",
+    "GroupNormalization",
     "JoinWeights",
     "MeanOnlyBatchNormalization",
     "NormPropConv2D",

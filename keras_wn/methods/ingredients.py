@@ -18,6 +18,7 @@ from keras_wn.data_dependent_init import data_dependent_init, start_biases
 from keras_wn.initializers import CenteredFilters, UnitFilters
 from keras_wn.layers import (
     GhostBatchNormalization,
+    GroupNormalization,
     MeanOnlyBatchNormalization,
     NormalizedReLU,
     NormPropConv2D,
@@ -188,7 +189,7 @@ def _group_norm(x, place, name):
             f"{place.method.name}: groups={groups} does not divide the {channels} channels of "
             f"'{name}'. Allowed: divisors of the channels."
         )
-    return keras.layers.GroupNormalization(
+    return GroupNormalization(
         groups,
         epsilon=1e-5,
         gamma_initializer=keras.initializers.Constant(place.start),

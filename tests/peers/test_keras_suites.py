@@ -1,8 +1,8 @@
-"""Keras' own tests of its layers, run on the weight-normalized classes in their place.
+"""Keras' own tests of its layers, run on the classes of this package in their place.
 
-In the swapped-in classes g is ||v||, whatever a test assigns to the kernel, so that they must do
-what the plain layers do: through the whole mechanism, with one more weight per kernel. Gains of
-their own are tested in `tests/layers`.
+In the weight-normalized classes g is ||v||, whatever a test assigns to the kernel, so that they
+must do what the plain layers do: through the whole mechanism, with one more weight per kernel.
+Gains of their own are tested in `tests/layers`.
 """
 
 import types
@@ -17,9 +17,10 @@ from keras.src.layers.convolutional import (
     separable_conv_test,
 )
 from keras.src.layers.core import dense_test, einsum_dense_test, embedding_test
+from keras.src.layers.normalization import group_normalization_test
 
 from keras_wn.interop.weight_norm_model import SUBCLASSES
-from keras_wn.layers import gains
+from keras_wn.layers import GroupNormalization, gains
 
 pytestmark = [
     # The suites feed `fit` from generators.
@@ -56,7 +57,9 @@ def _as_plain(subclass):
 
 
 SWAPPED = {plain.__name__: _as_plain(subclass) for plain, subclass in SUBCLASSES.items()}
-LAYERS = types.SimpleNamespace(**{**vars(keras_layers), **SWAPPED})
+LAYERS = types.SimpleNamespace(
+    **{**vars(keras_layers), **SWAPPED, "GroupNormalization": GroupNormalization}
+)
 
 # Tests that cannot hold, by a part of their names -> why.
 SKIPPED = {
@@ -118,6 +121,7 @@ for _module in (
     dense_test,
     einsum_dense_test,
     embedding_test,
+    group_normalization_test,
 ):
     globals().update(_swap(_module))
 

@@ -14,6 +14,9 @@ os.environ.setdefault("UV_FIND_LINKS", os.environ.get("PIP_FIND_LINKS", ""))
 CONSTRAINTS = ("-c", "constraints.txt")
 # The worker that is done first takes tests from the other, whose last ones may take minutes.
 TWO_WORKERS = ("-n", "2", "--dist", "worksteal")
+# The tests that start programs or a browser use no backend in their own processes, which the
+# conftest imports for the others.
+PROGRAMS = ("--noconftest",)
 TFA = ("tensorflow==2.15.1", "tensorflow-addons==0.23.0")
 # The tests that run on all backends. The doctests run on TensorFlow alone, because they show their
 # results by functions of NumPy, which do not take PyTorch's tensors.
@@ -148,6 +151,7 @@ def examples(session):
         "pytest",
         *TWO_WORKERS,
         *listed,
+        *PROGRAMS,
         "-m",
         "examples",
         "tests/docs",
@@ -207,7 +211,7 @@ def docs(session):
     # The theme prints an advertisement for its successor otherwise.
     quiet = {"NO_MKDOCS_2_WARNING": "1"}
     session.run("mkdocs", "build", "--strict", "--site-dir", site, env=quiet)
-    command = (sys.executable, "-m", "pytest", "-n", "2", "tests/docs/test_site.py")
+    command = (sys.executable, "-m", "pytest", "-n", "2", *PROGRAMS, "tests/docs/test_site.py")
     session.run(*command, env={"KERAS_WN_SITE": site}, external=True)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "layers",
     "methods",
     "models",
+    "optimizers",
     "regularizers",
     "reparameterizations",
     "summary",
@@ -31,7 +32,7 @@ __all__ = [
 
 # These are imported when they are first used, because layers and saved models do not need them.
 # This halves the time of `import keras_wn`.
-_MODULES = ("callbacks", "interop", "methods", "models")
+_MODULES = ("callbacks", "interop", "methods", "models", "optimizers")
 _FUNCTIONS = {"fold": "interop", "summary": "model_summary", "weight_norm": "interop"}
 
 

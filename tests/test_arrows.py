@@ -9,7 +9,7 @@ import keras_wn
 LIBRARY = (
     ("event_file", "reparameterizations"),
     ("constraints", "regularizers"),
-    ("initializers",),
+    ("initializers", "optimizers"),
     ("layers",),
     ("data_dependent_init", "interop", "variable_groups"),
     ("methods", "model_summary"),

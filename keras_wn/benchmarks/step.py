@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_wn import methods
 from keras_wn.benchmarks.workload import Variant, Workload
-from keras_wn.training.optimizer import SGDL2, decayed_paths
+from keras_wn.training.optimizer import for_method
 from keras_wn.training.text_table import TIMES, Column, Table
 from keras_wn.training.timing import interleaved
 
@@ -50,7 +50,8 @@ def training_step(workload: Workload, variant: Variant) -> Callable[[], None]:
 def model_to_train(workload: Workload, variant: Variant) -> keras.Model:
     """The network of a variant, compiled for training as the runners train it.
 
-    The optimizer is SGD with momentum and with the weight decay of the method's card.
+    The optimizer is SGD with momentum, and with what the method's card asks for: weight decay,
+    adaptive gradient clipping and centered gradients.
 
     Args:
         workload: `Workload`.
@@ -66,8 +67,8 @@ def model_to_train(workload: Workload, variant: Variant) -> keras.Model:
     finally:
         keras.config.set_dtype_policy("float32")
     model.compile(
-        optimizer=SGDL2(
-            card.weight_decay, decayed_paths(model, card.decay_on), learning_rate=1e-3, momentum=0.9
+        optimizer=for_method(
+            card, model, card.weight_decay, card.decay_on, learning_rate=1e-3, momentum=0.9
         ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         jit_compile=_compiles(workload.xla),

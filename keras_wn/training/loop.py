@@ -13,10 +13,10 @@ from keras_wn.data import datasets
 from keras_wn.data.splits import Batches, Splits
 from keras_wn.training import devices as device_choice
 from keras_wn.training import model_dir, results, schedules
+from keras_wn.training import optimizer as optimizers
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
 from keras_wn.training.model_dir import ModelDir
-from keras_wn.training.optimizer import SGDL2, decayed_paths
 from keras_wn.training.run import Run, announce, as_metrics
 from keras_wn.training.schedules import Timetable
 
@@ -223,9 +223,11 @@ def make_step(
         model = models.get(config.model)(
             config.method, image_shape, classes, config.join, config.dropout
         )
-        optimizer = SGDL2(
+        optimizer = optimizers.for_method(
+            config.method,
+            model,
             config.weight_decay,
-            decayed_paths(model, config.decay_on),
+            config.decay_on,
             sums_gradients=False,
             learning_rate=0.0,
             momentum=config.momentum,

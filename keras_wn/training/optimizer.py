@@ -1,12 +1,13 @@
-"""Updates the weights: SGD with momentum and L2 weight decay, and adaptive gradient clipping."""
+"""Updates the weights: SGD with momentum and L2 weight decay, and what a method puts around it."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_wn.methods import MethodCard
+from keras_wn.optimizers import AdaptiveGradientClipping, CenteredGradients
 from keras_wn.variable_groups import variable_groups
 
 
@@ -129,67 +130,41 @@ DECAY_ON = {
 }
 
 
-def clip_adaptively(
-    gradients: Sequence[Any], variables: Sequence[Any], factor: float, eps: float = 1e-3
-) -> list[Any]:
-    """Bounds the gradient of each unit in proportion to the unit's weights.
-
-    `g_i <- min(1, factor max(|w_i|, eps) / |g_i|) g_i`, with Frobenius norms over the fan-in of
-    output unit i.
-
-    The last axis of a kernel counts its units. A vector is one unit, as in the authors' code: the
-    norm is that of the whole vector. A variable without axes is left alone: it is a gain or a bias
-    of a whole layer, and if it starts at 0, its gradient would be bounded to almost 0. A gradient
-    that is not finite stays so, because an optimizer that scales the loss has to see it.
+def for_method(
+    method: MethodCard, model: keras.Model, decay: float, decay_on: str, **options: Any
+) -> keras.optimizers.Optimizer:
+    """The optimizer that trains a model of a method: `SGDL2`, with what its card asks for around.
 
     Args:
-        gradients: List of tensors, or None where a variable has no gradient.
-        variables: List of variables or tensors of the same shapes.
-        factor: Positive float, the paper's lambda.
-        eps: Positive float, the least norm that weights are taken to have. Without it, weights
-            of 0 would stay 0.
+        method: `MethodCard`. Its `agc`, `agc_on` and `center` count.
+        model: Built Keras model.
+        decay: Float, the weight decay.
+        decay_on: A key of `DECAY_ON`.
+        **options: Arguments of `SGDL2`.
 
     Returns:
-        List of tensors, with None where `gradients` has None.
-
-    Raises:
-        ValueError: If `factor` or `eps` is not positive and finite.
+        Keras optimizer, which is not built.
 
     Example:
 
-    >>> gradient = ops.convert_to_tensor([[3.0, 0.01], [4.0, 0.0]])
-    >>> clipped = clip_adaptively([gradient], [ops.ones((2, 2))], factor=0.1)[0]
-    >>> [round(float(norm), 3) for norm in ops.norm(clipped, axis=0)]
-    [0.141, 0.01]
-
-    Reference:
-        Brock, De, Smith, Simonyan, "High-Performance Large-Scale Image Recognition Without
-        Normalization", arXiv:2102.06171, equation 3. The authors' code clips variables without
-        axes as well. At 0, their bound is `factor eps`, which keeps them near 0 in a short run.
+    >>> import keras_wn
+    >>> card = keras_wn.methods.get("cwn_trelu")
+    >>> model = keras_wn.models.cifar_resnet(8, method=card)
+    >>> optimizer = for_method(card, model, 1e-4, "v", learning_rate=0.1)
+    >>> type(optimizer).__name__, type(optimizer.inner_optimizer).__name__
+    ('CenteredGradients', 'AdaptiveGradientClipping')
     """
-    for name, value in (("factor", factor), ("eps", eps)):
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(
-                f"clip_adaptively: {name}={value} is not allowed. Allowed: a finite number above 0."
-            )
-    return [
-        gradient
-        if gradient is None or not len(gradient.shape)
-        else _clipped(gradient, variable, factor, eps)
-        for gradient, variable in zip(gradients, variables, strict=True)
-    ]
-
-
-def _clipped(gradient, variable, factor, eps):
-    gradient, variable = ops.convert_to_tensor(gradient), ops.convert_to_tensor(variable)
-    bound = factor * ops.maximum(_unit_norm(ops.cast(variable, gradient.dtype)), eps)
-    norm = _unit_norm(gradient)
-    # Written so that a NaN norm makes the condition false and the NaN passes through.
-    return ops.where(norm > bound, gradient * (bound / ops.maximum(norm, 1e-6)), gradient)
-
-
-def _unit_norm(tensor):
-    # In the authors' code, a kernel with only one axis longer than 1 counts as a vector too.
-    is_vector = sum(size != 1 for size in tensor.shape) <= 1
-    axes = None if is_vector else tuple(range(len(tensor.shape) - 1))
-    return ops.sqrt(ops.sum(ops.square(tensor), axis=axes, keepdims=True))
+    optimizer = SGDL2(decay, decayed_paths(model, decay_on), **options)
+    variables = model.trainable_variables
+    if method.agc:
+        # The paper leaves the classifier alone.
+        spared = [
+            v.path
+            for v in variables
+            if v.path.startswith("logits") or (method.agc_on == "kernels" and len(v.shape) < 2)
+        ]
+        optimizer = AdaptiveGradientClipping(optimizer, method.agc, exclude=spared)
+    if method.center == "free":
+        kernels = [v.path for v in variables if v.name == "kernel" and len(v.shape) == 4]
+        optimizer = CenteredGradients(optimizer, kernels)
+    return optimizer

@@ -16,6 +16,7 @@ from keras_wn.data.splits import Splits
 from keras_wn.errors import UsageError
 from keras_wn.event_file import Scalars
 from keras_wn.model_summary import kernel_norms
+from keras_wn.optimizers import innermost
 from keras_wn.training import devices as device_choice
 from keras_wn.training import files, provenance, results, signal_report
 from keras_wn.training.checkpoints import Checkpoints
@@ -366,7 +367,7 @@ def _counted(batches, show):
 @contextlib.contextmanager
 def averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
     """Scope in which a model has the moving averages of its weights, if the optimizer keeps any."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = innermost(optimizer)
     # Before the first update, the averages are zeros.
     if not optimizer.use_ema or not int(ops.convert_to_numpy(optimizer.iterations)):
         yield

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 from jax import numpy as jnp
 
+from keras_wn.optimizers import innermost
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
-from keras_wn.training.optimizer import clip_adaptively
 from keras_wn.training.scores import top_sums, weights_of_rows
 
 
@@ -46,17 +46,15 @@ class JaxStep:
     ):
         self.model, self.optimizer = model, optimizer
         self.loss = loss
-        self._agc, self._accumulation = config.agc, config.accumulation
+        self._accumulation = config.accumulation
         self._weighs_rows = config.rows_have_weights
-        self._is_classifier = [v.path.split("/")[0] == "logits" for v in model.trainable_variables]
         counter = optimizer.add_variable((), dtype="int32", name="accumulated_batches")
         if self._accumulation > 1:
             for v in model.trainable_variables:
                 name = f"{v.path.replace('/', '_')}_accumulated"
                 optimizer.add_variable(v.shape, dtype=v.dtype, name=name)
-        # Under float16, the optimizer that scales the loss wraps the one that updates.
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
-        self._scales_loss = inner is not optimizer
+        inner = innermost(optimizer)
+        self._scales_loss = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         place = {id(variable): i for i, variable in enumerate(optimizer.variables)}
         self._rate_at, self._decay_at = place[id(inner._learning_rate)], place[id(inner.l2)]
         self._counter_at = place[id(counter)]
@@ -204,7 +202,7 @@ class JaxStep:
     def _updated(self, trainable, optimizer, gradients):
         """Trainable and optimizer variables after one more batch."""
         if self._accumulation == 1:
-            return self._applied(trainable, optimizer, gradients)
+            return self.optimizer.stateless_apply(optimizer, gradients, trainable)
         first, after = self._counter_at, self._counter_at + 1 + len(trainable)
         count = optimizer[first] + 1
         sums = [s + g for s, g in zip(optimizer[first + 1 : after], gradients, strict=True)]
@@ -214,7 +212,9 @@ class JaxStep:
 
         def act(_):
             means = [s / self._accumulation for s in sums]
-            new_trainable, new_optimizer = self._applied(trainable, optimizer, means)
+            new_trainable, new_optimizer = self.optimizer.stateless_apply(
+                optimizer, means, trainable
+            )
             zeros = [jnp.zeros_like(s) for s in sums]
             return new_trainable, with_sums(new_optimizer, jnp.zeros_like(count), zeros)
 
@@ -222,22 +222,6 @@ class JaxStep:
             return trainable, with_sums(optimizer, count, sums)
 
         return jax.lax.cond(count == self._accumulation, act, wait, None)
-
-    def _applied(self, trainable, optimizer, gradients):
-        if self._agc:
-            # The optimizer divides by the scale of the loss later. A scale is a power of 2, so
-            # that nothing is lost here.
-            scale = self._loss_scale(optimizer)
-            unscaled = [gradient / scale for gradient in gradients]
-            clipped = clip_adaptively(unscaled, trainable, self._agc)
-            # The paper leaves the classifier alone.
-            gradients = [
-                gradient if is_classifier else c * scale
-                for gradient, c, is_classifier in zip(
-                    gradients, clipped, self._is_classifier, strict=True
-                )
-            ]
-        return self.optimizer.stateless_apply(optimizer, gradients, trainable)
 
     def _loss_scale(self, optimizer):
         if not self._scales_loss:

@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_wn.optimizers import innermost
 from keras_wn.training.config import TrainConfig
 from keras_wn.training.devices import Devices
-from keras_wn.training.optimizer import clip_adaptively
 from keras_wn.training.scores import top_sums, weights_of_rows
 
 
@@ -47,11 +47,9 @@ class TensorFlowStep:
         self.model, self.optimizer = model, optimizer
         self.loss = loss
         self._devices, self._strategy = devices, devices.strategy
-        # Under float16, the optimizer that scales the loss wraps the one that updates.
-        self._inner = getattr(optimizer, "inner_optimizer", optimizer)
-        self._agc = config.agc
+        self._inner = innermost(optimizer)
+        self._scales_loss = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._weighs_rows = config.rows_have_weights
-        self._is_classifier = [v.path.split("/")[0] == "logits" for v in model.trainable_variables]
         self._forward_and_backward = tf.function(
             self._outputs_and_gradients, jit_compile=xla, reduce_retracing=True
         )
@@ -208,26 +206,13 @@ class TensorFlowStep:
         for variable, value in zip(self.model.non_trainable_variables, values, strict=True):
             if variable.dtype.startswith(("float", "bfloat")):
                 value = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, value)
-                if self._inner is not self.optimizer:
+                if self._scales_loss:
                     # The optimizer skips a step that overflows. Without the same here, a moving
                     # average would never be finite again.
                     value = tf.where(tf.math.is_finite(value), value, variable.value)
             variable.assign(value)
 
     def _update(self, gradients):
-        if self._agc:
-            # The optimizer divides by the scale of the loss later. A scale is a power of 2, so
-            # that nothing is lost here.
-            scale = self.optimizer.scale_loss(tf.constant(1.0))
-            unscaled = [gradient / scale for gradient in gradients]
-            clipped = clip_adaptively(unscaled, self.model.trainable_variables, self._agc)
-            # The paper leaves the classifier alone.
-            gradients = [
-                gradient if is_classifier else c * scale
-                for gradient, c, is_classifier in zip(
-                    gradients, clipped, self._is_classifier, strict=True
-                )
-            ]
         self.optimizer.apply(gradients, self.model.trainable_variables)
 
     def _evaluation_of_all_replicas(self, images, labels, weights):

@@ -108,9 +108,15 @@ def test_fold_keeps_the_outputs_of_trained_gains(name):
     )
 
 
-@pytest.mark.parametrize("name", methods.names())
+# Folding is the same code on every backend, and JAX compiles each layer of each network, so that
+# it has a method of each kind of layers: Keras' own, weight normalization, centered filters.
+FOLDED = ("bn", "wn", "nf") if keras.backend.backend() == "jax" else methods.names()
+
+
+@pytest.mark.parametrize("name", FOLDED)
 def test_fold_keeps_the_outputs_of_every_method(name):
-    model = keras_wn.models.cifar_resnet(14, method=name)
+    # Its three stages have each kind of block: an identity as the shortcut, and a projection.
+    model = keras_wn.models.cifar_resnet(8, method=name)
     for variable in model.trainable_variables:
         # No start of 0 hides a difference.
         variable.assign(to_numpy(variable) * RNG.uniform(0.5, 1.5, variable.shape) + 0.01)

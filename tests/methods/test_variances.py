@@ -10,7 +10,7 @@ from keras_wn import methods
 from keras_wn.models import ResNet50
 from tests.helpers import to_numpy
 
-NOISE = np.random.default_rng(0).normal(size=(32, 64, 64, 3)).astype("float32")
+NOISE = np.random.default_rng(0).normal(size=(16, 64, 64, 3)).astype("float32")
 
 
 def variances(name, join=None, **options):

@@ -4,14 +4,24 @@ import keras
 import numpy as np
 import pytest
 
+from keras_wn import models
 from keras_wn.study.specs import Setting
 from keras_wn.study.trial import Trial, Trials
 from keras_wn.training import loop
 from tests.study.made_up import TINY
+from tests.training.conftest import tiny
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="JAX has lanes: `nox -s backend`."
 )
+
+# JAX compiles each layer of a network several times, and one block of layers is enough.
+SMALL = TINY.changed(model="tiny")
+
+
+@pytest.fixture(autouse=True)
+def _tiny_network(monkeypatch):
+    monkeypatch.setitem(models._BUILDERS, "tiny", tiny)
 
 
 def test_trials_in_lanes_and_alone_end_alike(tmp_path, planner_of):
@@ -19,7 +29,7 @@ def test_trials_in_lanes_and_alone_end_alike(tmp_path, planner_of):
 
     settings = (Setting(0.05, 1e-4, 0.2), Setting(1e25, 0.0, 0.0))
     specs = [
-        planner_of().spec(
+        planner_of(protocol=SMALL).spec(
             "accuracy",
             "x",
             "none",
@@ -32,7 +42,7 @@ def test_trials_in_lanes_and_alone_end_alike(tmp_path, planner_of):
         )
         for seed, setting in enumerate(settings)
     ]
-    trials = Trials(TINY, tmp_path)
+    trials = Trials(SMALL, tmp_path)
     together = lanes.run(trials, specs)
     for spec, record in zip(specs, together, strict=True):
         alone = trials.run(spec)
@@ -55,8 +65,10 @@ def test_trials_in_lanes_and_alone_end_alike(tmp_path, planner_of):
 
 def test_a_network_that_diverges_late_is_measured(tmp_path, planner_of):
     """A step on JAX frees the arrays that the variables had after the epoch before."""
-    trials = Trials(TINY, tmp_path)
-    spec = planner_of().spec("accuracy", "x", "none", Setting(0.05, 1e-4, 0.2), seed=0)
+    trials = Trials(SMALL, tmp_path)
+    spec = planner_of(protocol=SMALL).spec(
+        "accuracy", "x", "none", Setting(0.05, 1e-4, 0.2), seed=0
+    )
     draw, config = trials.prepared(spec)
     network = trials.network(spec, config)
     trial = Trial(spec, network.step, draw, loop.make_timetable(config, draw.splits))

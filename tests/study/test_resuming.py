@@ -4,11 +4,13 @@ import dataclasses
 
 import pytest
 
+from keras_wn import models
 from keras_wn.study.kept_state import KeptState
 from keras_wn.study.specs import Setting
 from keras_wn.study.trial import Trial, Trials
 from tests.data.conftest import image_folder  # noqa: F401  A fixture.
 from tests.study.made_up import TINY
+from tests.training.conftest import tiny
 
 
 @pytest.mark.slow
@@ -20,8 +22,10 @@ def test_a_trial_that_was_stopped_ends_as_one_that_was_not(
     monkeypatch,
     stopped_after,
 ):
+    monkeypatch.setitem(models._BUILDERS, "tiny", tiny)
     protocol = TINY.changed(
         dataclasses.replace(TINY.of("work"), points=()),
+        model="tiny",
         dataset="imagenet",
         data_dir=str(image_folder),
         image_size=32,

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_wn.training.optimizer import SGDL2, clip_adaptively
+from keras_wn.optimizers import clip_adaptively
+from keras_wn.training.optimizer import SGDL2
 from keras_wn.training.run import averaged_weights
 from tests.parameters import slow
 from tests.training import small_step

@@ -99,3 +99,30 @@ def test_variance_with_branches_that_start_at_0_is_that_of_the_shortcuts(name):
         assert 0.2 < stage[1] / stage[0] <= 1.001
     halved = variances(name, join="rsqrt2")
     assert halved[-1] < 0.2 * found[-1]
+
+
+# The translated ReLU halves the variance at each projection, whatever the join.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, lowest, highest, halved",
+    [
+        ("cwn_trelu", 4e-3, 0.6, 1e-6),
+        ("cwn_trelu_skip", 3e-3, 0.6, 1e-6),
+        ("nf_fold", 0.4, 1.2, 1e-4),
+        ("sphere", 0.5, 1.2, 1e-4),
+    ],
+)
+def test_variance_with_centered_cards_stays_at_their_join_and_vanishes_when_halved(
+    name, lowest, highest, halved
+):
+    assert all(lowest < v < highest for v in variances(name))
+    assert variances(name, join="rsqrt2")[-1] < halved
+
+
+@pytest.mark.slow
+def test_variance_with_rescale_falls_at_projections_alone():
+    found = variances("rescale")
+    for first, blocks in ((0, 3), (3, 4), (7, 6), (13, 3)):
+        # The activation after the first join of a stage changes it once, then no more.
+        stage = np.array(found[first + 1 : first + blocks])
+        assert np.all(stage > 0.7 * stage[0]) and np.all(stage <= 1.05 * stage[0])

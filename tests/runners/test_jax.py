@@ -32,9 +32,11 @@ def test_two_devices_are_one_and_a_run_goes_on_exactly(tmp_path):
     run(tmp_path / "one", "--norm=bn", "--strategy=none")
     out = run(tmp_path / "two", "--norm=bn", "--strategy=data_parallel", devices=2)
     assert "Devices: 2, each 32 images a step; XLA on." in out
-    # On JAX, batch normalization's statistics are those of the whole batch.
+    # On JAX, batch normalization's statistics are those of the whole batch. The 40 steps amplify
+    # the rounding of sums in another order, to 8e-4 on some CPUs. With statistics of each half of
+    # the batch, the difference is 2e-2.
     for one, two in zip(weights(tmp_path / "one"), weights(tmp_path / "two"), strict=True):
-        np.testing.assert_allclose(one, two, atol=1e-6, rtol=0)
+        np.testing.assert_allclose(one, two, atol=4e-3, rtol=0)
     # As if it had been stopped after its first epoch.
     max((tmp_path / "two/checkpoints").iterdir()).unlink()
     (tmp_path / "two/result.json").unlink()

@@ -276,6 +276,20 @@ def test_options_of_the_card_reach_the_network_and_its_record(config, capsys):
     assert (flags["noise"], flags["branch_scale"], flags["decay_on"]) == (16, 0.0, "w")
 
 
+def test_filters_centered_for_free_are_those_of_the_formula(config):
+    kernels = []
+    for center in ("free", "always"):
+        asked = config(norm="cwn_trelu", center=center, weight_decay=1e-2, train_epochs=2)
+        loop.train(asked, overwrite=True)
+        model = keras.saving.load_model(folder_of(asked).model_keras)
+        kernels.append(keras.ops.convert_to_numpy(model.get_layer("stage1_block1_conv1").v))
+    free, always = kernels
+    np.testing.assert_allclose(free.sum(axis=(0, 1, 2)), 0, atol=1e-4)
+    assert np.abs(always.sum(axis=(0, 1, 2))).max() > 0.1
+    centered = always - always.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(free, centered, rtol=1e-2, atol=1e-3)
+
+
 @pytest.mark.slow
 def test_more_images_than_a_batch_change_the_statistics_alone(config, monkeypatch):
     """A network without batch normalization trains as it does without them."""

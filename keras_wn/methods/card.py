@@ -279,8 +279,8 @@ class MethodCard:
         if self.unit_v and weights.gain != "trained":
             reason = f"{self.weights} weights have no trained gain"
             raise CompositionError(self, "unit_v", reason, "False")
-        is_gain = self.normalization == "none" and not self.branch_scalar
-        if self.branch_scale == 0 and is_gain and weights.gain == "fixed":
+        is_held = ingredients.held(self) == "gain"
+        if self.branch_scale == 0 and is_held and weights.gain == "fixed":
             reason = f"with {self.weights} weights, whose norms are constant, branches stay 0"
             raise CompositionError(self, "branch_scale", reason, "a number above 0")
         if self.gain_start == "keeping" and math.isnan(ingredients.deviation_after(self)):

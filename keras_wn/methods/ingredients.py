@@ -146,15 +146,31 @@ def _keeping_gain(card, place, channels, filters, kernel_size):
         gain /= math.sqrt(1 + place.sums * (card.branch_factor or 1.0) ** 2)
     # Without a scalar at the end of the branch, the gain of the last convolution takes its place.
     if place.role == "last" and not card.branch_scalar:
-        gain *= place.start * (card.branch_factor or 1.0)
+        gain *= _start(place, "gain") * (card.branch_factor or 1.0)
     return gain
+
+
+# The normalizations that have a gamma.
+_WITH_GAMMA = ("batch", "group")
+
+
+def held(card: Any) -> str:
+    """What holds the scale at the end of a branch at the start: `scalar`, `gamma` or `gain`."""
+    if card.branch_scalar:
+        return "scalar"
+    return "gamma" if card.normalization in _WITH_GAMMA else "gain"
+
+
+def _start(place, holder):
+    """The number that a gain, a gamma or a scalar starts with at a place."""
+    return place.start if held(place.method) == holder else 1.0
 
 
 # Functions `(card, place, channels, filters, kernel_size) -> float` of the gain that a convolution
 # starts with: its trained or its fixed one, or the norm that a projected kernel keeps.
 GAIN_STARTS: dict[str, Callable] = {
     # 1, or the scale at the end of a branch. A start from data gives outputs this deviation.
-    "branch_scale": lambda card, place, *_: place.start,
+    "branch_scale": lambda card, place, *_: _start(place, "gain"),
     # It makes up for the activation, and none follows the last convolution of a branch.
     "norm_prop": lambda card, place, *_: 1.0 if place.role == "last" else INITIAL_GAIN,
     "robust": _robust_gain,
@@ -172,7 +188,7 @@ def _batch_norm(x, place, name):
         # The values of ImageNet recipes. Keras' defaults are 0.99 and 1e-3.
         "momentum": 0.9,
         "epsilon": 1e-5,
-        "gamma_initializer": keras.initializers.Constant(place.start),
+        "gamma_initializer": keras.initializers.Constant(_start(place, "gamma")),
         "name": f"{name}_bn",
     }
     if place.method.statistics_batch:
@@ -192,7 +208,7 @@ def _group_norm(x, place, name):
     return GroupNormalization(
         groups,
         epsilon=1e-5,
-        gamma_initializer=keras.initializers.Constant(place.start),
+        gamma_initializer=keras.initializers.Constant(_start(place, "gamma")),
         name=f"{name}_gn",
     )(x)
 
@@ -205,8 +221,6 @@ NORMALIZATIONS: dict[str, Callable] = {
     # Of a batch, the mean alone is subtracted.
     "mean": lambda x, place, name: MeanOnlyBatchNormalization(momentum=0.9, name=f"{name}_bn")(x),
 }
-# The normalizations whose gammas start at the scale of the branch.
-_WITH_GAMMA = ("batch", "group")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -425,9 +439,9 @@ def starts_at_zero(card: Any, among: str) -> str:
         return "the last convolution of each branch and the classifier start at 0"
     if card.classifier == "zeros":
         return "the classifier starts at 0"
-    if among == "all" and card.branch_scale == 0 and not card.branch_scalar:
-        if card.normalization in _WITH_GAMMA:
+    if among == "all" and card.branch_scale == 0:
+        if held(card) == "gamma":
             return "the gammas at the end of each branch start at 0"
-        if WEIGHTS[card.weights].gain == "trained":
+        if held(card) == "gain" and WEIGHTS[card.weights].gain == "trained":
             return "the gains at the end of each branch start at 0"
     return ""

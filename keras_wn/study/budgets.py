@@ -4,7 +4,7 @@ import dataclasses
 
 from keras_wn import methods
 from keras_wn.study.protocol import Protocol, Tuning
-from keras_wn.study.questions import cost, regularization, signal, stability, work
+from keras_wn.study.questions import cost, ingredients, regularization, signal, stability, work
 
 _SEARCH = Tuning(
     settings=24, extension=8, seeds=2, weight_decay=(1e-5, 1e-2), warmup_share=(0.0, 0.4)
@@ -86,6 +86,7 @@ _FASHION = Protocol(
             steps=1,
             rounds=20,
         ),
+        ingredients.Settings(),
     ),
     # As the paper's authors trained: polynomial decay of power 2, momentum 0.9.
     schedule="polynomial",
@@ -147,6 +148,7 @@ _BUDGETS = {
             },
             signal={"model": "cifar_resnet8", "train_epochs": 2, "seeds": 1, "epochs": (0, 2)},
             cost={"model": "cifar_resnet8", "image_size": 32, "steps": 2, "rounds": 3},
+            ingredients={"rates": (0.072,), "seeds": 2},
         ),
         train_size=128,
         train_epochs=3,

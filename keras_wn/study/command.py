@@ -36,7 +36,9 @@ _LONG = 24 * 3600
 def define() -> None:
     """Defines the flags."""
     flags.DEFINE_list(
-        "suite", ["accuracy", "stability"], f"What to compare: {', '.join(SUITES)}, or all."
+        "suite",
+        ["accuracy", "stability"],
+        f"What to compare: {', '.join(SUITES)}; or all, which leaves exploratory ones out.",
     )
     flags.DEFINE_list("methods", list(methods.PAPER), f"Methods: {', '.join(methods.names())}.")
     flags.DEFINE_enum(
@@ -269,7 +271,11 @@ def _suites(asked):
             raise UsageError(f"--suite={suite}: unknown. Allowed: {', '.join(allowed)}.")
     if not asked:
         raise UsageError(f"--suite: none given. Allowed: {', '.join(allowed)}.")
-    return tuple(suite for suite in SUITES if suite in asked or "all" in asked)
+    return tuple(
+        name
+        for name, question in SUITES.items()
+        if name in asked or ("all" in asked and not question.is_exploratory)
+    )
 
 
 def _shard(text):

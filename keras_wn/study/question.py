@@ -87,6 +87,8 @@ class Question:
         place: Place of these sentences among those of all questions, from 1.
         sections: Function of the trials and the links to trials: sections of the report that are
             about no claim.
+        is_exploratory: Whether it decides nothing, so that only its own name plans its trials, and
+            `--suite=all` does not.
     """
 
     name: str
@@ -96,3 +98,4 @@ class Question:
     findings: Callable[[Verdicts], Sequence[str]] = lambda verdicts: ()
     place: int = 0
     sections: Callable[[TrialTable, TrialLinks], Iterable[Section]] = lambda trials, links: ()
+    is_exploratory: bool = False

@@ -148,6 +148,11 @@ class TrainConfig:
         "identity. The method's own if not given.",
         allowed=NOT_NEGATIVE,
     )
+    branch_scalar: bool | None = flag(
+        None,
+        "Whether a trained scalar ends each branch, which then starts at --branch_scale. The "
+        "method's own if not given.",
+    )
     groups: int | None = flag(
         None,
         "Number of groups of channels of a group normalization, at most half of the layer's "
@@ -295,7 +300,10 @@ class TrainConfig:
 
     def _check_composition(self):
         for name in _OPTIONS:
-            if getattr(self, name) is not None and getattr(methods.get(self.norm), name) is None:
+            # Any method may have a scalar that holds the scale.
+            is_held = name == "branch_scale" and self.branch_scalar
+            missing = getattr(methods.get(self.norm), name) is None and not is_held
+            if getattr(self, name) is not None and missing:
                 having = [m for m in methods.names() if getattr(methods.get(m), name) is not None]
                 raise UsageError(
                     f"--{name}={getattr(self, name)} with --norm={self.norm}: the method has no "
@@ -450,7 +458,7 @@ class TrainConfig:
 _OPTIONS = ("branch_scale", "groups", "statistics_batch")
 # Ingredients of the card. One that is not given stays None, so that runs of versions that did not
 # have its flag go on.
-_INGREDIENTS = ("weights", "center", "activation", "classifier", "join", "agc")
+_INGREDIENTS = (*("weights", "center", "activation", "branch_scalar", "classifier", "join", "agc"),)
 # Fields that the method card fills in, and the card's attributes.
 _CARD_VALUES = {
     "join": "join",

@@ -30,7 +30,7 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path):
         (
             ["--suite=speed"],
             "--suite=speed: unknown. Allowed: accuracy, stability, regularization, work, signal, "
-            "cost, all.",
+            "cost, ingredients, all.",
         ),
         (["--methods=wn,bnn"], "--methods=bnn: unknown. Allowed: none, bn, wn"),
         (

@@ -5,6 +5,7 @@ from keras_wn.study.questions import (
     accuracy,
     batch_free,
     cost,
+    ingredients,
     regularization,
     signal,
     stability,
@@ -16,7 +17,7 @@ from keras_wn.study.verdicts import Verdict
 # In the order in which their trials are planned, and listed in the report.
 QUESTIONS = tuple(
     module.QUESTION
-    for module in (accuracy, stability, regularization, work, signal, cost, batch_free)
+    for module in (accuracy, stability, regularization, work, signal, cost, batch_free, ingredients)
 )
 # The questions that have trials of their own, by name.
 SUITES = {question.name: question for question in QUESTIONS if question.plan}

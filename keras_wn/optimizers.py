@@ -366,8 +366,9 @@ def _clipped(gradient, variable, factor, eps):
     gradient, variable = ops.convert_to_tensor(gradient), ops.convert_to_tensor(variable)
     bound = factor * ops.maximum(_unit_norm(ops.cast(variable, gradient.dtype)), eps)
     norm = _unit_norm(gradient)
-    # Written so that a NaN norm makes the condition false and the NaN passes through.
-    return ops.where(norm > bound, gradient * (bound / ops.maximum(norm, 1e-6)), gradient)
+    # Written so that a NaN norm makes the condition false and the NaN passes through. The choice is
+    # made for each unit, so that the gradient is read once.
+    return gradient * ops.where(norm > bound, bound / ops.maximum(norm, 1e-6), ops.ones_like(norm))
 
 
 def _unit_norm(tensor):

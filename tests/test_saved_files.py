@@ -12,7 +12,7 @@ import keras_wn
 from tests.saved_files.make_files import every_layer
 
 FOLDER = pathlib.Path(__file__).parent / "saved_files"
-NAMES = ("every_layer", "weighted_join", "later_layers", "ghost_batches")
+NAMES = ("every_layer", "weighted_join", "later_layers", "ghost_batches", "ingredients")
 
 
 def _arrays(name):
@@ -53,6 +53,7 @@ def test_a_fresh_process_that_imports_the_package_alone_loads_them():
         "cifar_resnet8_wn_trelu",
         "later_layers",
         "ghost_batches",
+        "ingredients",
     ]
 
 

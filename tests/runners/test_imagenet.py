@@ -31,7 +31,7 @@ def test_dry_run_ends_with_a_table_and_all_files(tmp_path):
         (
             "--norm=bnn",
             "--norm=bnn: unknown. Allowed: none, bn, wn, normprop, wn_trelu, wn_robust, wn_mobn, "
-            "bwn, cwn, ws, gn, nf, fixup.",
+            "bwn, cwn, ws, gn, nf, fixup, cwn_trelu, cwn_trelu_skip, rescale, nf_fold, sphere.",
         ),
         ("--nrom=wn", "Unknown command line flag 'nrom'. Did you mean: norm ?"),
         ("--model_dir=/proc/run", "--model_dir=/proc/run: cannot be written"),

@@ -88,10 +88,32 @@ def later_layers():
 
 
 def ghost_batches():
-    """One model with the public layer that was added last."""
+    """One model with the public layer that was added after these."""
     image = keras.Input(IMAGE)
     x = layers.GhostBatchNormalization(8, name="ghost")(image)
     return keras.Model(image, x, name="ghost_batches")
+
+
+def ingredients():
+    """One model with the public layers and options that came with the ingredients of methods."""
+    image = keras.Input(IMAGE)
+    x = keras.layers.Conv2D(
+        4,
+        3,
+        padding="same",
+        kernel_initializer=initializers.CenteredFilters("he_normal"),
+        kernel_constraint=constraints.UnitNorm(norm=1.5),
+        name="projected",
+    )(image)
+    x = layers.GroupNormalization(2, name="group_norm")(x)
+    x = layers.ScaledReLU(negative_slope=0.2, name="scaled_relu")(x)
+    convolution = layers.WNConv2D(
+        4, 3, padding="same", use_gain=False, use_bias=False, name="convolution"
+    )
+    branch = convolution(x, scale=layers.SharedGain(4, factor=0.2, name="shared_gain")(x))
+    return keras.Model(
+        image, layers.ScaledAdd((0.3, 0.7), name="join")([branch, x]), name="ingredients"
+    )
 
 
 def main(folder):
@@ -102,6 +124,7 @@ def main(folder):
         "weighted_join": models.get("cifar_resnet8")("wn_trelu", (8, 8, 3), 10, "weighted"),
         "later_layers": later_layers(),
         "ghost_batches": ghost_batches(),
+        "ingredients": ingredients(),
     }
     arrays = {}
     for name, model in networks.items():

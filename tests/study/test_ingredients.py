@@ -135,7 +135,7 @@ def test_the_section_comes_when_all_trials_are_done(trials_of):
     assert "exploratory" in section.title
     lead, figure, table = section.blocks
     assert "decides nothing" in lead.text
-    assert len(figure.panels) == 1 and len(table.rows) == 32
+    assert len(figure.panels) == 2 and len(table.rows) == 32
     assert list(ingredients.sections(trials_of({}, missing=1), links)) == []
 
 

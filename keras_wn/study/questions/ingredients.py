@@ -258,21 +258,27 @@ def _blocks(trials: TrialTable, found: list[Result], links: TrialLinks) -> Itera
             "",
             effect.difference.interval(CONFIDENCE),
             points(effect.difference.interval(CONFIDENCE)),
-            is_apart=number == len(FACTORS),
         )
-        for number, effect in enumerate(effects(found))
+        for effect in effects(found)
     ]
+    mains, pairs = rows[: len(FACTORS)], rows[len(FACTORS) :]
     yield from figures_of(
-        "Effects on validation top-1 in points, with 95 % intervals: of each ingredient, and below "
-        "of two together, which is half of what one changes the effect of the other by. "
-        + ", ".join(f"{f.letter}: {f.name}" for f in FACTORS)
-        + ".",
-        forest.draw(
-            "ingredients",
-            "The effect of each ingredient and of each pair on validation top-1.",
-            rows,
-            "effect on validation top-1, points",
-        ),
+        "Effects on validation top-1 in points, with 95 % intervals: of each ingredient, and of "
+        "two together, which is half of what one changes the effect of the other by.",
+        [
+            *forest.draw(
+                "ingredients",
+                "The effect of each ingredient on validation top-1.",
+                mains,
+                "effect on validation top-1, points",
+            ),
+            *forest.draw(
+                "ingredients_pairs",
+                "The interaction of each pair of ingredients in validation top-1.",
+                pairs,
+                "interaction in validation top-1, points",
+            ),
+        ],
     )
     table = tuple(
         (

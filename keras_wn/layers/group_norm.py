@@ -47,13 +47,11 @@ class GroupNormalization(keras.layers.GroupNormalization):
     """
 
     def call(self, inputs: Tensor) -> Tensor:
-        # As Keras' layer, because sums of squares overflow in half precision.
-        x = ops.cast(inputs, backend.result_type(inputs.dtype, "float32"))
-        channels = inputs.shape[self.axis]
-        gamma = ops.cast(self.gamma, x.dtype) if self.scale else ops.ones((channels,), x.dtype)
-        beta = ops.cast(self.beta, x.dtype) if self.center else ops.zeros((channels,), x.dtype)
-        axis = self.axis % len(inputs.shape)
-        y = group_norm(x, gamma, beta, self.groups, axis, self.epsilon)
+        dtype = backend.result_type(inputs.dtype, "float32")
+        channels, axis = inputs.shape[self.axis], self.axis % len(inputs.shape)
+        gamma = ops.cast(self.gamma, dtype) if self.scale else ops.ones((channels,), dtype)
+        beta = ops.cast(self.beta, dtype) if self.center else ops.zeros((channels,), dtype)
+        y = group_norm(inputs, gamma, beta, self.groups, axis, self.epsilon)
         return ops.cast(y, self.compute_dtype)
 
 
@@ -63,14 +61,15 @@ def group_norm(
     """Returns `gamma (x - mean) / sqrt(variance + epsilon) + beta` with the moments of groups.
 
     Args:
-        x: Tensor in float32 or wider, whose first axis counts images.
-        gamma, beta: Tensors with one number per channel.
+        x: Tensor whose first axis counts images.
+        gamma, beta: Tensors with one number per channel, in float32 or wider, in which all is
+            computed: sums of squares overflow in half precision.
         groups: Positive integer that divides the number of channels.
         axis: Positive integer, the axis of the channels.
         epsilon: Float.
 
     Returns:
-        Tensor of the shape of `x`.
+        Tensor of the shape of `x`, in the dtype of `x`.
 
     Example:
 
@@ -86,31 +85,62 @@ def group_norm(
 def _group_norm_on(backend_name: str) -> Callable:
     if backend_name == "tensorflow":
         return _make_tensorflow_group_norm()
+    if backend_name == "jax":
+        return _make_jax_group_norm()
     if backend_name == "torch":
         return _make_torch_group_norm()
-    # XLA fuses the sums into one pass, and differentiates the formula to the closed form.
-    return _formula
+    return lambda *args: _forward(*args)[0]
 
 
-def _formula(x, gamma, beta, groups, axis, epsilon):
-    positions = _positions(x, axis)
-    # Subtract one of the entries of each channel first, as a constant, so that the squares do not
-    # cancel where the mean is large. The result does not depend on it.
-    first = tuple(slice(0, 1) if a in positions else slice(None) for a in range(len(x.shape)))
-    shift = ops.stop_gradient(x[first])
-    shifted = x - shift
+def _forward(x, gamma, beta, groups, axis, epsilon):
+    """The result, with the mean and the inverse of the deviation of each group."""
+    wide, positions = ops.cast(x, gamma.dtype), _positions(x, axis)
     count = _count(x, positions)
-    mean = ops.sum(shifted, positions) / count
-    squares = ops.sum(ops.square(shifted), positions) / count - ops.square(mean)
-    mean = _in_groups(mean + ops.reshape(shift, ops.shape(mean)), groups)
-    group_mean = ops.mean(mean, -1, keepdims=True)
-    variance = ops.mean(
-        _in_groups(squares, groups) + ops.square(mean - group_mean), -1, keepdims=True
-    )
-    inverse = ops.rsqrt(ops.maximum(variance, 0.0) + epsilon)
+    if backend.backend() == "tensorflow":
+        # TensorFlow reads the tensor once more for the squares, whatever is subtracted.
+        sums = _in_groups(ops.sum(wide, positions), groups)
+        mean = ops.mean(sums, -1, keepdims=True) / count
+        means = ops.broadcast_to(mean, ops.shape(sums))
+        squares = ops.sum(ops.square(wide - _along(means, x, axis)), positions) / count
+        variance = ops.mean(_in_groups(squares, groups), -1, keepdims=True)
+    else:
+        # XLA sums x and its squares in one pass. Subtract an entry of each channel first, so that
+        # the squares do not cancel where the mean is large. The result does not depend on it. In
+        # half precision, x has no digits left where the squares would cancel, and without the
+        # entry XLA takes the sums while it writes x.
+        first = tuple(slice(0, 1) if a in positions else slice(None) for a in range(len(x.shape)))
+        shift = wide[first] if x.dtype == gamma.dtype else ops.zeros_like(wide[first])
+        means = ops.sum(wide - shift, positions) / count
+        squares = ops.sum(ops.square(wide - shift), positions) / count - ops.square(means)
+        means = _in_groups(means + ops.reshape(shift, ops.shape(means)), groups)
+        mean = ops.mean(means, -1, keepdims=True)
+        squares = _in_groups(squares, groups) + ops.square(means - mean)
+        variance = ops.maximum(ops.mean(squares, -1, keepdims=True), 0.0)
+    inverse = ops.rsqrt(variance + epsilon)
     a = inverse * ops.reshape(gamma, (1, groups, -1))
-    b = ops.reshape(beta, (1, groups, -1)) - group_mean * a
-    return x * _along(a, x, axis) + _along(b, x, axis)
+    b = ops.reshape(beta, (1, groups, -1)) - mean * a
+    y = wide * _along(a, x, axis) + _along(b, x, axis)
+    return ops.cast(y, x.dtype), mean, inverse
+
+
+def _backward(x, upstream, gamma, mean, inverse, groups, axis):
+    """The gradients of x, gamma and beta, from the gradient of the result."""
+    wide, dy = ops.cast(x, gamma.dtype), ops.cast(upstream, gamma.dtype)
+    positions = _positions(x, axis)
+    count = _count(x, positions)
+    gamma = ops.reshape(gamma, (1, groups, -1))
+    sums = _in_groups(ops.sum(dy, positions), groups)
+    products = _in_groups(ops.sum(dy * wide, positions), groups)
+    # Sums of the gradient times the normalized x.
+    products = (products - mean * sums) * inverse
+    of_mean = ops.mean(gamma * sums, -1, keepdims=True) / count
+    of_deviation = ops.mean(gamma * products, -1, keepdims=True) / count
+    c = -ops.square(inverse) * of_deviation
+    d = -inverse * of_mean - mean * c
+    a, c, d = (ops.broadcast_to(t, ops.shape(sums)) for t in (inverse * gamma, c, d))
+    dx = dy * _along(a, x, axis) + wide * _along(c, x, axis) + _along(d, x, axis)
+    dgamma, dbeta = (ops.reshape(ops.sum(t, 0), (-1,)) for t in (products, sums))
+    return ops.cast(dx, x.dtype), dgamma, dbeta
 
 
 def _make_tensorflow_group_norm():
@@ -120,36 +150,8 @@ def _make_tensorflow_group_norm():
     def normalization(groups, axis, epsilon):
         @tf.custom_gradient
         def group_norm(x, gamma, beta):
-            positions = _positions(x, axis)
-            count = _count(x, positions) * x.shape[axis] / groups
-            gamma = tf.reshape(gamma, (1, groups, -1))
-            sums = _in_groups(tf.reduce_sum(x, positions), groups)
-            mean = tf.reduce_sum(sums, -1, keepdims=True) / count
-            channel_means = tf.broadcast_to(mean, tf.shape(sums))
-            # TensorFlow reads the tensor once more for the squares, whatever is subtracted.
-            squares = tf.math.squared_difference(x, _along(channel_means, x, axis))
-            squares = _in_groups(tf.reduce_sum(squares, positions), groups)
-            variance = tf.reduce_sum(squares, -1, keepdims=True) / count
-            inverse = tf.math.rsqrt(variance + epsilon)
-            a = inverse * gamma
-            b = tf.reshape(beta, (1, groups, -1)) - mean * a
-            y = x * _along(a, x, axis) + _along(b, x, axis)
-
-            def gradient(upstream):
-                sums = _in_groups(tf.reduce_sum(upstream, positions), groups)
-                products = _in_groups(tf.reduce_sum(upstream * x, positions), groups)
-                # Sums of the gradient times the normalized x.
-                products = (products - mean * sums) * inverse
-                of_mean = tf.reduce_sum(gamma * sums, -1, keepdims=True) / count
-                of_deviation = tf.reduce_sum(gamma * products, -1, keepdims=True) / count
-                c = -tf.square(inverse) * of_deviation
-                d = -inverse * of_mean - mean * c
-                c, d = (tf.broadcast_to(t, tf.shape(sums)) for t in (c, d))
-                dx = upstream * _along(a, x, axis) + x * _along(c, x, axis) + _along(d, x, axis)
-                dgamma, dbeta = (tf.reshape(tf.reduce_sum(t, 0), [-1]) for t in (products, sums))
-                return dx, dgamma, dbeta
-
-            return y, gradient
+            y, mean, inverse = _forward(x, gamma, beta, groups, axis, epsilon)
+            return y, lambda upstream: _backward(x, upstream, gamma, mean, inverse, groups, axis)
 
         return group_norm
 
@@ -159,10 +161,32 @@ def _make_tensorflow_group_norm():
     return group_norm
 
 
+def _make_jax_group_norm():
+    import jax
+
+    # Autodiff of the formula would keep x in float32 where it is in half precision, which takes
+    # twice the memory and a quarter more traffic.
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+    def group_norm(x, gamma, beta, groups, axis, epsilon):
+        return _forward(x, gamma, beta, groups, axis, epsilon)[0]
+
+    def forward(x, gamma, beta, groups, axis, epsilon):
+        y, mean, inverse = _forward(x, gamma, beta, groups, axis, epsilon)
+        return y, (x, gamma, mean, inverse)
+
+    def backward(groups, axis, epsilon, kept, upstream):
+        x, gamma, mean, inverse = kept
+        return _backward(x, upstream, gamma, mean, inverse, groups, axis)
+
+    group_norm.defvjp(forward, backward)
+    return lambda x, *args: group_norm(ops.convert_to_tensor(x), *args)
+
+
 def _make_torch_group_norm():
     import torch
 
     def group_norm(x, gamma, beta, groups, axis, epsilon):
+        dtype, x = x.dtype, x.to(gamma.dtype)
         if torch.is_grad_enabled() and not x.requires_grad:
             # PyTorch 2.13 crashes on a CPU if it is asked for the gradient of gamma or beta, and
             # not for that of an input whose channels are last in memory.
@@ -177,7 +201,7 @@ def _make_torch_group_norm():
             *x.shape[:2], *(1,) * (x.ndim - 2)
         )
         y = torch.nn.functional.group_norm(x - shift, groups, gamma, beta, epsilon)
-        return y.movedim(1, axis)
+        return y.movedim(1, axis).to(dtype)
 
     return group_norm
 

@@ -188,7 +188,7 @@ def test_sphere_keeps_the_variance_of_every_block():
     model = cifar_resnet(20, method="sphere")
     joins = [layer.output for layer in model.layers if layer.name.endswith("_join")]
     for y in keras.Model(model.input, joins)(NOISE):
-        np.testing.assert_allclose(to_numpy(y).var(), 1, rtol=0.2)
+        np.testing.assert_allclose(to_numpy(y).var(), 1, rtol=0.4)
     norms = {layer.name: filter_norms(layer.kernel).ravel()[0] for layer in convolutions(model)}
     deviation = math.sqrt((1 - 1 / math.pi) / 2)
     for name, norm in norms.items():

@@ -327,7 +327,10 @@ def test_replicas_clip_the_gradient_of_the_whole_batch():
     import tensorflow as tf
 
     whole = fitted(network(), everything(inner()))
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    # Other tests of the process have strategies whose collectives TensorFlow would mix with these.
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
     with strategy.scope():
         model = network()
         found = fitted(model, everything(inner()))

@@ -9,33 +9,13 @@ import keras
 
 from keras_wn.layers import BatchStatisticsNoise
 from keras_wn.methods import ingredients
+from keras_wn.methods.ingredients import CompositionError
 from keras_wn.methods.joins import JOINS
 
 # The places of a convolution in a network: the first one of a residual network, on the main path;
 # one inside a branch, or in a network without branches, directly before an activation; the last
 # one of a branch, before the join; and the projection on a shortcut.
 ROLES = ("stem", "inner", "last", "shortcut")
-
-
-class CompositionError(ValueError):
-    """A method card whose ingredients are unknown, or that no formula allows together.
-
-    Args:
-        card: `MethodCard`.
-        field: String, the field at fault.
-        reason: String.
-        allowed: String, the values that are allowed.
-
-    Attributes:
-        field, value, reason, allowed: As given, and the value of the field.
-    """
-
-    def __init__(self, card: "MethodCard", field: str, reason: str, allowed: str):
-        self.field, self.value = field, getattr(card, field)
-        self.reason, self.allowed = reason, allowed
-        super().__init__(
-            f"MethodCard '{card.name}': {field}={self.value!r}: {reason}. Allowed: {allowed}."
-        )
 
 
 @dataclasses.dataclass(frozen=True)

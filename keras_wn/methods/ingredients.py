@@ -81,6 +81,27 @@ BIASES = {
 }
 
 
+class CompositionError(ValueError):
+    """A method card whose ingredients are unknown, or that no formula allows together.
+
+    Args:
+        card: `MethodCard`.
+        field: String, the field at fault.
+        reason: String.
+        allowed: String, the values that are allowed.
+
+    Attributes:
+        field, value, reason, allowed: As given, and the value of the field.
+    """
+
+    def __init__(self, card: Any, field: str, reason: str, allowed: str):
+        self.field, self.value = field, getattr(card, field)
+        self.reason, self.allowed = reason, allowed
+        super().__init__(
+            f"MethodCard '{card.name}': {field}={self.value!r}: {reason}. Allowed: {allowed}."
+        )
+
+
 def _he(place):
     del place  # The same for every convolution.
     return keras.initializers.HeNormal()
@@ -201,10 +222,8 @@ def _group_norm(x, place, name):
     # The paper's least number of channels in a group is 2, in ResNet-50's first layers.
     groups = min(place.method.groups or 32, max(1, channels // 2))
     if channels % groups:
-        raise ValueError(
-            f"{place.method.name}: groups={groups} does not divide the {channels} channels of "
-            f"'{name}'. Allowed: divisors of the channels."
-        )
+        reason = f"does not divide the {channels} channels of '{name}'"
+        raise CompositionError(place.method, "groups", reason, "divisors of the channels")
     return GroupNormalization(
         groups,
         epsilon=1e-5,
@@ -371,10 +390,8 @@ def add_convolution(x, filters, kernel_size, strides, place, name):
 
 def _layer(card, place, channels, filters, kernel_size, strides, name):
     if card.center != "no" and kernel_size**2 * channels == 1:
-        raise ValueError(
-            f"{card.name}: center={card.center!r} on '{name}', whose filters have one entry, which "
-            "would be 0. Allowed: no, or a fan-in of 2 or more."
-        )
+        reason = f"the filters of '{name}' have one entry, which would be 0"
+        raise CompositionError(card, "center", reason, "no, or a fan-in of 2 or more")
     weights, options = WEIGHTS[card.weights], dict(card.weight_options)
     start = KERNEL_STARTS.get(card.kernel_start)
     start = start(place) if start else keras.initializers.get(card.kernel_start)

@@ -312,10 +312,14 @@ class TrainConfig:
         try:
             _ = self.method
         except methods.CompositionError as error:
-            raise UsageError(
-                f"--{error.field}={error.value} with --norm={self.norm}: {error.reason}. "
-                f"Allowed: {error.allowed}."
-            ) from None
+            raise self.refusal(error) from None
+
+    def refusal(self, error: methods.CompositionError) -> UsageError:
+        """The error for ingredients that do not go together, in terms of the flags."""
+        return UsageError(
+            f"--{error.field}={error.value} with --norm={self.norm}: {error.reason}. "
+            f"Allowed: {error.allowed}."
+        )
 
     def _check_together(self):
         self.profile_range()

@@ -11,6 +11,7 @@ import numpy as np
 from keras_wn import models
 from keras_wn.data import datasets
 from keras_wn.data.splits import Batches, Splits
+from keras_wn.methods import CompositionError
 from keras_wn.training import devices as device_choice
 from keras_wn.training import model_dir, results, schedules
 from keras_wn.training import optimizer as optimizers
@@ -220,9 +221,12 @@ def make_step(
         `TensorFlowStep` or `JaxStep`.
     """
     with devices.scope():
-        model = models.get(config.model)(
-            config.method, image_shape, classes, config.join, config.dropout
-        )
+        try:
+            model = models.get(config.model)(
+                config.method, image_shape, classes, config.join, config.dropout
+            )
+        except CompositionError as error:
+            raise config.refusal(error) from None
         optimizer = optimizers.for_method(
             config.method,
             model,

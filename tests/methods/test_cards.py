@@ -296,7 +296,7 @@ def test_gn_has_the_papers_groups_and_two_channels_in_a_group_at_least():
 def test_groups_that_do_not_divide_the_channels_are_refused(name):
     card = dataclasses.replace(methods.get(name), groups=24)
     with pytest.raises(
-        ValueError, match=f"{name}: groups=24 does not divide the 64 channels of 'stem_conv'"
+        ValueError, match=f"'{name}': groups=24: does not divide the 64 channels of 'stem_conv'"
     ):
         ResNet18(method=card, input_shape=(32, 32, 3), classes=10)
 

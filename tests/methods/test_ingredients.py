@@ -253,7 +253,7 @@ def test_composition_that_no_formula_allows_is_refused_in_one_line(fields, messa
 @pytest.mark.parametrize("center", ["free", "always"])
 def test_centered_filters_of_one_entry_are_refused(center):
     card = composed(weights="wn", center=center)
-    with pytest.raises(ValueError, match=f"center='{center}' on 'c', whose filters have one entry"):
+    with pytest.raises(ValueError, match=f"center='{center}': the filters of 'c' have one entry"):
         card.add_convolution(keras.Input((8, 8, 1)), 4, 1, 1, Place("inner"), "c")
     card.add_convolution(keras.Input((8, 8, 1)), 4, 3, 1, Place("inner"), "c")
 

@@ -276,6 +276,14 @@ def test_options_of_the_card_reach_the_network_and_its_record(config, capsys):
     assert (flags["noise"], flags["branch_scale"], flags["decay_on"]) == (16, 0.0, "w")
 
 
+def test_groups_that_divide_no_layer_are_refused_before_anything_is_written(config):
+    asked = config(norm="gn", groups=7)
+    message = "--groups=7 with --norm=gn: does not divide the 16 channels of 'stem_conv'. Allowed"
+    with pytest.raises(UsageError, match=message):
+        loop.train(asked)
+    assert not folder_of(asked).config_json.exists()
+
+
 def test_filters_centered_for_free_are_those_of_the_formula(config):
     kernels = []
     for center in ("free", "always"):

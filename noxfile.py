@@ -37,6 +37,7 @@ PARTS = (
     "tests/test_data_dependent_init.py",
     "tests/test_initializers.py",
     "tests/test_model_summary.py",
+    "tests/test_optimizers.py",
     "tests/test_registration.py",
 )
 
